@@ -1,0 +1,1 @@
+"""Where photos come from, and what training reads: pairs, cached latents, batches."""
