@@ -1,0 +1,1 @@
+"""The comparison: the same photos and seeds for every variant, with intervals."""
