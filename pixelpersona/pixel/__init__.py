@@ -1,0 +1,1 @@
+"""The pixel engine: photos in, exact grids and palettes out. numpy images only, never torch."""

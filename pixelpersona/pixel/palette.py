@@ -1,0 +1,128 @@
+"""Palettes, and the only place with colour-space mathematics: sRGB <-> linear light <-> OKLab.
+
+OKLab: Bjoern Ottosson, "A perceptual color space for image processing", 2020. Equal steps in it look about
+equally large, so distances and means of colours are taken there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.cluster import KMeans
+
+Floats = NDArray[np.float64]
+
+MAX_COLORS = 256  # indices are uint8, and an indexed PNG holds no more
+_CHUNK = 65536  # pixels whose distances to a palette are held at once
+
+_LINEAR_TO_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_LMS_TO_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+_LMS_TO_LINEAR = np.linalg.inv(_LINEAR_TO_LMS)
+_OKLAB_TO_LMS = np.linalg.inv(_LMS_TO_OKLAB)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Palette:
+    """1 to 256 colours: uint8 [K, 3] sRGB, and a name ("" for a fitted palette).
+
+    Raises ValueError for another shape, another dtype or too many colours.
+    """
+
+    rgb: NDArray[np.uint8]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        rgb = self.rgb
+        good_shape = rgb.ndim == 2 and rgb.shape[1] == 3 and 1 <= len(rgb) <= MAX_COLORS
+        if rgb.dtype != np.uint8 or not good_shape:
+            raise ValueError(
+                f"palette: rgb must be uint8 [K, 3] with K from 1 to {MAX_COLORS}, not {rgb.dtype} {rgb.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+
+def srgb_to_linear(srgb: ArrayLike) -> Floats:
+    """sRGB 0-1 -> linear light 0-1, any shape (IEC 61966-2-1)."""
+    x = np.asarray(srgb, dtype=np.float64)
+    return np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: ArrayLike) -> Floats:
+    """Linear light -> sRGB 0-1, any shape; what no screen can show is clipped."""
+    x = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
+    return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def srgb_to_oklab(srgb: ArrayLike) -> Floats:
+    """sRGB 0-1 [..., 3] -> OKLab [..., 3]: L 0-1, a and b about -0.4 to 0.4."""
+    return np.cbrt(srgb_to_linear(srgb) @ _LINEAR_TO_LMS.T) @ _LMS_TO_OKLAB.T
+
+
+def oklab_to_srgb(oklab: ArrayLike) -> Floats:
+    """OKLab [..., 3] -> sRGB 0-1 [..., 3], clipped to what a screen can show."""
+    lms = np.asarray(oklab, dtype=np.float64) @ _OKLAB_TO_LMS.T
+    return linear_to_srgb(lms**3 @ _LMS_TO_LINEAR.T)
+
+
+def to_uint8(srgb: ArrayLike) -> NDArray[np.uint8]:
+    """sRGB 0-1 -> uint8 0-255, rounded; the same shape."""
+    return np.rint(np.clip(np.asarray(srgb, dtype=np.float64), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def unique_colors(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """uint8 [..., 3] -> (colours [U, 3], the colour's index of every pixel [...], counts [U])."""
+    rgb = pixels.astype(np.int64)
+    keys = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
+    unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    colors = np.stack([unique >> 16, (unique >> 8) & 255, unique & 255], axis=-1).astype(np.uint8)
+    return colors, inverse.reshape(keys.shape), counts
+
+
+def fit_palette(pixels: NDArray[np.uint8], num_colors: int, seed: int = 0) -> Palette:
+    """The best palette of at most `num_colors` colours: k-means in OKLab, sorted from dark to light.
+
+    pixels: uint8 [..., 3] sRGB. With no more different colours than `num_colors`, exactly those colours.
+    Raises ValueError when there are no pixels or num_colors is not 1 to 256.
+    """
+    if not 1 <= num_colors <= MAX_COLORS:
+        raise ValueError(f"num_colors: {num_colors} is not from 1 to {MAX_COLORS}")
+    if pixels.size == 0 or pixels.shape[-1] != 3:
+        raise ValueError(f"pixels: need at least one colour [..., 3], not shape {pixels.shape}")
+    colors, _, counts = unique_colors(pixels)
+    if len(colors) > num_colors:
+        points = srgb_to_oklab(colors / 255.0)
+        model = KMeans(num_colors, n_init=1, random_state=seed).fit(points, sample_weight=counts)
+        # Rounding may make two centres the same colour: a palette names each once.
+        colors = np.unique(to_uint8(oklab_to_srgb(model.cluster_centers_)), axis=0)
+    order = np.argsort(srgb_to_oklab(colors / 255.0)[:, 0], kind="stable")
+    return Palette(colors[order])
+
+
+def nearest(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+    """Index of the palette colour nearest in OKLab to each pixel; the first one of equals.
+
+    pixels: uint8 [..., 3] sRGB -> uint8 [...].
+    """
+    colors, inverse, _ = unique_colors(pixels)
+    points = srgb_to_oklab(colors / 255.0)
+    centers = srgb_to_oklab(palette.rgb / 255.0)
+    index = np.empty(len(points), dtype=np.uint8)
+    for start in range(0, len(points), _CHUNK):
+        part = points[start : start + _CHUNK]
+        distance = ((part[:, None, :] - centers[None]) ** 2).sum(axis=2)
+        index[start : start + _CHUNK] = distance.argmin(axis=1)
+    return index[inverse]

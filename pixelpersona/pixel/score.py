@@ -1,0 +1,79 @@
+"""Is it pixel art, and is the structure kept: numbers a blur does not win."""
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from pixelpersona.pixel.downsample import cell_colors
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.palette import fit_palette, nearest, srgb_to_oklab, unique_colors
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, on sRGB values
+_WINDOW = 7  # cells per side of the structural similarity's window, as in Wang et al. 2004's code
+
+
+def _window_variance(image: NDArray[np.uint8], cell: int) -> NDArray[np.float64]:
+    """Variance inside the cell x cell window at every position, summed over channels, [H-cell+1, W-cell+1]."""
+
+    def window_sum(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1, values.shape[2]), dtype=np.int64)
+        np.cumsum(np.cumsum(values, axis=0), axis=1, out=sums[1:, 1:])
+        return sums[cell:, cell:] - sums[:-cell, cell:] - sums[cell:, :-cell] + sums[:-cell, :-cell]
+
+    values = image.astype(np.int64)
+    size = cell * cell
+    # Integers to the end: a flat cell has a variance of exactly 0.
+    scaled = size * window_sum(values * values) - window_sum(values) ** 2
+    return scaled.sum(axis=2) / size**2
+
+
+def grid_contrast(image: NDArray[np.uint8], grid: Grid) -> float:
+    """How much the picture is made of this grid's cells and of no other's.
+
+    1 - (variance inside cells at the grid's phase) / (mean of the same over all other phases),
+    phases by cropping. 1 = every cell flat and the grid in place; near 0 for a photo or a blur; 0 for a picture
+    of one colour, which shows no grid.
+
+    image: uint8 [H, W, 3] sRGB, H and W multiples of the grid's cell.
+    Raises ValueError when the grid does not divide the image, or has cells of 1 pixel or no second cell.
+    """
+    if grid.cell < 2 or grid.columns < 2 or grid.rows < 2:
+        raise ValueError(f"grid_contrast: needs 2x2 cells of 2 pixels or more, not {grid}")
+    cell = grid.cell
+    variance = _window_variance(grid.crop(image), cell)
+    inside = np.array([[variance[y::cell, x::cell].mean() for x in range(cell)] for y in range(cell)])
+    others = (inside.sum() - inside[0, 0]) / (inside.size - 1)
+    if others == 0.0:
+        return 0.0
+    return float(1.0 - inside[0, 0] / others)
+
+
+def num_colors(image: NDArray[np.uint8]) -> int:
+    """How many different colours a uint8 [H, W, 3] picture holds."""
+    return len(unique_colors(image)[0])
+
+
+def palette_error(image: NDArray[np.uint8], num_colors: int = 16) -> float:
+    """Mean OKLab distance of the pixels to the best palette of `num_colors` colours; 0 = exactly such a palette.
+
+    image: uint8 [H, W, 3] sRGB. Black to white is a distance of 1; 0.02 is just visible.
+    Raises ValueError when num_colors is not 1 to 256.
+    """
+    palette = fit_palette(image, num_colors)
+    colors, _, counts = unique_colors(image)
+    used = palette.rgb[nearest(colors, palette)]
+    distance = np.linalg.norm(srgb_to_oklab(colors / 255.0) - srgb_to_oklab(used / 255.0), axis=1)
+    return float(np.average(distance, weights=counts))
+
+
+def structure(photo: NDArray[np.uint8], portrait: NDArray[np.uint8], grid: Grid) -> float:
+    """Structural similarity (Wang et al. 2004) of the luma of the cells: is what was drawn still there?
+
+    -1 to 1, 1 = equal. At the cells' resolution, because pixel art has nothing finer to lose.
+    photo, portrait: uint8 [H, W, 3] sRGB of the grid's size.
+    Raises ValueError when the grid does not fit, or has fewer than 7 cells on a side.
+    """
+    if min(grid.columns, grid.rows) < _WINDOW:
+        raise ValueError(f"structure: needs at least {_WINDOW}x{_WINDOW} cells, not {grid}")
+    first, second = (cell_colors(image, grid, "mean") @ _LUMA for image in (photo, portrait))
+    return float(structural_similarity(first, second, win_size=_WINDOW, data_range=255.0))
