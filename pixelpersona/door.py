@@ -1,0 +1,200 @@
+"""`door`: the wrapper around every command's main. Composes the configuration, checks it, times the job.
+
+    @door("train", TrainConfig)
+    def main(config: TrainConfig) -> None: ...
+
+    if __name__ == "__main__":
+        main()
+
+`main()` reads sys.argv, `main(["lora.rank=8"])` takes arguments, `main(["-m", "lora.rank=4,8"])` sweeps.
+It returns on success and else raises SystemExit: 2 after one line on stderr for what a user can mend
+(unknown keys, wrong types, missing files, broken photos, any ValueError), 130 after Ctrl-C. Everything else
+is a bug and keeps its traceback; HYDRA_FULL_ERROR=1 shows the traceback of the first kind, too.
+
+A schema may have two fields the door itself uses: `timing: Path | None` (the JSON file that collects the
+seconds of each stage) and `name: str` (the run, when one command runs several times: the stage is then
+`train lora-r4`). A job's seconds count from the start of the process, imports included; the second job of a
+sweep counts from the end of the first.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pixelpersona.config import (
+    config_folder,
+    drop_plus,
+    explain,
+    group_names,
+    one_line,
+    path_keys,
+    quote_paths,
+    register,
+)
+from pixelpersona.pixel.photo import PhotoError
+
+USER_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    PhotoError,
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+C = TypeVar("C")
+
+
+def door(
+    name: str, schema: type[C], *, folder: Path | None = None
+) -> Callable[[Callable[[C], None]], Callable[..., None]]:
+    """Turn a function of a typed configuration into a command.
+
+    name: of conf/<name>.yaml and of the stage in the timing file. schema: the root dataclass, first in
+    conf/<name>.yaml's defaults list as `<name>_schema`. folder: another configuration folder (tests).
+    """
+
+    def decorate(body: Callable[[C], None]) -> Callable[..., None]:
+        @functools.wraps(body)
+        def main(arguments: Sequence[str] | None = None) -> None:
+            words = sys.argv[1:] if arguments is None else arguments
+            code = _Door(name, schema, folder or config_folder(), body).run(words)
+            if code:
+                raise SystemExit(code)
+
+        # Hydra follows __wrapped__ and mypy would give `main` the body's signature.
+        del main.__wrapped__  # type: ignore[attr-defined]
+        return main
+
+    return decorate
+
+
+def overrides() -> list[str]:
+    """What the running job was told on the command line, to be stored in its run folder."""
+    return [str(word) for word in HydraConfig.get().overrides.task]
+
+
+def seconds_since_start() -> float:
+    """Seconds since the process started (since the previous job's end in a sweep)."""
+    return time.perf_counter() - _lap_start
+
+
+class _Door:
+    """One call of a command."""
+
+    def __init__(self, name: str, schema: type[Any], folder: Path, body: Callable[[Any], None]) -> None:
+        self.name = name
+        self.schema = schema
+        self.folder = folder.resolve()
+        self.body = body
+        self.exit_code = 0
+        self.wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+    def run(self, words: Sequence[str]) -> int:
+        register("", f"{self.name}_schema", self.schema)
+        before = os.environ.get("HYDRA_FULL_ERROR")
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through: the door words them
+        try:
+            words = drop_plus(words, group_names(self.folder))
+            self._compose_and_run(quote_paths(words, path_keys(self.schema)))
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except USER_ERRORS as error:
+            self._report(error)
+        finally:
+            if before is None:
+                del os.environ["HYDRA_FULL_ERROR"]
+            else:
+                os.environ["HYDRA_FULL_ERROR"] = before
+        return self.exit_code
+
+    def _compose_and_run(self, words: list[str]) -> None:
+        # hydra.main does these three steps too, but takes sys.argv only and answers a wrong flag with
+        # argparse's page of usage.
+        parser = get_args_parser()
+        options, unknown = parser.parse_known_intermixed_args(words)
+        if unknown:
+            raise ValueError(f"{unknown[0]}: no such flag; settings are given as key=value (see --help)")
+        _run_hydra(
+            args=options,
+            args_parser=parser,
+            task_function=self._job,
+            config_path=str(self.folder),
+            config_name=self.name,
+        )
+
+    def _job(self, tree: Any) -> None:
+        """One job: of a sweep the next one runs although this one failed, as Hydra's launcher has it."""
+        try:
+            config = OmegaConf.to_object(tree)
+            if not isinstance(config, self.schema):
+                raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
+            self.body(config)
+            _record_seconds(self.name, config)
+        except USER_ERRORS as error:
+            self._report(error)
+        finally:
+            _start_lap()
+
+    def _report(self, error: BaseException) -> None:
+        if self.wants_traceback:
+            raise error
+        self.exit_code = EXIT_USER_ERROR
+        composed = isinstance(error, (HydraException, OmegaConfBaseException))
+        print(explain(error, self.schema, self.folder) if composed else one_line(error), file=sys.stderr)
+
+
+# --- seconds per stage ----------------------------------------------------------------------------
+
+
+def _process_age() -> float:
+    """Seconds since this process started; 0 where /proc does not tell (macOS, Windows)."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+    except (OSError, AttributeError):
+        return 0.0
+
+
+_lap_start = time.perf_counter() - _process_age()
+
+
+def _start_lap() -> None:
+    global _lap_start
+    _lap_start = time.perf_counter()
+
+
+def _record_seconds(stage: str, config: object) -> None:
+    """Set this stage's seconds in the timing file, where the configuration names one."""
+    file = getattr(config, "timing", None)
+    if file is None:
+        return
+    name = getattr(config, "name", None)
+    if name:
+        stage = f"{stage} {name}"
+    file = Path(file)
+    stages = cast(dict[str, float], json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+    stages[stage] = round(seconds_since_start(), 2)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    aside.write_text(json.dumps(stages, indent=2) + "\n", encoding="utf-8")
+    aside.replace(file)
