@@ -1,0 +1,154 @@
+"""metrics.jsonl: the record of truth of a run, readable with nothing but a JSON parser."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+_SAMPLE = re.compile(r"step-(\d{6,})(?:\D.*)?\.(?:png|json)")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All rows of a file of JSON objects, in order; [] for an empty file.
+
+    A last line without its newline is what a killed writer leaves behind, and is not a row.
+    Raises ValueError naming file and line when any other line is not a JSON object, or there is no file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: not a JSON object")
+        rows.append(row)
+    return rows
+
+
+class JsonlTracker:
+    """Writes a run folder:
+
+    - metrics.jsonl, one row {"step": 100, "train/loss": 0.12} per scalars() call, flushed at once, so a
+      kill loses at most the row being written. Values must be deterministic: speeds belong elsewhere.
+    - samples/<key>/step-000100.png; step-000100-0.png, -1.png, ... when a call brings several pictures.
+    - samples/<key>/step-000100.json for tables, their pictures beside it.
+    - summary.json and artifacts.jsonl (file names relative to the folder, sha256, bytes, metadata).
+
+    folder: made when missing. resume_step: None starts the record anew; N continues it after step N and
+    drops the rows and samples of later steps, which the resumed run writes again.
+    Raises ValueError when resume_step is given and there is no record, or it is broken.
+    """
+
+    run_id = ""
+
+    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+        self._folder = folder
+        self._path = folder / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = -1 if resume_step is None else resume_step
+        rows = [] if resume_step is None else [r for r in read_jsonl(self._path) if r["step"] <= kept]
+        _write_whole(self._path, "".join(map(_line, rows)))
+        for sample in (folder / "samples").rglob("step-*"):
+            named = _SAMPLE.fullmatch(sample.name)
+            if named and int(named[1]) > kept:
+                sample.unlink()
+        if resume_step is None:
+            (folder / "summary.json").unlink(missing_ok=True)
+            (folder / "artifacts.jsonl").unlink(missing_ok=True)
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Raises ValueError naming the key when a value is not finite: NaN is not JSON."""
+        row: dict[str, float] = {"step": step}
+        for key, value in values.items():
+            if key == "step":
+                raise ValueError("the key 'step' is taken: it is the row's own")
+            # int stays int, so that counts read as counts; anything else number-like becomes a float.
+            row[key] = value if type(value) is int else float(value)
+            if not math.isfinite(row[key]):
+                raise ValueError(f"{key} is {row[key]} at step {step}: only finite numbers are recorded")
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def images(
+        self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
+    ) -> None:
+        """Captions are not kept: the picture's row and column titles say what it shows."""
+        folder = self._sample_folder(key)
+        for index, image in enumerate(images):
+            suffix = f"-{index}" if len(images) > 1 else ""
+            image.save(folder / f"step-{step:06d}{suffix}.png")
+
+    def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
+        folder = self._sample_folder(key)
+        cells: list[list[object]] = []
+        for r, row in enumerate(rows):
+            if len(row) != len(columns):
+                raise ValueError(f"{key}: row {r} has {len(row)} cells for {len(columns)} columns")
+            cells.append([])
+            for c, cell in enumerate(row):
+                if isinstance(cell, Image.Image):
+                    name = f"step-{step:06d}-{r}-{c}.png"
+                    cell.save(folder / name)
+                    cell = {"image": name}
+                cells[-1].append(cell)
+        text = _dumps({"columns": list(columns), "rows": cells})
+        _write_whole(folder / f"step-{step:06d}.json", text + "\n")
+
+    def summary(self, values: Mapping[str, object]) -> None:
+        path = self._folder / "summary.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        _write_whole(
+            path, json.dumps({**known, **values}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
+
+    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
+        listed = [
+            {
+                "path": os.path.relpath(file, self._folder),
+                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "bytes": file.stat().st_size,
+            }
+            for file in files
+        ]
+        row = {"name": name, "type": kind, "files": listed, "metadata": dict(metadata)}
+        with (self._folder / "artifacts.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(row))
+
+    def finish(self, exit_code: int = 0) -> None:
+        self._file.close()
+
+    def _sample_folder(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise ValueError(f"{key!r} is no key: parts between slashes must be names")
+        folder = self._folder.joinpath("samples", *parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _line(row: Mapping[str, object]) -> str:
+    return _dumps(row) + "\n"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

@@ -1,0 +1,156 @@
+"""A Weights & Biases run that never asks a question and never stands in the way of training."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import wandb
+from PIL import Image
+
+Mode = Literal["online", "offline", "disabled", "auto"]
+MODES: tuple[Mode, ...] = ("online", "offline", "disabled", "auto")
+STEP_KEY = "train/step"
+
+
+class WandbTracker:
+    """One W&B run in folder/wandb.
+
+    mode: "auto" is online when a key is configured (WANDB_API_KEY or netrc), else offline; WANDB_MODE in
+    the environment decides before that. If W&B does not start online, auto goes on offline and says so once
+    on stderr; "online" raises ValueError instead. There is never a prompt.
+    run_id: of the run to continue, from its checkpoint; None for a new one. Offline, a continued run is
+    a second folder with the same id, and `wandb sync` puts them together.
+    Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        project: str,
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
+        mode: Mode = "auto",
+        run_id: str | None = None,
+        start_timeout_s: float = 30.0,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode={mode!r} is none of {', '.join(MODES)}")
+        folder.mkdir(parents=True, exist_ok=True)
+        arguments: dict[str, Any] = {
+            "dir": folder,
+            "project": project,
+            "name": name,
+            "group": group,
+            "job_type": job_type,
+            "tags": list(tags),
+            "config": dict(config or {}),
+            "id": run_id,
+            "resume": None if run_id is None else "allow",
+            # Jobs of a sweep share one process: each has its own run, finished on its own.
+            "reinit": "create_new",
+            "settings": _settings(start_timeout_s),
+        }
+        self._run = _start(arguments, mode)
+        self._run.define_metric(STEP_KEY)
+        self._run.define_metric("*", step_metric=STEP_KEY)
+
+    @property
+    def run_id(self) -> str:
+        return str(self._run.id)
+
+    @property
+    def url(self) -> str | None:
+        """Where the run is seen; None when it is offline or disabled."""
+        return None if self._run.offline or self._run.disabled else self._run.url
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        self._run.log({**values, STEP_KEY: step})
+
+    def images(
+        self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
+    ) -> None:
+        if captions and len(captions) != len(images):
+            raise ValueError(f"{key}: {len(captions)} captions for {len(images)} images")
+        shown = [
+            wandb.Image(image, caption=captions[i] if captions else None) for i, image in enumerate(images)
+        ]
+        self._run.log({key: shown, STEP_KEY: step})
+
+    def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
+        data = [[wandb.Image(c) if isinstance(c, Image.Image) else c for c in row] for row in rows]
+        self._run.log({key: wandb.Table(columns=list(columns), data=data), STEP_KEY: step})
+
+    def summary(self, values: Mapping[str, object]) -> None:
+        self._run.summary.update(dict(values))
+
+    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
+        """Lineage travels as digests in the metadata: use_artifact does not work offline."""
+        artifact = wandb.Artifact(name, type=kind, metadata=dict(metadata))
+        for file in files:
+            artifact.add_file(str(file), name=file.name)
+        self._run.log_artifact(artifact)
+
+    def finish(self, exit_code: int = 0) -> None:
+        self._run.finish(exit_code=exit_code)
+
+
+def has_key() -> bool:
+    """Whether a W&B key is configured for the server in use: WANDB_API_KEY, or an entry in netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
+    hosts = {urlsplit(server).netloc}
+    if server == wandb.Settings.model_fields["base_url"].default:
+        hosts.add("api.wandb.ai")  # what the public server was called before it moved
+    named = os.environ.get("NETRC")
+    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        try:
+            entries = netrc.netrc(path)
+        except (OSError, netrc.NetrcParseError):
+            continue  # no file, not ours to read, or broken: then there is no key in it
+        if any((found := entries.authenticators(host)) and found[2] for host in hosts):
+            return True
+    return False
+
+
+def _settings(start_timeout_s: float) -> wandb.Settings:
+    chosen: dict[str, Any] = {
+        "silent": True,
+        "console": "off",  # the progress bar is not worth uploading, and capturing it costs time
+        "init_timeout": start_timeout_s,
+        "login_timeout": start_timeout_s,
+        "save_code": False,
+        "disable_job_creation": True,
+        # Private: the offline file is flushed every 15 s, so a killed run loses that much; 1 s is enough.
+        "x_transaction_log_flush_interval": 1,
+    }
+    known = wandb.Settings.model_fields
+    return wandb.Settings(**{k: v for k, v in chosen.items() if not k.startswith("x_") or k in known})
+
+
+def _start(arguments: dict[str, Any], mode: Mode) -> wandb.Run:
+    wanted: str = mode
+    if mode == "auto":
+        wanted = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    if wanted == "online" and not has_key():
+        raise ValueError("mode=online needs a W&B key (WANDB_API_KEY or `wandb login`); or use mode=offline")
+    try:
+        return wandb.init(mode=wanted, **arguments)  # type: ignore[arg-type]
+    except (wandb.Error, OSError) as error:
+        reason = " ".join(str(error).split())
+        if wanted != "online" or mode != "auto":
+            raise ValueError(
+                f"W&B did not start with mode={wanted}: {reason}; mode=offline needs no server"
+            ) from None
+    print(f"W&B did not start online, tracking offline (`wandb sync` uploads it): {reason}", file=sys.stderr)
+    return wandb.init(mode="offline", **arguments)

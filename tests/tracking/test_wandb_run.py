@@ -1,0 +1,164 @@
+"""A real offline run, read back from its file by the W&B command line; no network, no prompt."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
+from pixelpersona.tracking.tracker import Trackers
+from pixelpersona.tracking.wandb_run import WandbTracker, has_key
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, and none of W&B's folders outside the test's own."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "wandb-home"))
+
+
+def inspect(folder: Path) -> list[dict[str, Any]]:
+    """All records of the one offline run in folder/wandb."""
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(run), "--json"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+def of_kind(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+def test_an_offline_run_holds_what_metrics_jsonl_holds(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"123")
+    wandb_run = WandbTracker(
+        tmp_path, project="pixelpersona", name="lora-r4", group="demo", job_type="train",
+        tags=["tiny"], config={"lora": {"rank": 4}},
+    )  # fmt: skip
+    tracker = Trackers([JsonlTracker(tmp_path), wandb_run])
+    for step in range(1, 6):
+        tracker.scalars({"train/loss": 1 / step, "train/grad_norm": step * 0.1, "train/lr/unet": 2e-3}, step)
+        if step % 2 == 0:
+            tracker.scalars({"val/loss": 0.1 * step}, step)
+    tracker.images("samples/faces", [Image.new("RGB", (4, 4), c) for c in ("red", "blue")], 5, ["a", "b"])
+    tracker.table("scores", ["id", "picture"], [["x", Image.new("RGB", (2, 2))]], 5)
+    tracker.summary({"best_val_loss": 0.2})
+    tracker.artifact("lora-r4", "model", [weights], {"base_sha256": "b" * 64})
+    assert tracker.run_id == wandb_run.run_id != ""
+    assert wandb_run.url is None
+    tracker.finish()
+
+    records = inspect(tmp_path)
+    items = [row["item"] for row in of_kind(records, "history")]
+    rows = [{"step": i.pop("train/step"), **{k: v for k, v in i.items() if k[0] != "_"}} for i in items]
+    assert rows[:7] == read_jsonl(tmp_path / "metrics.jsonl")
+    assert [i["_step"] for i in items] == list(range(9))  # every call is a row of its own
+    assert rows[7]["samples/faces.captions"] == ["a", "b"]
+    (run,) = of_kind(records, "run")
+    assert (run["display_name"], run["project"], run["run_group"]) == ("lora-r4", "pixelpersona", "demo")
+    assert run["config"]["update"]["lora"] == {"rank": 4}
+    assert {"glob_name": "*", "step_metric": "train/step"}.items() <= of_kind(records, "metric")[1].items()
+    assert any(u["update"].get("best_val_loss") == 0.2 for u in of_kind(records, "summary"))
+    artifacts = {a.get("type"): a for a in of_kind(records, "artifact")}
+    assert json.loads(artifacts["model"]["metadata"]) == {"base_sha256": "b" * 64}
+    pictures = [p for p in tmp_path.glob("wandb/offline-run-*/files/media/images/samples/*.png")]
+    assert {Image.open(p).convert("RGB").getpixel((0, 0)) for p in pictures} == {(255, 0, 0), (0, 0, 255)}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_jobs_of_a_sweep_have_runs_of_their_own(tmp_path: Path) -> None:
+    trackers = [WandbTracker(tmp_path / name, project="p", name=name) for name in ("r4", "r8")]
+    for loss, tracker in enumerate(trackers):
+        tracker.scalars({"train/loss": loss}, 1)
+    for tracker in trackers:
+        tracker.finish()
+    losses = [of_kind(inspect(tmp_path / n), "history")[0]["item"]["train/loss"] for n in ("r4", "r8")]
+    assert losses == [0, 1]
+    assert trackers[0].run_id != trackers[1].run_id
+
+
+def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
+    first = WandbTracker(tmp_path / "a", project="p")
+    first.finish()
+    second = WandbTracker(tmp_path / "b", project="p", run_id=first.run_id)
+    second.finish()
+    assert of_kind(inspect(tmp_path / "b"), "run")[0]["run_id"] == first.run_id
+
+
+def test_disabled_writes_nothing(tmp_path: Path) -> None:
+    tracker = WandbTracker(tmp_path / "run", project="p", mode="disabled")
+    tracker.scalars({"train/loss": 1.0}, 1)
+    tracker.images("faces", [Image.new("RGB", (1, 1))], 1)
+    tracker.finish()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_online_without_a_key_is_refused_not_asked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a W&B key"):
+        WandbTracker(tmp_path, project="p", mode="online")
+    with pytest.raises(ValueError, match="online, offline, disabled, auto"):
+        WandbTracker(tmp_path, project="p", mode="cloud")  # type: ignore[arg-type]
+
+
+def test_an_unusable_key_leaves_training_alone_unless_online_is_demanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "too-short")
+    with pytest.raises(ValueError, match="did not start with mode=online"):
+        WandbTracker(tmp_path / "a", project="p", mode="online")
+    tracker = WandbTracker(tmp_path / "b", project="p", mode="auto")
+    tracker.scalars({"train/loss": 1.0}, 1)
+    tracker.finish()
+    assert len(of_kind(inspect(tmp_path / "b"), "history")) == 1
+    said = [line for line in capfd.readouterr().err.splitlines() if "tracking offline" in line]
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_an_unreachable_server_leaves_training_alone(tmp_path: Path) -> None:
+    """In a process of its own, with a closed port of this machine as the server."""
+    code = (
+        "from pathlib import Path; from pixelpersona.tracking.wandb_run import WandbTracker\n"
+        f"t = WandbTracker(Path({str(tmp_path)!r}), project='p', start_timeout_s=2)\n"
+        "t.scalars({'train/loss': 1.0}, 1); t.finish()"
+    )
+    env = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert out.stderr.count("tracking offline") == 1
+    assert len(of_kind(inspect(tmp_path), "history")) == 1
+
+
+@pytest.mark.parametrize(
+    ("netrc", "expected"),
+    [
+        ("", False),
+        ("machine api.wandb.ai login user password " + "a" * 40, True),
+        ("machine example.org login user password " + "a" * 40, False),
+        ("machine machine machine", False),
+    ],
+)
+def test_a_key_is_found_in_netrc(tmp_path: Path, netrc: str, expected: bool) -> None:
+    (tmp_path / "netrc").write_text(netrc)
+    assert has_key() is expected
+
+
+def test_a_key_belongs_to_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine wandb.example.org login user password " + "a" * 40)
+    assert not has_key()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert has_key()
+
+
+def test_a_key_in_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    assert has_key()
