@@ -5,10 +5,13 @@ process that made it. A generator is derived anew for each use, by SHA-256 of wh
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["epoch_order", "numpy_rng", "step_rng"]
 
@@ -24,12 +27,14 @@ def _derived_seed(*parts: int | str) -> int:
     return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 
-def step_rng(seed: int, step: int, purpose: str) -> torch.Generator:
+def step_rng(seed: int, step: int, purpose: str) -> "torch.Generator":
     """A fresh generator for one purpose ("noise", "timestep", ...) of one training step.
 
     It lives on the CPU whatever the device, so that the numbers are the same on all of them:
     draw with it, then move the tensor.
     """
+    import torch  # here, so that prepare's worker processes, which draw with NumPy alone, start without it
+
     generator = torch.Generator(device="cpu")
     generator.manual_seed(_derived_seed("step", int(seed), int(step), purpose))
     return generator

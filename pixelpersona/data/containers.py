@@ -1,0 +1,119 @@
+"""Named bytes from a folder or from a .zip, read alike.
+
+An archive is never extracted: an entry's name is only a label, so a hostile path in it leads nowhere,
+and every read is bounded, so that a small archive cannot fill the memory.
+"""
+
+import unicodedata
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+from pixelpersona.pixel.photo import PhotoError
+
+__all__ = ["Container", "FolderContainer", "ZipContainer", "open_container"]
+
+MAX_FILE_BYTES = 256 * 2**20
+MAX_ZIP_ENTRIES = 2_000_000
+
+
+class Container(Protocol):
+    """Files under POSIX-style relative names, the same for a folder and for an archive of it."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Every visible file, sorted; hidden ones and macOS's resource forks are left out."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; PhotoError when it cannot be read or is larger than 256 MiB."""
+        ...
+
+
+def open_container(path: Path) -> Container:
+    """A folder or a .zip archive; ValueError naming the path when it is neither."""
+    path = Path(path).expanduser().absolute()
+    if path.is_dir():
+        return FolderContainer(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such folder or .zip archive")
+    return ZipContainer(path)
+
+
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+class FolderContainer:
+    """A folder and everything under it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> list[str]:
+        files = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
+        return sorted(name for name in files if _is_visible(name))
+
+    def read(self, name: str) -> bytes:
+        file = self.path / name
+        try:
+            with file.open("rb") as stream:
+                return _bounded(stream.read(MAX_FILE_BYTES + 1), name)
+        except OSError as error:
+            raise PhotoError(f"cannot be read ({error.strerror or error})", name) from error
+
+
+class ZipContainer:
+    """A .zip archive. Sent to another process, it is opened there anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        self._open()
+
+    def _open(self) -> zipfile.ZipFile:
+        if self._zip is None:
+            try:
+                self._zip = zipfile.ZipFile(self.path)
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+                raise ValueError(
+                    f"{self.path}: not a folder and not a readable .zip archive ({error})"
+                ) from error
+            if len(self._zip.infolist()) > MAX_ZIP_ENTRIES:
+                raise ValueError(f"{self.path}: more than {MAX_ZIP_ENTRIES:,} files in one archive")
+        return self._zip
+
+    def names(self) -> list[str]:
+        entries = {entry.filename for entry in self._open().infolist() if not entry.is_dir()}
+        return sorted(name for name in entries if _is_visible(name))
+
+    def read(self, name: str) -> bytes:
+        try:
+            with self._open().open(name) as stream:
+                # The size in the header may lie: read up to the bound, not up to what it says.
+                return _bounded(stream.read(MAX_FILE_BYTES + 1), name)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError) as error:
+            # RuntimeError: an encrypted entry; its subclass NotImplementedError: an unknown compression.
+            raise PhotoError(f"cannot be read from {self.path.name} ({error})", name) from error
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "_zip": None}
+
+    def close(self) -> None:
+        """Closes the archive; the next read opens it again."""
+        if self._zip is not None:
+            self._zip.close()
+            self._zip = None
+
+
+def _bounded(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_FILE_BYTES:
+        raise PhotoError(f"is larger than {MAX_FILE_BYTES // 2**20} MiB", name)
+    return data
+
+
+def same_name(name: str) -> str:
+    """A name as it is compared: macOS stores 한글 decomposed, metadata files mostly hold it composed."""
+    return unicodedata.normalize("NFC", name)

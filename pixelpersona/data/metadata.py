@@ -1,0 +1,113 @@
+"""What is written about photos: metadata.jsonl in Hugging Face's imagefolder layout, captions, splits."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pixelpersona.data.containers import Container, same_name
+from pixelpersona.pixel.photo import PhotoError
+
+__all__ = ["HELDOUT", "TRAIN", "PhotoRecord", "attribute_caption", "hash_split", "read_records"]
+
+TRAIN = "train"
+HELDOUT = "heldout"
+_SPLITS = {TRAIN: TRAIN} | dict.fromkeys(
+    (HELDOUT, "held-out", "held_out", "test", "val", "validation"), HELDOUT
+)
+_METADATA_NAME = "metadata.jsonl"
+_ADULT_AGE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What the metadata says about one photo; None where it says nothing."""
+
+    caption: str | None = None
+    split: str | None = None
+
+
+def attribute_caption(age: int | None, gender: str | None, ethnicity: str | None = None) -> str:
+    """ "a photo of a 26 year old asian woman"; what is None or unknown ("other") is left out.
+
+    age: years. gender: "male" or "female". Below 16 years: boy and girl.
+    """
+    child = age is not None and age < _ADULT_AGE
+    nouns = {"male": "boy" if child else "man", "female": "girl" if child else "woman"}
+    noun = nouns.get((gender or "").strip().lower(), "child" if child else "person")
+    words = [] if age is None else [f"{age} year old"]
+    if ethnicity and ethnicity.strip().lower() not in ("other", "unknown"):
+        words.append(ethnicity.strip().lower())
+    words.append(noun)
+    return f"a photo of {_article(words[0])} {' '.join(words)}"
+
+
+def _article(word: str) -> str:
+    spoken_with_vowel = word.startswith(("8", "a", "e", "i", "o", "u")) or word.split()[0] in ("11", "18")
+    return "an" if spoken_with_vowel else "a"
+
+
+def hash_split(digest: str, heldout_share: float) -> str:
+    """A split decided by the photo's own bytes: copies stay together, new photos move no old one."""
+    return HELDOUT if int(digest[:13], 16) / 16**13 < heldout_share else TRAIN
+
+
+def read_records(container: Container, names: Iterable[str]) -> dict[str, PhotoRecord]:
+    """The records of every metadata.jsonl in a folder or archive, by the photo's name there.
+
+    A row's file_name is relative to the metadata file. Raises ValueError, naming file and line, for a
+    row that is not JSON, lacks file_name, names a photo that is not there, or has an unknown split.
+    """
+    names = list(names)
+    known = {same_name(name): name for name in names}
+    records: dict[str, PhotoRecord] = {}
+    for metadata in (name for name in names if name.rpartition("/")[2] == _METADATA_NAME):
+        folder = metadata.removesuffix(_METADATA_NAME)
+        for number, line in enumerate(_lines(container, metadata), start=1):
+            if not line.strip():
+                continue
+            place = f"{container.path}: {metadata}, line {number}"
+            row = _row(line, place)
+            name = known.get(same_name(folder + str(row["file_name"])))
+            if name is None:
+                raise ValueError(f"{place}: there is no file {row['file_name']}")
+            records[name] = PhotoRecord(_caption(row, place), _split(row, place))
+    return records
+
+
+def _lines(container: Container, metadata: str) -> list[str]:
+    try:
+        return container.read(metadata).decode("utf-8-sig").split("\n")
+    except (PhotoError, UnicodeDecodeError) as error:
+        raise ValueError(f"{container.path}: {metadata} cannot be read ({error})") from error
+
+
+def _row(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}: not JSON ({error})") from error
+    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+        raise ValueError(f'{place}: a row needs a file_name, as in {{"file_name": "a.jpg"}}')
+    return row
+
+
+def _split(row: Mapping[str, Any], place: str) -> str | None:
+    value = row.get("split")
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in _SPLITS:
+        raise ValueError(f"{place}: split {value!r} is unknown; accepted: {', '.join(_SPLITS)}")
+    return _SPLITS[value]
+
+
+def _caption(row: Mapping[str, Any], place: str) -> str | None:
+    if isinstance(row.get("text"), str):
+        return str(row["text"])
+    age, gender, ethnicity = (row.get(key) for key in ("age", "gender", "ethnicity"))
+    if age is None and gender is None and ethnicity is None:
+        return None
+    if not (age is None or (isinstance(age, int | float) and age == int(age) and 0 <= age < 200)):
+        raise ValueError(f"{place}: age {age!r} is not a number of years")
+    words = [None if value is None else str(value) for value in (gender, ethnicity)]
+    return attribute_caption(None if age is None else int(age), words[0], words[1])

@@ -1,0 +1,170 @@
+"""Pairs on disk: a folder of photos and their pixel art, named by the hash of what it is made from.
+
+Layout (Hugging Face's imagefolder): photo/*.png, pixel/*.png, metadata.jsonl with photo_file_name,
+pixel_file_name, text, split and hashes; manifest.json; rejected.jsonl with the photos that were broken.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pixelpersona.data.metadata import HELDOUT, TRAIN
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.palette import Palette
+
+__all__ = ["DATA_VERSION", "MANIFEST", "METADATA", "REJECTED", "Pair", "PairSet"]
+
+DATA_VERSION = 1
+"""Raised whenever the same photos and recipe would give other files; part of every folder's name."""
+
+MANIFEST, METADATA, REJECTED = "manifest.json", "metadata.jsonl", "rejected.jsonl"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """One photo and its pixel art, both RGB PNG files of the set's size.
+
+    id: the photo's own id, with "#1", "#2", ... for its augmented variants. grid: None where cells differ
+    in size. sha256: over both files' hashes.
+    """
+
+    id: str
+    photo_id: str
+    variant: int
+    photo: Path
+    pixel: Path
+    grid: Grid | None
+    palette: Palette
+    caption: str
+    split: str
+    sha256: str
+    photo_sha256: str
+    pixel_sha256: str
+
+
+class PairSet:
+    """A finished folder of pairs; read-only.
+
+    key: hash of what the set is made from (its folder carries the first 12 digits). sha256: hash of what it
+    contains, pictures included.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any], pairs: list[Pair]) -> None:
+        self.folder = folder
+        self.key = str(manifest["key"])
+        self.sha256 = str(manifest["metadata_sha256"])
+        self.size = int(manifest["recipe"]["size"])
+        self.recipe: Mapping[str, Any] = manifest["recipe"]
+        self.num_rejected = int(manifest["num_rejected"])
+        self._pairs = {pair.id: pair for pair in pairs}
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "PairSet":
+        """Reads and checks a folder: manifest, hash of the metadata, presence and size of every picture.
+
+        Raises ValueError, naming the file, when something is missing or not as it was written.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder / MANIFEST)
+        lines = _read_bytes(folder / METADATA)
+        if hashlib.sha256(lines).hexdigest() != manifest["metadata_sha256"]:
+            raise ValueError(f"{folder / METADATA}: changed since it was written; prepare the data again")
+        rows = [json.loads(line) for line in lines.decode().split("\n") if line]
+        for row in rows:
+            for kind in ("photo", "pixel"):
+                _check_size(folder / row[f"{kind}_file_name"], row[f"{kind}_bytes"])
+        return cls(folder, manifest, [_pair(folder, row) for row in rows])
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def pairs(self, split: str) -> list[Pair]:
+        """The pairs of "train" or "heldout", ordered by their photos' ids; ValueError when there are none."""
+        if split not in (TRAIN, HELDOUT):
+            raise ValueError(f"split must be {TRAIN} or {HELDOUT}, got {split!r}")
+        pairs = [pair for pair in self._pairs.values() if pair.split == split]
+        if not pairs:
+            have = dict(Counter(pair.split for pair in self._pairs.values()))
+            raise ValueError(f"{self.folder}: no {split} pairs in this data set (it has {have})")
+        return pairs
+
+    def photo(self, pair_id: str) -> NDArray[np.uint8]:
+        """The pair's photo, uint8 [H, W, 3], checked against its hash (ValueError)."""
+        pair = self._pair(pair_id)
+        return _read_picture(pair.photo, pair.photo_sha256)
+
+    def pixel(self, pair_id: str) -> NDArray[np.uint8]:
+        """The pair's pixel art, uint8 [H, W, 3], checked against its hash (ValueError)."""
+        pair = self._pair(pair_id)
+        return _read_picture(pair.pixel, pair.pixel_sha256)
+
+    def _pair(self, pair_id: str) -> Pair:
+        if pair_id not in self._pairs:
+            raise ValueError(f"{self.folder}: no pair {pair_id!r}")
+        return self._pairs[pair_id]
+
+
+def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
+    colors = [list(bytes.fromhex(color.removeprefix("#"))) for color in row["palette"]]
+    return Pair(
+        id=row["id"],
+        photo_id=row["photo_id"],
+        variant=row["variant"],
+        photo=folder / row["photo_file_name"],
+        pixel=folder / row["pixel_file_name"],
+        grid=Grid(**row["grid"]) if row["grid"] else None,
+        palette=Palette(np.array(colors, dtype=np.uint8)),
+        caption=row["text"],
+        split=row["split"],
+        sha256=row["sha256"],
+        photo_sha256=row["photo_sha256"],
+        pixel_sha256=row["pixel_sha256"],
+    )
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(_read_bytes(file))
+    except ValueError as error:
+        raise ValueError(f"{file}: no manifest of a data set ({error})") from error
+    needed = {"key", "metadata_sha256", "recipe", "num_rejected", "data_version"}
+    if not isinstance(manifest, dict) or not needed <= manifest.keys():
+        raise ValueError(f"{file}: not a manifest of a data set")
+    if manifest["data_version"] != DATA_VERSION:
+        raise ValueError(
+            f"{file}: data version {manifest['data_version']}, this program reads version {DATA_VERSION}"
+        )
+    return manifest
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror or error})") from error
+
+
+def _check_size(file: Path, num_bytes: int) -> None:
+    try:
+        complete = file.stat().st_size == num_bytes
+    except OSError:
+        complete = False
+    if not complete:
+        raise ValueError(f"{file}: missing or incomplete; prepare the data again")
+
+
+def _read_picture(file: Path, sha256: str) -> NDArray[np.uint8]:
+    data = _read_bytes(file)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(f"{file}: changed since it was written; prepare the data again")
+    with Image.open(BytesIO(data), formats=("PNG",)) as image:
+        return np.asarray(image.convert("RGB"))
