@@ -1,0 +1,121 @@
+"""`dataset`, `pixelate` and `augment`: where photos come from and what pairs they give."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixelpersona.build.models import ModelConfig
+    from pixelpersona.data.pairset import PairSet
+    from pixelpersona.data.recipe import PairRecipe
+    from pixelpersona.data.sources import PhotoSource
+
+
+class DatasetKind(Enum):
+    portraits = "portraits"
+    folder = "folder"
+    celeba = "celeba"
+
+
+@dataclass(kw_only=True, slots=True)
+class DatasetConfig:
+    """path: folder or zip of photos; null only for the packaged portraits. limit: photos taken, null for all.
+
+    heldout_share: share kept out of training when the data set itself names no split.
+    framing: tight or wide face crop, or center. variants: pairs per training photo, the first plain.
+    """
+
+    kind: DatasetKind = DatasetKind.portraits
+    path: Path | None = None
+    limit: int | None = None
+    heldout_share: float = 0.1
+    framing: str = "tight"
+    variants: int = 1
+    num_workers: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class PixelateConfig:
+    """factor: source pixels per art cell. palette: colours per picture."""
+
+    factor: int = 4
+    palette: int = 16
+
+
+@dataclass(kw_only=True, slots=True)
+class AugmentConfig:
+    """Ranges drawn from for every variant but the first; see data/augment.py for units."""
+
+    flip: float = 0.5
+    degrees: float = 5.0
+    translate: float = 0.05
+    scale: float = 0.05
+    brightness: float = 0.1
+    contrast: float = 0.1
+    saturation: float = 0.1
+
+
+def make_source(dataset: DatasetConfig) -> "PhotoSource":
+    """The photos that the configuration names. Raises ValueError naming dataset.path when it is needed."""
+    from pixelpersona import assets
+    from pixelpersona.data.sources import CelebASource, FolderSource
+
+    match dataset.kind:
+        case DatasetKind.portraits:
+            return FolderSource(assets.path("portraits"), heldout_share=dataset.heldout_share)
+        case DatasetKind.folder:
+            if dataset.path is None:
+                raise ValueError("dataset.path: dataset=folder needs a folder or zip of photos, dataset.path=DIR")
+            return FolderSource(dataset.path, heldout_share=dataset.heldout_share)
+        case DatasetKind.celeba:
+            return CelebASource(dataset.path or Path("data/celeba"), heldout_share=dataset.heldout_share)
+
+
+def make_recipe(
+    dataset: DatasetConfig, pixelate: PixelateConfig, augment: AugmentConfig, model: "ModelConfig", seed: int
+) -> "PairRecipe":
+    """Everything that decides what pairs a photo gives, at the model's image size."""
+    from dataclasses import asdict
+
+    from pixelpersona.data.augment import Augmentation
+    from pixelpersona.data.recipe import PairRecipe, PixelateRecipe
+
+    return PairRecipe(
+        size=model.image_size,
+        framing=dataset.framing,
+        pixelate=PixelateRecipe(factor=pixelate.factor, palette=pixelate.palette),
+        augment=Augmentation(**asdict(augment)),
+        variants=dataset.variants,
+        caption=model.prompt,
+        seed=seed,
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class PathsConfig:
+    """runs: run folders and reports. cache: pairs and latents, named by the hash of their contents."""
+
+    runs: Path = Path("runs")
+    cache: Path = Path(".cache")
+
+
+def make_pairs(
+    dataset: DatasetConfig,
+    pixelate: PixelateConfig,
+    augment: AugmentConfig,
+    model: "ModelConfig",
+    paths: PathsConfig,
+    seed: int = 0,
+) -> "PairSet":
+    """The pair set of this configuration, prepared now when it is missing."""
+    from pixelpersona.data.pairs import prepare_pairs
+
+    recipe = make_recipe(dataset, pixelate, augment, model, seed)
+    return prepare_pairs(
+        make_source(dataset),
+        recipe,
+        paths.cache,
+        limit=dataset.limit,
+        num_workers=dataset.num_workers,
+    )

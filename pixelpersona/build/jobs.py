@@ -1,0 +1,157 @@
+"""One training job, ready to run: objective, batches, hooks, and how to keep what was learned."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from pixelpersona.build.data import PathsConfig
+from pixelpersona.build.inference import SamplerConfig, make_sampler
+from pixelpersona.build.models import LoraConfig, ModelConfig, make_base
+from pixelpersona.build.training import LoopConfig, LossConfig, MethodConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pixelpersona.data.pairset import PairSet
+    from pixelpersona.inference.stylizer import PortraitMaker
+    from pixelpersona.models.base import BaseModel
+    from pixelpersona.training.loop import Batches
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """base: the model whose autoencoder gives the features, also for the translator.
+
+    validate: mean validation loss at fixed noise. maker: portraits by the model as it stands.
+    save: writes the learned weights into a folder and returns the file.
+    """
+
+    base: "BaseModel"
+    objective: "nn.Module"
+    batches: "Batches"
+    steps_per_epoch: int
+    validate: Callable[[], float]
+    maker: "PortraitMaker"
+    save: Callable[[Path], Path]
+    identity: dict[str, object]
+
+
+def make_lora_job(
+    model: ModelConfig,
+    lora: LoraConfig,
+    loss: LossConfig,
+    loop: LoopConfig,
+    sampler: SamplerConfig,
+    paths: PathsConfig,
+    pair_set: "PairSet",
+) -> Job:
+    """LoRA on the UNet, noise prediction on the latents of the pixel art."""
+    from pixelpersona.data.latents import encode_pairs
+    from pixelpersona.data.loader import LatentBatches
+    from pixelpersona.inference.stylizer import Stylizer
+    from pixelpersona.models.adapter import add_lora, save_lora
+    from pixelpersona.models.codec import Codec
+    from pixelpersona.training.objectives.diffusion import DiffusionObjective
+    from pixelpersona.training.validation import fixed_noise_loss
+
+    if loss.kind != "mse":
+        raise ValueError(f"loss.kind={loss.kind}: method=lora accepts mse")
+    base = make_base(model)
+    codec = Codec(base)
+    train_set = encode_pairs(pair_set, "train", codec, paths.cache)
+    heldout_set = encode_pairs(pair_set, "heldout", codec, paths.cache)
+    add_lora(
+        base.unet, rank=lora.rank, alpha=lora.alpha, targets=lora.targets, dropout=lora.dropout, seed=loop.seed
+    )
+    objective = DiffusionObjective(
+        base.unet, base.noise_schedule, snr_gamma=loss.snr_gamma, max_timestep=loss.max_timestep
+    )
+    batches = LatentBatches(train_set, loop.batch_size, loop.seed, loss.caption_dropout)
+    return Job(
+        base=base,
+        objective=objective,
+        batches=batches,
+        steps_per_epoch=len(batches),
+        validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
+        maker=Stylizer(base, sampler=make_sampler(sampler), prompt=model.prompt),
+        save=lambda folder: save_lora(base.unet, folder),
+        identity={"rank": lora.rank, "alpha": lora.alpha, "targets": sorted(lora.targets), "base": base.sha256},
+    )
+
+
+def make_translator_job(
+    model: ModelConfig, method: MethodConfig, loss: LossConfig, loop: LoopConfig, pair_set: "PairSet"
+) -> Job:
+    """The trained baseline: photo → pixel art directly, error on the pairs."""
+    import torch
+
+    from pixelpersona.data.loader import PairBatches
+    from pixelpersona.inference.stylizer import TranslatorStylizer
+    from pixelpersona.models.translator import Translator, save_translator
+    from pixelpersona.training.objectives.translation import TranslationObjective
+    from pixelpersona.training.validation import translation_loss
+
+    if len(method.widths) != 3:
+        raise ValueError(f"method.widths={method.widths}: accepted three numbers, multiples of 8")
+    base = make_base(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(loop.seed)
+        translator = Translator(cell=model.cell, widths=(method.widths[0], method.widths[1], method.widths[2]))
+    objective = TranslationObjective(translator, kind=loss.kind)
+    batches = PairBatches(pair_set, "train", loop.batch_size, loop.seed)
+    heldout = PairBatches(pair_set, "heldout", loop.batch_size, loop.seed)
+    return Job(
+        base=base,
+        objective=objective,
+        batches=batches,
+        steps_per_epoch=len(batches),
+        validate=lambda: float(translation_loss(objective, heldout).mean()),
+        maker=TranslatorStylizer(translator, cell=model.cell),
+        save=lambda folder: save_translator(translator, folder),
+        identity={"translator": list(method.widths), "loss": loss.kind, "base": base.sha256},
+    )
+
+
+def make_samples(
+    job: Job, pair_set: "PairSet", num_samples: int
+) -> tuple[
+    Callable[[], Sequence[Image.Image]],
+    Callable[[Sequence[Image.Image]], Mapping[str, float]],
+    Callable[[Sequence[Image.Image]], Image.Image],
+]:
+    """(make, score, sheet) over the same held-out photos and seeds at every sampling."""
+    from pixelpersona.evaluation.distribution import fid, kid
+    from pixelpersona.models.features import AutoencoderFeatures
+    from pixelpersona.pixel.grid import Grid
+    from pixelpersona.pixel.score import grid_contrast
+    from pixelpersona.pixel.sheet import contact_sheet
+
+    pairs = pair_set.pairs("heldout")
+    shown = pairs[:num_samples]
+    photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
+    teachers = [Image.fromarray(pair_set.pixel(pair.id)) for pair in shown]
+    extractor = AutoencoderFeatures(job.base.vae, job.base.sha256)
+    reference = extractor.features(np.stack([pair_set.pixel(pair.id) for pair in pairs]))
+    grid = Grid.of(job.base.image_size, job.base.image_size, job.base.cell)
+
+    def make() -> list[Image.Image]:
+        return [portrait.image for portrait in job.maker.portraits(photos, list(range(len(photos))))]
+
+    def score(portraits: Sequence[Image.Image]) -> dict[str, float]:
+        images = np.stack([np.asarray(portrait) for portrait in portraits])
+        found = extractor.features(images)
+        return {
+            "grid_contrast": float(np.mean([grid_contrast(image, grid) for image in images])),
+            "kid_persona": kid(found, reference).mean,
+            "fid_persona": fid(found, reference),
+        }
+
+    def sheet(portraits: Sequence[Image.Image]) -> Image.Image:
+        rows = list(zip(photos, teachers, portraits, strict=True))
+        return contact_sheet(rows, column_titles=("photo", "pyxelate", "this run"))
+
+    return make, score, sheet

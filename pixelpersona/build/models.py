@@ -1,0 +1,61 @@
+"""`model`, `lora`: which Stable Diffusion, and the adapter that is put on it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixelpersona.models.base import BaseModel
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """name: tiny or sd15. path: null for the packaged base, else a hub id or a folder in diffusers' layout.
+
+    image_size: side of its pictures, pixels. cell: pixels per latent cell. prompt: the words that stand
+    for the style, in training and in use. strength, guidance: its defaults for img2img.
+    """
+
+    name: str = "tiny"
+    path: str | None = None
+    image_size: int = 128
+    cell: int = 4
+    prompt: str = "pixel art portrait, 16-color style"
+    strength: float = 0.5
+    guidance: float = 3.0
+
+
+@dataclass(kw_only=True, slots=True)
+class LoraConfig:
+    """rank: 1 or more. alpha: scale times rank, by default the rank. targets: ends of module names.
+
+    path: an adapter already trained, for the commands that use one.
+    """
+
+    rank: int = 4
+    alpha: float = 4.0
+    dropout: float = 0.0
+    targets: list[str] = field(default_factory=lambda: ["to_q", "to_k", "to_v", "to_out.0"])
+
+
+def make_base(model: ModelConfig) -> "BaseModel":
+    """Load the base, frozen, in float32. Raises ValueError naming model.path."""
+    from pixelpersona import assets
+    from pixelpersona.models.base import load_base
+
+    if model.path is None and model.name != "tiny":
+        raise ValueError(f"model.path: model={model.name} needs a hub id or a folder, model.path=...")
+    base = load_base(model.path or assets.path("tiny"), name=model.name)
+    if (base.image_size, base.cell) != (model.image_size, model.cell):
+        raise ValueError(
+            f"model.image_size={model.image_size}, model.cell={model.cell}: "
+            f"the base at {model.path or 'assets'} has {base.image_size} and {base.cell}"
+        )
+    return base
+
+
+def lora_path(path: str | None) -> Path:
+    """Where an adapter lies: the given path, or the packaged one."""
+    from pixelpersona import assets
+
+    return Path(path) if path else assets.path("lora")

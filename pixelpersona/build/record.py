@@ -1,0 +1,49 @@
+"""What makes a run folder explain itself: configuration, command line, versions, git state, digests."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pixelpersona.config import PACKAGE, to_yaml
+
+_PACKAGES = ("pixelpersona", "torch", "diffusers", "transformers", "accelerate", "peft", "torchmetrics", "numpy", "wandb")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every library that changes a number."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_state() -> dict[str, object]:
+    """Commit and whether files differ from it; empty outside a checkout or without git."""
+
+    def ask(*words: str) -> str:
+        answer = subprocess.run(
+            ["git", "-C", str(PACKAGE), *words], capture_output=True, text=True, check=True, timeout=10
+        )
+        return answer.stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def write_record(folder: Path, config: object, overrides: Sequence[str], data: Mapping[str, object]) -> None:
+    """Write config.yaml, overrides.yaml, versions.json, git.json and data.json into a run folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    lines = "".join(f"- {json.dumps(word, ensure_ascii=False)}\n" for word in overrides) or "[]\n"
+    (folder / "overrides.yaml").write_text(lines, encoding="utf-8")
+    for name, value in (("versions", versions()), ("git", git_state()), ("data", dict(data))):
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")

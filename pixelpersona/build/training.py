@@ -1,0 +1,139 @@
+"""`method`, `optimizer`, `lr_schedule`, `loss`, `loop`: what is trained and how."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pixelpersona.training.state import TrainState
+
+
+class MethodKind(Enum):
+    lora = "lora"
+    translator = "translator"
+
+
+@dataclass(kw_only=True, slots=True)
+class MethodConfig:
+    """run_name: name of the run folder unless `name` is given. widths: the translator's channels per level."""
+
+    kind: MethodKind = MethodKind.lora
+    run_name: str = "lora"
+    widths: list[int] = field(default_factory=lambda: [64, 96, 128])
+
+
+@dataclass(kw_only=True, slots=True)
+class GroupConfig:
+    """pattern: regular expression found in the names of its parameters. lr, weight_decay: as in AdamW."""
+
+    pattern: str = ""
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+
+
+@dataclass(kw_only=True, slots=True)
+class OptimizerConfig:
+    """groups: name → parameters with their own learning rate; every parameter falls into exactly one."""
+
+    kind: str = "adamw"
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    groups: dict[str, GroupConfig] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class LrScheduleConfig:
+    """kind: constant, cosine or linear. num_warmup_steps: steps of linear rise before it."""
+
+    kind: str = "cosine"
+    num_warmup_steps: int = 0
+
+
+@dataclass(kw_only=True, slots=True)
+class LossConfig:
+    """kind: mse (the translator also takes l1). snr_gamma: null, or 5 for min-SNR weights.
+
+    max_timestep: noise levels drawn below it. caption_dropout: share of samples with an empty caption.
+    """
+
+    kind: str = "mse"
+    snr_gamma: float | None = None
+    max_timestep: int = 1000
+    caption_dropout: float = 0.0
+
+
+class Precision(Enum):
+    fp32 = "no"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+@dataclass(kw_only=True, slots=True)
+class LoopConfig:
+    """num_epochs: null, or passes over the pairs in place of num_steps.
+
+    resume: auto (continue the run folder's newest checkpoint) or never (start anew).
+    num_samples: held-out photos drawn at every sampling; 0 for none.
+    """
+
+    num_steps: int = 300
+    num_epochs: int | None = None
+    batch_size: int = 8
+    precision: Precision = Precision.fp32
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    resume: str = "auto"
+    log_every_steps: int = 10
+    validate_every_steps: int = 100
+    sample_every_steps: int = 100
+    checkpoint_every_steps: int = 100
+    num_checkpoints_kept: int = 2
+    num_samples: int = 8
+
+
+def num_steps(loop: LoopConfig, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run. Raises ValueError when there would be none."""
+    if loop.resume not in ("auto", "never"):
+        raise ValueError(f"loop.resume={loop.resume}: accepted auto, never")
+    steps = loop.num_steps if loop.num_epochs is None else loop.num_epochs * steps_per_epoch
+    if steps < 1 or loop.batch_size < 1:
+        raise ValueError(f"loop.num_steps={steps}, loop.batch_size={loop.batch_size}: accepted 1 or more")
+    return steps
+
+
+def make_state(
+    objective: "nn.Module",
+    optimizer: OptimizerConfig,
+    schedule: LrScheduleConfig,
+    total_steps: int,
+    identity: dict[str, object],
+) -> "TrainState":
+    """Optimizer with its named groups and the learning-rate schedule, at step 0."""
+    from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
+    from pixelpersona.training.state import TrainState
+
+    if optimizer.kind != "adamw":
+        raise ValueError(f"optimizer.kind={optimizer.kind}: accepted adamw")
+    groups = [
+        ParameterGroup(name, group.pattern, group.lr, group.weight_decay)
+        for name, group in optimizer.groups.items()
+    ]
+    built = adamw(
+        group_parameters(objective.named_parameters(), groups),
+        beta1=optimizer.beta1,
+        beta2=optimizer.beta2,
+        eps=optimizer.eps,
+    )
+    return TrainState(
+        objective=objective,
+        optimizer=built,
+        lr_schedule=lr_schedule(
+            built, schedule.kind, num_steps=total_steps, num_warmup_steps=schedule.num_warmup_steps
+        ),
+        identity=identity,
+    )

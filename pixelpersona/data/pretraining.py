@@ -1,0 +1,119 @@
+"""Batches for training the packaged base: crops for the autoencoder, captioned latents for the UNet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from pixelpersona.data.latents import Encoder
+from pixelpersona.data.loader import LatentBatch
+from pixelpersona.data.randomness import epoch_order, numpy_rng
+from pixelpersona.data.sources import PhotoSource
+from pixelpersona.pixel.portrait import center_square
+
+
+def photo_array(source: PhotoSource, ids: Sequence[str], size: int) -> NDArray[np.uint8]:
+    """All photos as one array, uint8 [N, size, size, 3] (49 kB a photo at 128 pixels)."""
+    photos = np.empty((len(ids), size, size, 3), np.uint8)
+    for index, photo_id in enumerate(tqdm(ids, desc="photos", unit="photo", leave=False)):
+        image = source.open(photo_id)
+        photos[index] = image if image.size == (size, size) else center_square(image, size)
+    return photos
+
+
+class CropBatches:
+    """Random square crops of photos, mirrored half the time, colour channels swapped now and then.
+
+    Crops begin at multiples of `cell`, so that block images made of them lie on the latent grid. Swapped
+    channels (15 %) show the autoencoder colours that faces do not have.
+    """
+
+    def __init__(self, photos: NDArray[np.uint8], *, batch_size: int, crop: int, cell: int, seed: int) -> None:
+        self.photos, self.batch_size, self.crop, self.cell, self.seed = photos, batch_size, crop, cell, seed
+
+    def at(self, step: int) -> Tensor:
+        """float32 [B, 3, crop, crop] in [-1, 1], a pure function of (seed, step)."""
+        rng = numpy_rng(self.seed, step, "crops")
+        num_places = (self.photos.shape[1] - self.crop) // self.cell + 1
+        crops = []
+        for index in rng.integers(len(self.photos), size=self.batch_size):
+            top, left = rng.integers(num_places, size=2) * self.cell
+            image = self.photos[index, top : top + self.crop, left : left + self.crop]
+            if rng.random() < 0.5:
+                image = image[:, ::-1]
+            if rng.random() < 0.15:
+                image = image[..., rng.permutation(3)]
+            crops.append(image)
+        batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        return batch.contiguous(memory_format=torch.channels_last)
+
+
+class CaptionedLatentBatches:
+    """Latents of photos with the token ids of one of their captions, or of the empty one.
+
+    latents: float16 or float32 [N, C, h, w]. tokens: int64 [N, V, L], V spellings per photo, drawn with
+    `spelling_shares` (sum 1). empty: int64 [L], drawn with probability `dropout` for guidance
+    (Ho & Salimans 2022, arXiv:2207.12598).
+    """
+
+    def __init__(
+        self,
+        latents: Tensor,
+        tokens: Tensor,
+        empty: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        spelling_shares: Sequence[float],
+        dropout: float = 0.1,
+    ) -> None:
+        self.latents, self.tokens, self.empty = latents, tokens, empty
+        self.batch_size, self.seed, self.dropout = batch_size, seed, dropout
+        self.spelling_shares = list(spelling_shares)
+
+    def at(self, step: int) -> LatentBatch:
+        """Every photo once per epoch; order a function of (seed, epoch), captions of (seed, step)."""
+        positions = range(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs = {position // len(self.latents) for position in positions}
+        orders = {epoch: epoch_order(len(self.latents), self.seed, epoch) for epoch in epochs}
+        index = torch.tensor([orders[p // len(self.latents)][p % len(self.latents)] for p in positions])
+        rng = numpy_rng(self.seed, step, "captions")
+        spelling = rng.choice(len(self.spelling_shares), size=self.batch_size, p=self.spelling_shares)
+        text = self.tokens[index, torch.from_numpy(spelling)]
+        dropped = torch.from_numpy(rng.random(self.batch_size) < self.dropout)
+        text = torch.where(dropped[:, None], self.empty, text)
+        return LatentBatch(latents=self.latents[index].float(), text=text, ids=tuple(str(int(i)) for i in index))
+
+
+def encode_photos(photos: NDArray[np.uint8], encoder: Encoder, file: Path, *, seed: int) -> Tensor:
+    """Latents of every photo, a seeded half of them mirrored: float16 [N, C, h, w], kept in `file` (.npy)."""
+    if file.is_file():
+        return torch.from_numpy(np.load(file))
+    mirrored = numpy_rng(seed, 0, "mirror").random(len(photos)) < 0.5
+    chunks = []
+    for start in tqdm(range(0, len(photos), 64), desc="latents", unit="batch", leave=False):
+        batch = photos[start : start + 64].copy()
+        flip = mirrored[start : start + 64]
+        batch[flip] = batch[flip][:, :, ::-1]
+        chunks.append(encoder.encode_images(batch).half().numpy())
+    latents = np.concatenate(chunks)
+    draft = file.with_suffix(".tmp.npy")
+    np.save(draft, latents)
+    draft.replace(file)
+    return torch.from_numpy(latents)
+
+
+def read_captions(source: PhotoSource, ids: Sequence[str], prompt: str) -> list[tuple[str, str, str]]:
+    """Three spellings per photo: plain, the style prompt alone, and the style prompt with the person.
+
+    Style words on plain photos keep the untouched base from being a straw man: it has met the prompt.
+    """
+    spellings = []
+    for photo_id in ids:
+        plain = source.caption(photo_id) or "a photo of a person"
+        spellings.append((plain, prompt, f"{prompt}, {plain.removeprefix('a photo of ')}"))
+    return spellings

@@ -1,0 +1,109 @@
+"""The shapes of the packaged tiny base: Stable Diffusion's architecture, small enough for two cores.
+
+Real diffusers and transformers classes at 128x128 pixels, 32x32x4 latents; one latent cell is one
+art cell. Only sizes differ from Stable Diffusion 1.5, so every other file treats both alike.
+"""
+
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+IMAGE_SIZE = 128
+CELL = 4
+LATENT_SIZE = IMAGE_SIZE // CELL
+LATENT_CHANNELS = 4
+TEXT_WIDTH = 128
+TEXT_LENGTH = 24
+
+
+def build_vae() -> AutoencoderKL:
+    """Autoencoder down 4x: [B, 3, 128, 128] in [-1, 1] ↔ latents [B, 4, 32, 32]; 1.4 M parameters.
+
+    No attention in its middle block: at 32x32 it costs more than all convolutions there, and
+    reconstruction is a local job.
+    """
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 48, 96),
+        layers_per_block=1,
+        norm_num_groups=8,
+        latent_channels=LATENT_CHANNELS,
+        sample_size=IMAGE_SIZE,
+        scaling_factor=1.0,
+        mid_block_add_attention=False,
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """Denoiser of 12.2 M parameters: attention on its two upper levels, as SD 1.5 has on its three.
+
+    The 32x32 level attends to the text only: self-attention over 1,024 cells would take half of all
+    the time, and the 16x16 level sees the whole picture anyway.
+    """
+    unet = UNet2DConditionModel(
+        sample_size=LATENT_SIZE,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        layers_per_block=1,
+        block_out_channels=(48, 128, 256),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        only_cross_attention=(True, False, False),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=(1, 2, 4),  # diffusers' name for the NUMBER of heads per level
+        norm_num_groups=8,
+    )
+    _start_at_identity(unet)
+    return unet
+
+
+def build_text_encoder(vocab_size: int, bos_token_id: int, eos_token_id: int) -> CLIPTextModel:
+    """A two-layer CLIP text encoder, 128 wide, at most 24 tokens; trained together with the UNet."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocab_size,
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=TEXT_LENGTH,
+            bos_token_id=bos_token_id,
+            eos_token_id=eos_token_id,
+            pad_token_id=eos_token_id,
+            projection_dim=TEXT_WIDTH,
+        )
+    )
+
+
+def build_noise_schedule() -> DDIMScheduler:
+    """Stable Diffusion 1.5's schedule: scaled_linear betas 0.00085-0.012, 1,000 steps, predicts eps."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+def _start_at_identity(unet: UNet2DConditionModel) -> None:
+    """Zero the last layer of every residual branch and of the UNet itself.
+
+    Each block then begins as the identity, which allows a high learning rate from the first step
+    (ADM, Dhariwal & Nichol 2021, arXiv:2105.05233); diffusers initialises them at random.
+    """
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)
+    for module in unet.modules():
+        if isinstance(module, ResnetBlock2D):
+            nn.init.zeros_(module.conv2.weight)
+        elif isinstance(module, Transformer2DModel):
+            nn.init.zeros_(module.proj_out.weight)

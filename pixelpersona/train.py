@@ -1,0 +1,198 @@
+"""`python -m pixelpersona.train lora.rank=8`: fine-tune on pixel-art pairs, tracked and resumable."""
+
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, PixelateConfig, make_pairs
+from pixelpersona.build.inference import SamplerConfig
+from pixelpersona.build.models import LoraConfig, ModelConfig
+from pixelpersona.build.tracking import TrackerConfig, make_tracker
+from pixelpersona.build.training import (
+    LoopConfig,
+    LossConfig,
+    LrScheduleConfig,
+    MethodConfig,
+    MethodKind,
+    OptimizerConfig,
+    make_state,
+    num_steps,
+)
+from pixelpersona.door import door, overrides
+
+if TYPE_CHECKING:
+    from pixelpersona.build.jobs import Job
+    from pixelpersona.data.pairset import PairSet
+    from pixelpersona.tracking.tracker import Tracker
+    from pixelpersona.training.state import TrainState
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """Everything a training run is. name: run folder under paths.runs. timing: file for seconds per stage."""
+
+    name: str = "lora"
+    timing: Path | None = None
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    pixelate: PixelateConfig = field(default_factory=PixelateConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    lr_schedule: LrScheduleConfig = field(default_factory=LrScheduleConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@door("train", TrainConfig)
+def main(config: TrainConfig) -> None:
+    """Prepare what is missing, train, keep the weights."""
+    folder = config.paths.runs / config.name
+    pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
+    job = _make_job(config, pair_set)
+    total_steps = num_steps(config.loop, job.steps_per_epoch)
+    state, tracker = _begin(config, folder, pair_set, job, total_steps)
+    print(_plan(config, folder, pair_set, state, total_steps))
+    exit_code = 1
+    try:
+        _train(config, folder, pair_set, job, state, tracker, total_steps)
+        weights = job.save(folder)
+        tracker.summary({"best/val_loss": state.best, "steps": state.step})
+        tracker.artifact(config.name, "model", [weights], dict(state.identity))
+        exit_code = 0
+    finally:
+        tracker.finish(exit_code)
+    print(f"wrote {weights}")
+
+
+def _make_job(config: TrainConfig, pair_set: "PairSet") -> "Job":
+    from pixelpersona.build.jobs import make_lora_job, make_translator_job
+
+    match config.method.kind:
+        case MethodKind.lora:
+            return make_lora_job(
+                config.model, config.lora, config.loss, config.loop, config.sampler, config.paths, pair_set
+            )
+        case MethodKind.translator:
+            return make_translator_job(config.model, config.method, config.loss, config.loop, pair_set)
+
+
+def _begin(
+    config: TrainConfig, folder: Path, pair_set: "PairSet", job: "Job", total_steps: int
+) -> tuple["TrainState", "Tracker"]:
+    """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
+    from pixelpersona.build.record import write_record
+    from pixelpersona.config import to_yaml
+    from pixelpersona.training.state import drop_checkpoints, resume_latest
+
+    identity = job.identity | {
+        "pairs": pair_set.sha256,
+        "seed": config.loop.seed,
+        "batch_size": config.loop.batch_size,
+        "num_steps": total_steps,
+    }
+    state = make_state(job.objective, config.optimizer, config.lr_schedule, total_steps, identity)
+    if config.loop.resume == "never":
+        drop_checkpoints(folder / "checkpoints")
+    resumed = resume_latest(state, folder / "checkpoints")
+    write_record(folder, config, overrides(), {"pairs": pair_set.sha256, "base": job.base.sha256})
+    tracker = make_tracker(
+        config.tracker,
+        folder,
+        name=config.name,
+        job_type="train",
+        config={"yaml": to_yaml(config), **identity},
+        run_id=state.tracker_id or None,
+        resume_step=state.step if resumed else None,
+    )
+    state.tracker_id = tracker.run_id
+    return state, tracker
+
+
+def _train(
+    config: TrainConfig,
+    folder: Path,
+    pair_set: "PairSet",
+    job: "Job",
+    state: "TrainState",
+    tracker: "Tracker",
+    total_steps: int,
+) -> None:
+    from accelerate import Accelerator
+
+    from pixelpersona.build.jobs import make_samples
+    from pixelpersona.training.hooks import CheckpointHook, SampleHook, ValidationHook
+    from pixelpersona.training.loop import Hook, train
+
+    loop = config.loop
+    hooks: list[Hook] = [
+        ValidationHook(job.validate, tracker, every_steps=loop.validate_every_steps, num_steps=total_steps)
+    ]
+    if loop.num_samples:
+        make, score, sheet = make_samples(job, pair_set, loop.num_samples)
+        hooks.append(
+            SampleHook(make, score, sheet, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps)
+        )
+    hooks.append(
+        CheckpointHook(
+            folder / "checkpoints",
+            every_steps=loop.checkpoint_every_steps,
+            num_steps=total_steps,
+            num_kept=loop.num_checkpoints_kept,
+        )
+    )
+    accelerator = Accelerator(mixed_precision=loop.precision.value)
+    started, first_step = time.perf_counter(), state.step
+    train(
+        state,
+        job.batches,
+        num_steps=total_steps,
+        seed=loop.seed,
+        accelerator=accelerator,
+        tracker=tracker,
+        hooks=hooks,
+        max_grad_norm=loop.max_grad_norm,
+        log_every_steps=loop.log_every_steps,
+        title=config.name,
+    )
+    _log_speed(folder, time.perf_counter() - started, state.step - first_step, loop.batch_size)
+
+
+def _log_speed(folder: Path, seconds: float, num_steps_taken: int, batch_size: int) -> None:
+    """Speeds differ from run to run, so they have a file of their own beside metrics.jsonl."""
+    row = {
+        "seconds": round(seconds, 3),
+        "steps": num_steps_taken,
+        "images_per_s": round(num_steps_taken * batch_size / seconds, 3),
+        "num_cores": os.cpu_count(),
+    }
+    with (folder / "timings.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _plan(
+    config: TrainConfig, folder: Path, pair_set: "PairSet", state: "TrainState", total_steps: int
+) -> str:
+    """What is about to happen, in one line each."""
+    sizes = {group["name"]: sum(p.numel() for p in group["params"]) for group in state.optimizer.param_groups}
+    groups = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    return "\n".join(
+        [
+            f"{config.name}: {config.method.kind.value} on {config.model.name}, trainable parameters: {groups}",
+            f"pairs: {len(pair_set.pairs('train'))} to train on, {len(pair_set.pairs('heldout'))} held out",
+            f"steps: {state.step} to {total_steps} of batch {config.loop.batch_size}; everything goes to {folder}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    main()

@@ -1,0 +1,111 @@
+"""The one loop for all objectives: batch, loss, step, track, hooks."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from pixelpersona.data.randomness import step_rng
+from pixelpersona.tracking.tracker import Tracker
+from pixelpersona.training.state import TrainState
+
+
+class Batches(Protocol):
+    """Batches as a pure function of the step: a resumed run meets the same ones."""
+
+    def at(self, step: int) -> Any: ...
+
+
+class Hook(Protocol):
+    """Something done between steps: samples, validation, metrics, checkpoints. Never changes the training."""
+
+    def due(self, step: int) -> bool: ...
+
+    def run(self, state: TrainState) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One optimizer step: number of steps taken, loss, gradient norm before clipping, learning rate per group."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: dict[str, float]
+
+
+class NonFiniteError(ValueError):
+    """The loss or a gradient is NaN or infinite; the optimizer step was not taken."""
+
+
+def train(
+    state: TrainState,
+    batches: Batches,
+    *,
+    num_steps: int,
+    seed: int,
+    accelerator: Accelerator,
+    tracker: Tracker,
+    hooks: Sequence[Hook] = (),
+    max_grad_norm: float = 1.0,
+    log_every_steps: int = 10,
+    title: str = "train",
+) -> None:
+    """Train until `num_steps` optimizer steps have been taken, from wherever `state` stands.
+
+    Raises NonFiniteError before a step that would write a NaN into the weights.
+    """
+    objective, optimizer = accelerator.prepare(state.objective, state.optimizer)
+    objective.train()
+    progress = tqdm(total=num_steps, initial=state.step, desc=title, unit="step",
+                    disable=not accelerator.is_main_process)  # fmt: skip
+    while state.step < num_steps:
+        batch = batches.at(state.step)
+        with accelerator.autocast():
+            loss = objective(batch, step_rng(seed, state.step, "loss"))
+        accelerator.backward(loss)
+        result = _optimizer_step(state, optimizer, loss, accelerator, max_grad_norm)
+        if result.step % log_every_steps == 0 or result.step == num_steps:
+            tracker.scalars(_scalars(result), result.step)
+            progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
+        progress.update()
+        for hook in hooks:
+            if hook.due(state.step):
+                objective.eval()
+                hook.run(state)
+                objective.train()
+    progress.close()
+    objective.eval()
+
+
+def _optimizer_step(
+    state: TrainState,
+    optimizer: torch.optim.Optimizer,
+    loss: torch.Tensor,
+    accelerator: Accelerator,
+    max_grad_norm: float,
+) -> StepResult:
+    parameters = list(state.trainable().values())
+    lr = {group["name"]: float(group["lr"]) for group in optimizer.param_groups}
+    grad_norm = float(accelerator.clip_grad_norm_(parameters, max_grad_norm))
+    value = float(loss.detach())
+    scaling = accelerator.scaler is not None  # fp16: the scaler itself skips an overflowed step
+    if not math.isfinite(value) or not (math.isfinite(grad_norm) or scaling):
+        raise NonFiniteError(f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step")
+    optimizer.step()
+    state.lr_schedule.step()
+    optimizer.zero_grad(set_to_none=True)
+    if state.ema is not None:
+        state.ema.step(parameters)
+    state.step += 1
+    return StepResult(step=state.step, loss=value, grad_norm=grad_norm, lr=lr)
+
+
+def _scalars(result: StepResult) -> dict[str, float]:
+    values = asdict(result)
+    rates = {f"train/lr/{name}": lr for name, lr in values.pop("lr").items()}
+    return {"train/loss": values["loss"], "train/grad_norm": values["grad_norm"], **rates}

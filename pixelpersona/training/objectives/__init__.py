@@ -1,0 +1,1 @@
+"""What one batch's loss is, one file each."""

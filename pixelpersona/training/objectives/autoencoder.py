@@ -1,0 +1,95 @@
+"""What one batch costs the autoencoder: reconstruct photos and block images, colour first.
+
+The autoencoder must draw both what the base was trained on (photos) and what LoRA will teach it
+(cells of one colour each), so part of every batch is turned into block images on the latent grid.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+# Rows: luma, blue and red difference (ITU-R BT.601). The differences are weighted up because four
+# latent channels otherwise go to luminance alone: pink comes back brown, green comes back grey.
+_LUMA_CHROMA = torch.tensor(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168736, -0.331264, 0.5],
+        [0.5, -0.418688, -0.081312],
+    ]
+)
+
+
+def block_images(images: Tensor, cell: int, rng: torch.Generator) -> Tensor:
+    """Turn photos into pictures made of flat cells, as pixel art is, without any style of its own.
+
+    Each picture gets its own saturation gain (1 to 1.4) and its own number of levels per channel
+    (4 to 24), so that the decoder meets flat cells of every colour and not one palette's.
+
+    images: float [B, 3, H, W] in [-1, 1], H and W multiples of `cell` (pixels). Returns the same shape.
+    """
+    num_images = images.shape[0]
+    cells = F.avg_pool2d(images, cell) * 0.5 + 0.5
+    gain = 1.0 + 0.4 * torch.rand(num_images, 1, 1, 1, generator=rng)
+    grey = cells.mean(dim=1, keepdim=True)
+    levels = torch.randint(4, 25, (num_images, 1, 1, 1), generator=rng).float()
+    cells = (grey + (cells - grey) * gain).clamp(0, 1)
+    cells = (cells * levels).round() / levels
+    return F.interpolate(cells * 2 - 1, scale_factor=float(cell), mode="nearest")
+
+
+def luma_chroma(images: Tensor, chroma_weight: float) -> Tensor:
+    """float [B, 3, H, W] RGB → (luma, weighted blue difference, weighted red difference), same shape."""
+    matrix = _LUMA_CHROMA.to(images) * images.new_tensor([[1.0], [chroma_weight], [chroma_weight]])
+    return torch.einsum("ij,bjhw->bihw", matrix, images)
+
+
+def gradient_l1(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring-pixel differences, both directions: keeps edges sharp."""
+    error = prediction - target
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+class AutoencoderObjective(nn.Module):
+    """L1 + gradient L1 + colour of cell means + KL (Kingma & Welling 2013, arXiv:1312.6114).
+
+    block_share: share of every batch that becomes block images, 0 to 1.
+    cell: pixels per cell = the autoencoder's downsampling factor.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        *,
+        cell: int = 4,
+        block_share: float = 0.35,
+        gradient_weight: float = 0.5,
+        colour_weight: float = 4.0,
+        chroma_weight: float = 4.0,
+        kl_weight: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        self.vae = vae
+        self.cell = cell
+        self.block_share = block_share
+        self.gradient_weight = gradient_weight
+        self.colour_weight = colour_weight
+        self.chroma_weight = chroma_weight
+        self.kl_weight = kl_weight
+
+    def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """images: float [B, 3, H, W] in [-1, 1]. Returns a scalar; the same rng state gives the same loss."""
+        num_blocks = round(self.block_share * images.shape[0])
+        blocks = block_images(images[:num_blocks], self.cell, rng)
+        images = torch.cat([blocks, images[num_blocks:]])
+        posterior = self.vae.encode(images).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=rng).to(posterior.mean)
+        reconstruction = self.vae.decode(posterior.mean + posterior.std * noise).sample
+        colour_error = F.avg_pool2d(luma_chroma(reconstruction - images, self.chroma_weight), self.cell)
+        kl = 0.5 * (posterior.mean.square() + posterior.var - 1.0 - posterior.logvar)
+        return (
+            F.l1_loss(reconstruction, images)
+            + self.gradient_weight * gradient_l1(reconstruction, images)
+            + self.colour_weight * colour_error.abs().mean()
+            + self.kl_weight * kl.mean()
+        )

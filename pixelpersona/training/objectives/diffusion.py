@@ -1,0 +1,84 @@
+"""What one batch costs a denoiser: mean squared error on the noise, optionally min-SNR weighted.
+
+The same objective trains the packaged base (UNet and text encoder), full fine-tunes and LoRA
+adapters; they differ in which parameters ask for gradients.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from pixelpersona.data.loader import LatentBatch
+
+
+def stratified_timesteps(num: int, max_timestep: int, rng: torch.Generator) -> Tensor:
+    """int64 [num] timesteps, one from each of `num` equal parts of [0, max_timestep).
+
+    Marginally uniform, but every batch meets every noise level: less noise in the gradient at no cost
+    (low-discrepancy sampler of Kingma et al. 2021, arXiv:2107.00630, appendix I).
+    """
+    u = torch.rand(num, generator=rng, dtype=torch.float64)
+    positions = (torch.arange(num, dtype=torch.float64) + u) / num
+    return (positions * max_timestep).long().clamp(max=max_timestep - 1)
+
+
+def min_snr_weights(alphas_cumprod: Tensor, t: Tensor, gamma: float) -> Tensor:
+    """min(snr, gamma) / snr for noise prediction (min-SNR, Hang et al. 2023, arXiv:2303.09556).
+
+    alphas_cumprod float [T], t int64 [B] → float [B] in (0, 1].
+    """
+    a = alphas_cumprod.to(t.device)[t]
+    snr = a / (1.0 - a)
+    return snr.clamp(max=gamma) / snr
+
+
+class DiffusionObjective(nn.Module):
+    """Denoising loss of DDPM (Ho et al. 2020, arXiv:2006.11239) on latents.
+
+    text_encoder: None when batches carry text states float [B, L, D]; else it is trained (or frozen) along
+    and batches carry token ids int64 [B, L].
+    snr_gamma: None for the plain mean squared error; 5 is the paper's choice.
+    max_timestep: noise levels are drawn from [0, max_timestep). img2img at strength 0.5 never meets
+    a level above 500 of 1,000, so a fine-tune for it need not spend half its steps there.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        noise_schedule: DDIMScheduler,
+        *,
+        text_encoder: CLIPTextModel | None = None,
+        snr_gamma: float | None = None,
+        max_timestep: int = 1000,
+    ) -> None:
+        super().__init__()
+        num_train_timesteps = int(noise_schedule.config.num_train_timesteps)
+        if not 1 <= max_timestep <= num_train_timesteps:
+            raise ValueError(f"loss.max_timestep={max_timestep}: accepted 1 to {num_train_timesteps}")
+        self.unet = unet
+        self.text_encoder = text_encoder
+        self.noise_schedule = noise_schedule
+        self.snr_gamma = snr_gamma
+        self.max_timestep = max_timestep
+
+    def forward(self, batch: LatentBatch, rng: torch.Generator) -> Tensor:
+        """Scalar loss; noise and timesteps come from `rng` alone, drawn on the CPU."""
+        device = self.unet.device
+        t = stratified_timesteps(len(batch.latents), self.max_timestep, rng).to(device)
+        eps = torch.randn(batch.latents.shape, generator=rng).to(device)
+        return self.per_sample(batch, t, eps).mean()
+
+    def per_sample(self, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
+        """Loss of every sample, float32 [B], at the given timesteps int64 [B] and noise [B, C, h, w]."""
+        x_0 = batch.latents.to(eps)
+        x_t = self.noise_schedule.add_noise(x_0, eps, t)
+        text = batch.text.to(eps.device)
+        if self.text_encoder is not None:
+            text = self.text_encoder(text).last_hidden_state
+        prediction = self.unet(x_t.to(self.unet.dtype), t, text.to(self.unet.dtype)).sample
+        error = F.mse_loss(prediction.float(), eps, reduction="none").mean(dim=(1, 2, 3))
+        if self.snr_gamma is None:
+            return error
+        return error * min_snr_weights(self.noise_schedule.alphas_cumprod, t, self.snr_gamma).to(error)

@@ -1,0 +1,138 @@
+"""The two stages that make the packaged tiny base from photos: the autoencoder, then UNet and text encoder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL
+from diffusers.training_utils import EMAModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pixelpersona.data.pretraining import CaptionedLatentBatches, CropBatches
+from pixelpersona.models import tiny
+from pixelpersona.models.base import BaseModel
+from pixelpersona.models.codec import to_unit, tokenize
+from pixelpersona.tracking.tracker import Tracker
+from pixelpersona.training.hooks import CheckpointHook
+from pixelpersona.training.loop import Hook, train
+from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
+from pixelpersona.training.objectives.diffusion import DiffusionObjective
+from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
+from pixelpersona.training.state import TrainState, resume_latest
+
+# Plain caption, the style prompt alone, the style prompt with the person: one in ten has style words.
+SPELLING_SHARES = (0.9, 0.06, 0.04)
+
+
+def new_state(
+    objective: nn.Module, *, lr: float, num_steps: int, num_warmup_steps: int, ema_decay: float, identity: dict[str, object]
+) -> TrainState:
+    """AdamW with one group, cosine to zero after the warm-up, EMA with warm-up."""
+    groups = group_parameters(objective.named_parameters(), [ParameterGroup("all", "", lr, 1e-4)])
+    optimizer = adamw(groups, beta2=0.99)
+    return TrainState(
+        objective=objective,
+        optimizer=optimizer,
+        lr_schedule=lr_schedule(optimizer, "cosine", num_steps=num_steps, num_warmup_steps=num_warmup_steps),
+        ema=EMAModel(objective.parameters(), decay=ema_decay, use_ema_warmup=True, power=0.75),
+        identity=identity,
+    )
+
+
+def train_autoencoder(
+    vae: AutoencoderKL,
+    photos: NDArray[np.uint8],
+    *,
+    folder: Path,
+    tracker: Tracker,
+    num_steps: int,
+    batch_size: int = 16,
+    crop: int = 64,
+    lr: float = 1.2e-3,
+    seed: int = 0,
+    hooks: Sequence[Hook] = (),
+) -> None:
+    """Train in place on crops; continues from folder/checkpoints; ends with the EMA weights in `vae`.
+
+    photos: uint8 [N, 128, 128, 3].
+    """
+    vae.to(memory_format=torch.channels_last)
+    vae.requires_grad_(True)
+    identity: dict[str, object] = {"stage": "autoencoder", "seed": seed, "num_photos": len(photos), "batch": batch_size}
+    state = new_state(AutoencoderObjective(vae, cell=tiny.CELL), lr=lr, num_steps=num_steps, num_warmup_steps=150,
+                      ema_decay=0.998, identity=identity)  # fmt: skip
+    batches = CropBatches(photos, batch_size=batch_size, crop=crop, cell=tiny.CELL, seed=seed)
+    _run(state, batches, folder=folder, tracker=tracker, num_steps=num_steps, seed=seed, hooks=hooks)
+
+
+def train_denoiser(
+    base: BaseModel,
+    latents: Tensor,
+    captions: Sequence[tuple[str, str, str]],
+    *,
+    folder: Path,
+    tracker: Tracker,
+    num_steps: int,
+    batch_size: int = 12,
+    lr: float = 6e-4,
+    seed: int = 0,
+    hooks: Sequence[Hook] = (),
+) -> None:
+    """Train UNet and text encoder in place on cached latents; ends with the EMA weights in `base`.
+
+    latents: float [N, 4, 32, 32], mean 0 and deviation 1 per channel. captions: spellings of each photo.
+    """
+    unique = sorted({text for spellings in captions for text in spellings})
+    ids = dict(zip(unique, tokenize(base, unique), strict=True))
+    tokens = torch.stack([torch.stack([ids[text] for text in spellings]) for spellings in captions])
+    batches = CaptionedLatentBatches(latents, tokens, tokenize(base, [""])[0], batch_size=batch_size, seed=seed,
+                                     spelling_shares=SPELLING_SHARES)  # fmt: skip
+    base.unet.to(memory_format=torch.channels_last)
+    base.unet.requires_grad_(True)
+    base.text_encoder.requires_grad_(True)
+    objective = DiffusionObjective(base.unet, base.noise_schedule, text_encoder=base.text_encoder, snr_gamma=5.0)
+    identity: dict[str, object] = {"stage": "unet", "seed": seed, "num_photos": len(latents), "batch": batch_size}
+    state = new_state(objective, lr=lr, num_steps=num_steps, num_warmup_steps=200, ema_decay=0.999, identity=identity)
+    _run(state, batches, folder=folder, tracker=tracker, num_steps=num_steps, seed=seed, hooks=hooks)
+
+
+def _run(
+    state: TrainState,
+    batches: CropBatches | CaptionedLatentBatches,
+    *,
+    folder: Path,
+    tracker: Tracker,
+    num_steps: int,
+    seed: int,
+    hooks: Sequence[Hook],
+) -> None:
+    resume_latest(state, folder / "checkpoints")
+    checkpoints = CheckpointHook(folder / "checkpoints", every_steps=100, num_steps=num_steps)
+    train(
+        state,
+        batches,
+        num_steps=num_steps,
+        seed=seed,
+        accelerator=Accelerator(),
+        tracker=tracker,
+        hooks=[*hooks, checkpoints],
+        title=folder.name,
+    )
+    assert state.ema is not None
+    state.ema.copy_to(list(state.objective.parameters()))
+    state.objective.requires_grad_(False).eval()
+
+
+def reconstruction_psnr(vae: AutoencoderKL, photos: NDArray[np.uint8]) -> float:
+    """Mean over photos of the peak signal-to-noise ratio in dB, uint8 [N, H, W, 3] through the autoencoder."""
+    ratios = []
+    with torch.no_grad():
+        for start in range(0, len(photos), 16):
+            images = to_unit(photos[start : start + 16])
+            rebuilt = vae.decode(vae.encode(images).latent_dist.mode()).sample.clamp(-1, 1)
+            ratios.append(10 * torch.log10(4.0 / (rebuilt - images).square().mean(dim=(1, 2, 3))))
+    return float(torch.cat(ratios).mean())
+

@@ -1,0 +1,148 @@
+"""The one mutable value of a run, and checkpoints that are whole or absent.
+
+A checkpoint is a folder step-000100 with the trained weights, optimizer, schedule, EMA and a manifest of
+sha256 digests. It is written under another name, synced, and renamed, so a kill at any moment leaves the
+checkpoints before it untouched.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that a resumed run needs to be the same run.
+
+    step: optimizer steps taken. objective: the module under training, of which only parameters with
+    requires_grad are stored. best: lowest validation loss so far. tracker_id: the W&B run's id.
+    """
+
+    objective: nn.Module
+    optimizer: torch.optim.Optimizer
+    lr_schedule: torch.optim.lr_scheduler.LRScheduler
+    ema: EMAModel | None = None
+    step: int = 0
+    best: float = float("inf")
+    tracker_id: str = ""
+    identity: dict[str, object] = field(default_factory=dict)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Name → parameter, of all that is trained, in a fixed order."""
+        return {name: p for name, p in self.objective.named_parameters() if p.requires_grad}
+
+
+def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Path:
+    """Write folder/step-NNNNNN and drop all but the newest `num_kept`. Returns the new folder."""
+    target = folder / f"step-{state.step:06d}"
+    draft = folder / f"{target.name}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    weights = {name: p.detach().cpu().contiguous() for name, p in state.trainable().items()}
+    save_file(weights, draft / "weights.safetensors")
+    torch.save(_other_state(state), draft / "state.pt")
+    files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+    manifest = {"step": state.step, "identity": state.identity, "sha256": files}
+    (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    for path in draft.iterdir():
+        _sync(path)
+    if target.exists():
+        shutil.rmtree(target)
+    draft.rename(target)
+    _sync(folder)
+    for old in list_checkpoints(folder)[:-num_kept]:
+        shutil.rmtree(old)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Finished checkpoints, oldest first. Drafts of a killed run do not count."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / _MANIFEST).is_file())
+
+
+def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
+    """Put a checkpoint's values into `state`, in place.
+
+    Raises ValueError naming the folder when it is missing, damaged, or made by a run with another
+    identity (rank, base, data, seed); the difference is shown.
+    """
+    manifest_file = checkpoint / _MANIFEST
+    if not manifest_file.is_file():
+        raise ValueError(f"loop.resume={checkpoint}: no such checkpoint (a folder step-NNNNNN with {_MANIFEST})")
+    manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+    for name, digest in manifest["sha256"].items():
+        if not (checkpoint / name).is_file() or _sha256(checkpoint / name) != digest:
+            raise ValueError(f"{checkpoint / name}: damaged (its sha256 is not the manifest's)")
+    _require_identity(state.identity, manifest["identity"], checkpoint)
+    parameters = state.trainable()
+    weights = load_file(checkpoint / "weights.safetensors")
+    if weights.keys() != parameters.keys():
+        raise ValueError(f"{checkpoint}: holds other parameters than this run trains")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    other = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
+    state.optimizer.load_state_dict(other["optimizer"])
+    state.lr_schedule.load_state_dict(other["lr_schedule"])
+    if state.ema is not None and other["ema"] is not None:
+        state.ema.load_state_dict(other["ema"])
+    state.step, state.best, state.tracker_id = other["step"], other["best"], other["tracker_id"]
+
+
+def resume_latest(state: TrainState, folder: Path) -> bool:
+    """Continue from the newest checkpoint that is whole. False when there is none at all."""
+    checkpoints = list_checkpoints(folder)
+    if not checkpoints:
+        return False
+    load_checkpoint(state, checkpoints[-1])
+    return True
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Forget a run's checkpoints, because it is to start anew."""
+    for checkpoint in list_checkpoints(folder):
+        shutil.rmtree(checkpoint)
+
+
+def _other_state(state: TrainState) -> dict[str, Any]:
+    return {
+        "optimizer": state.optimizer.state_dict(),
+        "lr_schedule": state.lr_schedule.state_dict(),
+        "ema": state.ema.state_dict() if state.ema is not None else None,
+        "step": state.step,
+        "best": state.best,
+        "tracker_id": state.tracker_id,
+    }
+
+
+def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkpoint: Path) -> None:
+    keys = sorted(mine.keys() | theirs.keys())
+    changed = [f"{key} was {theirs.get(key)}, is {mine.get(key)}" for key in keys if mine.get(key) != theirs.get(key)]
+    if changed:
+        raise ValueError(f"{checkpoint}: made by another run ({'; '.join(changed)})")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

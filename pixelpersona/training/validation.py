@@ -1,0 +1,50 @@
+"""Validation loss at fixed noise: the same held-out latents, noise and timesteps for every model and step."""
+
+import torch
+from torch import Tensor
+
+from pixelpersona.data.latents import LatentSet
+from pixelpersona.data.loader import LatentBatch, PairBatches
+from pixelpersona.data.randomness import step_rng
+from pixelpersona.training.objectives.diffusion import DiffusionObjective, stratified_timesteps
+from pixelpersona.training.objectives.translation import TranslationObjective
+
+
+@torch.no_grad()
+def fixed_noise_loss(
+    objective: DiffusionObjective,
+    latents: LatentSet,
+    *,
+    num_draws: int = 2,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Tensor:
+    """Plain mean squared error on the noise for every held-out picture, float32 [N], unweighted.
+
+    Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the
+    objective trains on, so runs with different losses can be compared.
+    """
+    weighting, objective.snr_gamma = objective.snr_gamma, None
+    num_timesteps = int(objective.noise_schedule.config.num_train_timesteps)
+    total = torch.zeros(len(latents))
+    device = objective.unet.device
+    try:
+        for draw in range(num_draws):
+            rng = step_rng(seed, draw, "validation")
+            t = stratified_timesteps(len(latents), num_timesteps, rng)
+            eps = torch.randn(latents.latents.shape, generator=rng)
+            for start in range(0, len(latents), batch_size):
+                part = slice(start, start + batch_size)
+                text = latents.text[latents.text_index[part]]
+                batch = LatentBatch(latents.latents[part], text, latents.ids[part])
+                loss = objective.per_sample(batch, t[part].to(device), eps[part].to(device))
+                total[part] += loss.float().cpu()
+    finally:
+        objective.snr_gamma = weighting
+    return total / num_draws
+
+
+@torch.no_grad()
+def translation_loss(objective: TranslationObjective, batches: PairBatches) -> Tensor:
+    """The translator's loss of every held-out pair, float32 [N rounded up to whole batches]."""
+    return torch.cat([objective.per_sample(batches.at(step)).float().cpu() for step in range(len(batches))])
