@@ -1,0 +1,88 @@
+# Every command of the project. `make` lists them.
+#
+# ARGS adds settings to a command: make train ARGS="lora.rank=16 loop=long"
+# VENV is the environment to use, PYTHON the interpreter that makes it: make test VENV=/tmp/env PYTHON=python3.12
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV   ?= .venv
+PYTHON ?= python3
+ARGS   ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO  := runs/demo
+# Nothing is fetched while running, and libraries keep to themselves.
+QUIET := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false WANDB_SILENT=true MPLBACKEND=Agg \
+         PYTHONWARNINGS=ignore::DeprecationWarning,ignore::FutureWarning
+DOOR  := $(BIN)/python -m pixelpersona.
+
+.PHONY: help
+help:  ## list the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(STAMP)  ## make .venv and install the pinned versions into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP)  ## train LoRA at rank 4 and 8 on the packaged base, compare, report (runs/demo)
+	rm -rf $(DEMO)
+	$(QUIET) $(DOOR)prepare experiment=demo timing=$(DEMO)/timing.json
+	$(QUIET) $(DOOR)train -m lora.rank=4,8 experiment=demo timing=$(DEMO)/timing.json
+	$(QUIET) $(DOOR)train experiment=demo method=translator timing=$(DEMO)/timing.json
+	$(QUIET) $(DOOR)evaluate experiment=demo timing=$(DEMO)/timing.json
+	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"
+	$(QUIET) $(DOOR)stylize photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png lora.path=$(DEMO)/lora-r8 timing=$(DEMO)/timing.json
+	$(QUIET) $(DOOR)report experiment=demo timing=$(DEMO)/timing.json
+
+.PHONY: test
+test: $(STAMP)  ## run the quick tests
+	$(BIN)/python -m pytest -q $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(STAMP)  ## run the tests that take longer than 10 seconds each
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: train
+train: $(STAMP)  ## train one LoRA: make train ARGS="lora.rank=8"
+	$(DOOR)train $(ARGS)
+
+.PHONY: sweep
+sweep: $(STAMP)  ## train LoRA at rank 4 and 8
+	$(DOOR)train -m lora.rank=4,8 $(ARGS)
+
+.PHONY: eval
+eval: $(STAMP)  ## score every trained variant beside the untouched base
+	$(DOOR)evaluate $(ARGS)
+
+.PHONY: report
+report: $(STAMP)  ## write the HTML report
+	$(DOOR)report $(ARGS)
+
+.PHONY: sync
+sync: $(STAMP)  ## upload the offline Weights & Biases runs under runs/
+	@if [ -z "$${WANDB_API_KEY:-}" ] && ! grep -qs wandb "$${NETRC:-$$HOME/.netrc}"; then \
+		echo "sync: no Weights & Biases key; set WANDB_API_KEY or run $(BIN)/wandb login" >&2; exit 2; fi
+	@folders=$$(find runs -type d -path '*/wandb/offline-run-*' -prune 2>/dev/null || true); \
+	if [ -z "$$folders" ]; then echo "sync: no offline runs under runs/"; fi; \
+	while IFS= read -r folder; do [ -z "$$folder" ] || $(BIN)/wandb sync "$$folder"; done <<< "$$folders"
+
+.PHONY: clean
+clean:  ## remove runs, caches and what tools left behind (not .venv)
+	rm -rf runs .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
