@@ -121,7 +121,7 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
         variant=row["variant"],
         photo=folder / row["photo_file_name"],
         pixel=folder / row["pixel_file_name"],
-        grid=Grid(**row["grid"]) if row["grid"] else None,
+        grid=_grid(row["grid"]) if row["grid"] else None,
         palette=Palette(np.array(colors, dtype=np.uint8)),
         caption=row["text"],
         split=row["split"],
@@ -129,6 +129,11 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
         photo_sha256=row["photo_sha256"],
         pixel_sha256=row["pixel_sha256"],
     )
+
+
+def _grid(row: Mapping[str, Any]) -> Grid:
+    x, y = row["origin"]
+    return Grid(row["columns"], row["rows"], row["cell"], (x, y))
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:

@@ -24,11 +24,13 @@ class PixelateRecipe:
 
     factor: pixels per art cell; the model's own cell size puts one art cell on each latent cell (preset
     `aligned`), another one (6 in the original project, preset `classic`) lets them straddle. palette:
-    colours per picture.
+    colours per picture. svd, sobel: see `Pyx`.
     """
 
     factor: int = 4
     palette: int = 16
+    svd: bool = True
+    sobel: int = 3
 
     def __post_init__(self) -> None:
         if self.factor < 1:
@@ -94,7 +96,7 @@ def pixelize(
     the photo's size by nearest neighbour, cells differ by a pixel, and the grid is None.
     """
     height, width = photo.shape[:2]
-    pyx = Pyx(factor=recipe.factor, palette=recipe.palette)
+    pyx = Pyx(factor=recipe.factor, palette=recipe.palette, svd=recipe.svd, sobel=recipe.sobel)
     cells = pyx.fit(photo).transform(photo)
     pixel = np.repeat(np.repeat(cells, recipe.factor, axis=0), recipe.factor, axis=1)
     palette = Palette(pyx.colors)

@@ -1,0 +1,248 @@
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelpersona.data.sources import CelebASource, FolderSource, PhotoSource, attribute_caption
+from pixelpersona.pixel.photo import PhotoError
+
+NAMES = ["a b.png", "c,d=e.webp", "내 사진 (1)[2].jpg", "sub/{x}'\".JPEG"]
+
+
+def photo_bytes(seed: int = 0, suffix: str = ".png") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    kind = {".png": "PNG", ".webp": "WEBP"}.get(suffix.lower(), "JPEG")
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_folder(root: Path, names: list[str]) -> dict[str, bytes]:
+    content = {name: photo_bytes(i, Path(name).suffix) for i, name in enumerate(names)}
+    for name, data in content.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return content
+
+
+def write_zip(file: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return file
+
+
+def test_folder_and_zip_read_alike(tmp_path: Path) -> None:
+    content = write_folder(tmp_path / "in", NAMES)
+    (tmp_path / "in" / "notes.txt").write_text("no photo")
+    (tmp_path / "in" / ".hidden.png").write_bytes(photo_bytes())
+    packed = content | {"notes.txt": b"no photo", "__MACOSX/._a b.png": b"fork", ".hidden.png": photo_bytes()}
+    sources: list[PhotoSource] = [
+        FolderSource(tmp_path / "in"),
+        FolderSource(write_zip(tmp_path / "my photos.zip", packed)),
+    ]
+    for source in sources:
+        assert source.ids() == sorted(NAMES)
+        for name in NAMES:
+            assert source.digest(name) == hashlib.sha256(content[name]).hexdigest()
+            assert source.open(name).size == (10, 12)
+            assert source.caption(name) is None
+        assert not source.split_is_given
+
+
+def test_sources_travel_to_other_processes(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "p.zip", {"a.png": photo_bytes()})
+    source = FolderSource(archive)
+    source.digest("a.png")
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.digest("a.png") == source.digest("a.png")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_metadata_in_a_subfolder_gives_captions_and_splits(tmp_path: Path, packed: bool) -> None:
+    rows = [
+        {"file_name": "00000.png", "age": 26, "gender": "female", "ethnicity": "asian", "split": "heldout"},
+        {"file_name": "한글.png", "text": "a portrait", "split": "train"},
+    ]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    content = {f"faces/{row['file_name']}": photo_bytes(i) for i, row in enumerate(rows)}
+    content |= {"faces/metadata.jsonl": lines.encode(), "other.png": photo_bytes(9)}
+    if packed:
+        source = FolderSource(write_zip(tmp_path / "x.zip", content))
+    else:
+        for name, data in content.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        source = FolderSource(tmp_path)
+    assert source.split_is_given
+    assert source.caption("faces/00000.png") == "a photo of a 26 year old asian woman"
+    assert source.split("faces/00000.png") == "heldout"
+    assert (source.caption("faces/한글.png"), source.split("faces/한글.png")) == ("a portrait", "train")
+    assert source.caption("other.png") is None
+
+
+def test_decomposed_file_names_meet_composed_metadata(tmp_path: Path) -> None:
+    decomposed = "\u1112\u1161\u11ab.png"  # 한 as macOS archives write it
+    line = json.dumps({"file_name": "한.png", "text": "found"}).encode()
+    archive = write_zip(tmp_path / "mac.zip", {decomposed: photo_bytes(), "metadata.jsonl": line})
+    assert FolderSource(archive).caption(decomposed) == "found"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"{broken", "metadata.jsonl, line 2: not JSON"),
+        (b'["a.png"]', "line 2: a row needs a file_name"),
+        (b'{"photo": "a.png"}', "line 2: a row needs a file_name"),
+        (b'{"file_name": "b.png"}', "line 2: there is no file b.png"),
+        (
+            b'{"file_name": "a.png", "split": "tset"}',
+            "line 2: split 'tset' is unknown; accepted: train, heldout",
+        ),
+        (b'{"file_name": "a.png", "age": "old"}', "line 2: age 'old' is not a number"),
+        (b"\xff\xfe", "metadata.jsonl cannot be read"),
+    ],
+)
+def test_bad_metadata_is_named(tmp_path: Path, line: bytes, message: str) -> None:
+    first = b'{"file_name": "a.png"}\n'
+    archive = write_zip(tmp_path / "x.zip", {"a.png": photo_bytes(), "metadata.jsonl": first + line})
+    with pytest.raises(ValueError) as caught:
+        FolderSource(archive)
+    assert str(archive) in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_empty_and_unreadable_places_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 not really")
+    (tmp_path / "cut.zip").write_bytes(
+        write_zip(tmp_path / "x.zip", {"a.png": photo_bytes()}).read_bytes()[:-30]
+    )
+    write_zip(tmp_path / "none.zip", {"a.txt": b""})
+    for name in ("missing", "empty", "bad.zip", "cut.zip", "none.zip"):
+        with pytest.raises(ValueError) as caught:
+            FolderSource(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_broken_photos_raise_photo_error(tmp_path: Path) -> None:
+    good = photo_bytes()
+    archive = write_zip(tmp_path / "x.zip", {"good.png": good, "bad.png": b"not a picture"})
+    source = FolderSource(archive)
+    with pytest.raises(PhotoError, match=r"bad\.png"):
+        source.open("bad.png")
+    damaged = bytearray(archive.read_bytes())
+    damaged[60] ^= 0xFF  # inside the first entry's compressed bytes
+    archive.write_bytes(bytes(damaged))
+    with pytest.raises(PhotoError, match=r"good\.png"):
+        FolderSource(archive).digest("good.png")
+
+
+def test_an_entry_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelpersona.data.containers.MAX_FILE_BYTES", 2**20)
+    archive = write_zip(tmp_path / "bomb.zip", {"bomb.png": bytes(2**20 + 1), "fits.png": bytes(2**20)})
+    assert len(FolderSource(archive).digest("fits.png")) == 64
+    with pytest.raises(PhotoError, match=r"bomb\.png: is larger than 1 MiB"):
+        FolderSource(archive).digest("bomb.png")
+
+
+def test_hostile_entry_names_write_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    archive = write_zip(
+        tmp_path / "in" / "x.zip", {"a/../../evil.png": photo_bytes(), "ok.png": photo_bytes()}
+    )
+    source = FolderSource(archive)
+    for photo_id in source.ids():
+        source.open(photo_id)
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["in", "x.zip"]
+
+
+def test_hash_split_follows_content_and_share(tmp_path: Path) -> None:
+    for i in range(300):
+        (tmp_path / f"{i:03d}.png").write_bytes(f"photo {i}".encode())
+    (tmp_path / "copy of 7.png").write_bytes(b"photo 7")
+    source = FolderSource(tmp_path, heldout_share=0.2)
+    splits = {photo_id: source.split(photo_id) for photo_id in source.ids()}
+    assert splits["copy of 7.png"] == splits["007.png"]
+    assert 30 < sum(split == "heldout" for split in splits.values()) < 90  # 60, 4 deviations of 7
+    expected = int(hashlib.sha256(b"photo 0").hexdigest(), 16) / 2**256 < 0.2
+    assert (splits["000.png"] == "heldout") == expected
+    assert {FolderSource(tmp_path, heldout_share=0).split(i) for i in source.ids()} == {"train"}
+    with pytest.raises(ValueError, match="heldout_share"):
+        FolderSource(tmp_path, heldout_share=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "gender", "ethnicity", "caption"),
+    [
+        (26, "female", "asian", "a photo of a 26 year old asian woman"),
+        (26, "female", None, "a photo of a 26 year old woman"),
+        (8, "male", "other", "a photo of an 8 year old boy"),
+        (18, "male", "white", "a photo of an 18 year old white man"),
+        (80, "female", None, "a photo of an 80 year old woman"),
+        (11, "female", None, "a photo of an 11 year old girl"),
+        (1, "male", None, "a photo of a 1 year old boy"),
+        (116, None, None, "a photo of a 116 year old person"),
+        (None, "male", "indian", "a photo of an indian man"),
+        (None, None, None, "a photo of a person"),
+    ],
+)
+def test_attribute_caption(age: int | None, gender: str | None, ethnicity: str | None, caption: str) -> None:
+    assert attribute_caption(age, gender, ethnicity) == caption
+
+
+def write_celeba(root: Path, photos: str) -> None:
+    write_folder(root / photos, [f"{i:06d}.jpg" for i in (1, 2, 3)])
+    (root / "list_eval_partition.csv").write_text(
+        "image_id,partition\n000001.jpg,0\n000002.jpg,1\n000003.jpg,2\n"
+    )
+    (root / "list_attr_celeba.csv").write_text(
+        "image_id,Eyeglasses,Male,Smiling,Young\n000001.jpg,-1,-1,1,1\n000002.jpg,1,1,-1,-1\n"
+    )
+
+
+@pytest.mark.parametrize("around", ["", "celeba-dataset"])
+@pytest.mark.parametrize("photos", ["img_align_celeba/img_align_celeba", "img_align_celeba"])
+def test_celeba_layouts(tmp_path: Path, around: str, photos: str) -> None:
+    write_celeba(tmp_path / around, photos)
+    source = CelebASource(tmp_path)
+    assert source.ids() == ["000001.jpg", "000002.jpg", "000003.jpg"]
+    assert [source.split(photo_id) for photo_id in source.ids()] == ["train", "heldout", "heldout"]
+    assert source.caption("000001.jpg") == "a photo of a young woman, smiling"
+    assert source.caption("000002.jpg") == "a photo of a man, with glasses"
+    assert source.caption("000003.jpg") is None
+    assert source.open("000001.jpg").size == (10, 12)
+
+
+def test_celeba_root_may_be_the_photos_folder_itself(tmp_path: Path) -> None:
+    write_celeba(tmp_path, "img_align_celeba")
+    source = CelebASource(tmp_path / "img_align_celeba")
+    assert len(source.ids()) == 3
+    assert not source.split_is_given  # nothing outside the folder that was named is read
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_missing_celeba_says_how_to_get_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError) as caught:
+        CelebASource(tmp_path / name)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (str(tmp_path / name), "jessicali9530/celeba-dataset", "dataset.folder="):
+        assert part in message
+
+
+def test_a_broken_partition_file_is_named(tmp_path: Path) -> None:
+    write_celeba(tmp_path, "img_align_celeba")
+    (tmp_path / "list_eval_partition.csv").write_text("wrong,columns\n1,2\n")
+    with pytest.raises(ValueError, match=r"list_eval_partition\.csv: not a CSV file with a column image_id"):
+        CelebASource(tmp_path)
