@@ -6,7 +6,7 @@ from skimage.metrics import structural_similarity
 
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.palette import fit_palette, nearest, srgb_to_oklab, unique_colors
+from pixelpersona.pixel.palette import fit_palette, nearest, perceptual, unique_colors
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, on sRGB values
 _WINDOW = 7  # cells per side of the structural similarity's window, as in Wang et al. 2004's code
@@ -54,15 +54,16 @@ def num_colors(image: NDArray[np.uint8]) -> int:
 
 
 def palette_error(image: NDArray[np.uint8], num_colors: int = 16) -> float:
-    """Mean OKLab distance of the pixels to the best palette of `num_colors` colours; 0 = exactly such a palette.
+    """Mean distance of the pixels to the best palette of `num_colors` colours; 0 = exactly such a palette.
 
-    image: uint8 [H, W, 3] sRGB. Black to white is a distance of 1; 0.02 is just visible.
+    image: uint8 [H, W, 3] sRGB. Distances are taken in `palette.perceptual`:
+    OKLab in which black to white is 1 and about 0.02 is just visible.
     Raises ValueError when num_colors is not 1 to 256.
     """
     palette = fit_palette(image, num_colors)
     colors, _, counts = unique_colors(image)
     used = palette.rgb[nearest(colors, palette)]
-    distance = np.linalg.norm(srgb_to_oklab(colors / 255.0) - srgb_to_oklab(used / 255.0), axis=1)
+    distance = np.linalg.norm(perceptual(colors / 255.0) - perceptual(used / 255.0), axis=1)
     return float(np.average(distance, weights=counts))
 
 

@@ -49,7 +49,7 @@ def snap(
     """Every cell becomes one colour of a palette of at most `num_colors` colours.
 
     image: uint8 [H, W, 3] sRGB of the grid's size. A cell's colour is found by `downsample.cell_colors` with
-    `method`, the palette by k-means in OKLab over the cells, so that a colour counts by the area it covers.
+    `method`, the palette by `fit_palette` over the cells, so that a colour counts by the area it covers.
     A given `palette` is used as it is, and num_colors is ignored. num_colors None: as many colours as the
     cells have, up to 256. Raises ValueError when the grid does not fit or num_colors is not 1 to 256.
     """
