@@ -15,9 +15,6 @@ ARGS   ?=
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO  := runs/demo
-# Nothing is fetched while running, and libraries keep to themselves.
-QUIET := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false WANDB_SILENT=true MPLBACKEND=Agg \
-         PYTHONWARNINGS=ignore::DeprecationWarning,ignore::FutureWarning
 DOOR  := $(BIN)/python -m pixelpersona.
 
 .PHONY: help
@@ -30,19 +27,26 @@ setup: $(STAMP)  ## make .venv and install the pinned versions into it
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned versions into $(VENV), some minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@
+
+# Nothing is fetched while the demo runs, and libraries keep to themselves.
+demo: export HF_HUB_OFFLINE = 1
+demo: export TOKENIZERS_PARALLELISM = false
+demo: export WANDB_SILENT = true
+demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
 
 .PHONY: demo
 demo: $(STAMP)  ## train LoRA at rank 4 and 8 on the packaged base, compare, report (runs/demo)
 	rm -rf $(DEMO)
-	$(QUIET) $(DOOR)prepare experiment=demo timing=$(DEMO)/timing.json
-	$(QUIET) $(DOOR)train -m lora.rank=4,8 experiment=demo timing=$(DEMO)/timing.json
-	$(QUIET) $(DOOR)train experiment=demo method=translator timing=$(DEMO)/timing.json
-	$(QUIET) $(DOOR)evaluate experiment=demo timing=$(DEMO)/timing.json
+	$(DOOR)prepare experiment=demo timing=$(DEMO)/timing.json
+	$(DOOR)train -m lora.rank=4,8 experiment=demo timing=$(DEMO)/timing.json
+	$(DOOR)train experiment=demo method=translator timing=$(DEMO)/timing.json
+	$(DOOR)evaluate experiment=demo timing=$(DEMO)/timing.json
 	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"
-	$(QUIET) $(DOOR)stylize photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png lora.path=$(DEMO)/lora-r8 timing=$(DEMO)/timing.json
-	$(QUIET) $(DOOR)report experiment=demo timing=$(DEMO)/timing.json
+	$(DOOR)stylize photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png lora.path=$(DEMO)/lora-r8 timing=$(DEMO)/timing.json
+	$(DOOR)report experiment=demo timing=$(DEMO)/timing.json
 
 .PHONY: test
 test: $(STAMP)  ## run the quick tests

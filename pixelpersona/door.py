@@ -79,8 +79,9 @@ def door(
             if code:
                 raise SystemExit(code)
 
-        # Hydra follows __wrapped__ and mypy would give `main` the body's signature.
-        del main.__wrapped__  # type: ignore[attr-defined]
+        del (
+            main.__wrapped__
+        )  # `main` takes words, not the body's configuration: inspect must not look through
         return main
 
     return decorate

@@ -1,0 +1,236 @@
+"""The layer table of CONTRIBUTING.md, enforced: what may import what, and how large and named files are."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "pixelpersona"
+MAX_LINES = 350
+FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "core"}
+TORCH_FREE_ROOMS = ("assets", "pixel", "tracking", "reporting")
+TORCH_FREE_DOORS = ("config", "door", "report", "pixelate", "doctor")
+CONFIG_LIBRARIES = {"hydra", "omegaconf"}
+NO_CONFIG_ON_L5 = {"web"}
+
+
+@dataclass
+class Layers:
+    """level: room or module → its layer; sideways: (importer, imported) pairs allowed inside one layer."""
+
+    level: dict[str, int] = field(default_factory=dict)
+    sideways: set[tuple[str, str]] = field(default_factory=set)
+
+
+def read_layers(text: str) -> Layers:
+    """The Markdown table whose rows begin with `| L<number> |`."""
+    layers = Layers()
+    for row in re.findall(r"^\| (L\d+ \|.*)\|$", text, re.MULTILINE):
+        label, names, _, inside = (cell.strip() for cell in row.split("|")[:4])
+        for name in re.findall(r"`(\w+)`", names):
+            layers.level[name] = int(label[1:])
+        layers.sideways |= set(re.findall(r"(\w+) → (\w+)", inside))
+    return layers
+
+
+def modules(root: Path) -> Iterator[tuple[str, Path]]:
+    """(dotted name, file) of every module of the package under `root`."""
+    for file in sorted((root / PACKAGE).rglob("*.py")):
+        parts = file.relative_to(root).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+
+
+def imports(name: str, file: Path) -> Iterator[tuple[str, int]]:
+    """(dotted name, line) of everything a module imports, at any depth, TYPE_CHECKING blocks included."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            yield from ((f"{source}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func)
+            if called.endswith(("import_module", "__import__")):
+                yield str(node.args[0].value), node.lineno
+
+
+def _room(name: str) -> str | None:
+    """`pixelpersona.pixel.grid` → `pixel`; None for another package and for the package itself."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == PACKAGE and len(parts) > 1 else None
+
+
+def wrong_imports(root: Path, layers: Layers) -> list[str]:
+    """Imports that go up, sideways, or past a room's wall."""
+    wrong = []
+    for name, file in modules(root):
+        here = _room(name)
+        if here is None:
+            wrong += [f"{name}:{line} imports {to}" for to, line in imports(name, file)]
+            continue
+        if here not in layers.level:
+            wrong.append(f"{name}: {here} is not in the layer table")
+            continue
+        for imported, line in imports(name, file):
+            reason = _why_wrong(here, imported, layers)
+            if reason:
+                wrong.append(f"{name}:{line} imports {imported}: {reason}")
+    return wrong
+
+
+def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
+    if imported.split(".")[0] in CONFIG_LIBRARIES:
+        return (
+            "configuration stops at the door" if layers.level[here] < 5 or here in NO_CONFIG_ON_L5 else None
+        )
+    there = _room(imported)
+    if there is None or there == here:
+        return None
+    if there not in layers.level:
+        return f"{there} is not in the layer table"
+    if layers.level[there] > layers.level[here]:
+        return "upward"
+    if layers.level[there] == layers.level[here] and (here, there) not in layers.sideways:
+        return "sideways"
+    if (here, there) == ("reporting", "evaluation") and not imported.startswith(
+        f"{PACKAGE}.evaluation.result"
+    ):
+        return "of evaluation/, reporting/ imports result.py only"
+    return None
+
+
+def wrong_files(root: Path) -> list[str]:
+    """Files that are too long, badly named, or an `__init__.py` that is more than a docstring line."""
+    wrong = []
+    for folder in (PACKAGE, "tests", "benchmarks"):
+        for file in sorted((root / folder).rglob("*.py")):
+            text = file.read_text(encoding="utf-8")
+            label = file.relative_to(root).as_posix()
+            if text.count("\n") > MAX_LINES:
+                wrong.append(f"{label}: {text.count(chr(10))} lines")
+            if {*Path(label).with_suffix("").parts} & FORBIDDEN_NAMES:
+                wrong.append(f"{label}: says nothing about what is inside")
+            if file.name == "__init__.py" and not re.fullmatch(r'"""[^"\n]+"""\n', text):
+                wrong.append(f"{label}: must be one docstring line")
+    return wrong
+
+
+def loads_torch(root: Path, names: list[str]) -> bool:
+    """Whether importing these modules in a fresh interpreter brings torch in."""
+    lines = [f"import sys; sys.path.insert(0, {str(root)!r})", *(f"import {name}" for name in names)]
+    code = "\n".join([*lines, "sys.exit(3 if 'torch' in sys.modules else 0)"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 3), done.stderr
+    return done.returncode == 3
+
+
+# --- the project ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def layers() -> Layers:
+    return read_layers((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+
+
+def test_table_is_read(layers: Layers) -> None:
+    assert (layers.level["train"], layers.level["training"], layers.level["assets"]) == (6, 4, 0)
+    assert layers.sideways == {("door", "config"), ("build", "config")}
+
+
+def test_imports_go_down(layers: Layers) -> None:
+    assert wrong_imports(ROOT, layers) == []
+
+
+def test_files_are_short_and_well_named() -> None:
+    assert wrong_files(ROOT) == []
+
+
+@pytest.mark.parametrize("room", [*TORCH_FREE_ROOMS, *TORCH_FREE_DOORS])
+def test_light_rooms_and_doors_do_not_load_torch(room: str) -> None:
+    names = [name for name, _ in modules(ROOT) if _room(name) == room]
+    if not names:
+        pytest.skip(f"{room} is not built yet")
+    assert not loads_torch(ROOT, names)
+
+
+# --- the checks find what they are for --------------------------------------------------------------
+
+
+def plant(root: Path, name: str, text: str) -> None:
+    file = root / PACKAGE / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("pixel/a.py", "import pixelpersona.data.pairs\n", "upward"),
+        ("pixel/a.py", "def f():\n    from pixelpersona.training import loop\n", "upward"),
+        ("pixel/a.py", "from pixelpersona import inference\n", "upward"),
+        ("pixel/a.py", "from ..models import codec\n", "sideways"),
+        ("pixel/a.py", "from .. import tracking\n", "sideways"),
+        ("pixel/deep/a.py", "from ...models.base import BaseModel\n", "sideways"),
+        ("data/a.py", "import importlib\nimportlib.import_module('pixelpersona.build.base')\n", "upward"),
+        ("train.py", "from pixelpersona.prepare import main\n", "sideways"),
+        ("config.py", "import pixelpersona.build\n", "sideways"),
+        ("data/a.py", "from omegaconf import OmegaConf\n", "door"),
+        ("web/a.py", "import hydra.utils\n", "door"),
+        ("reporting/a.py", "from pixelpersona.evaluation.compare import score_variant\n", "result.py only"),
+        ("reporting/a.py", "from pixelpersona.evaluation import compare\n", "result.py only"),
+        ("drawer/a.py", "", "not in the layer table"),
+        ("pixel/a.py", "import pixelpersona.drawer\n", "not in the layer table"),
+    ],
+)
+def test_a_wrong_import_is_found(tmp_path: Path, layers: Layers, file: str, text: str, reason: str) -> None:
+    plant(tmp_path, file, text)
+    (found,) = wrong_imports(tmp_path, layers)
+    assert reason in found
+
+
+def test_right_imports_are_let_through(tmp_path: Path, layers: Layers) -> None:
+    plant(tmp_path, "build/a.py", "import hydra\nfrom pixelpersona.config import explain\n")
+    plant(tmp_path, "pixel/a.py", "import numpy\nfrom .grid import Grid\nfrom . import palette\n")
+    plant(tmp_path, "reporting/a.py", "from pixelpersona.evaluation.result import EvalResult\n")
+    plant(tmp_path, "train.py", "from pixelpersona.build import data\nfrom pixelpersona import door\n")
+    assert wrong_imports(tmp_path, layers) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pixel/long.py", "x = 1\n" * (MAX_LINES + 1)),
+        ("pixel/utils.py", ""),
+        ("core/a.py", ""),
+        ("pixel/__init__.py", '"""Images."""\nfrom pixelpersona.pixel.grid import Grid\n'),
+        ("pixel/__init__.py", ""),
+        ("pixel/__init__.py", '"""Images\nand more."""\n'),
+    ],
+)
+def test_a_wrong_file_is_found(tmp_path: Path, file: str, text: str) -> None:
+    plant(tmp_path, file, text)
+    assert len(wrong_files(tmp_path)) == 1
+
+
+def test_a_right_file_is_let_through(tmp_path: Path) -> None:
+    plant(tmp_path, "pixel/__init__.py", '"""Images."""\n')
+    plant(tmp_path, "pixel/grid.py", "x = 1\n" * MAX_LINES)
+    assert wrong_files(tmp_path) == []
+
+
+def test_torch_is_found_behind_another_module(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("")
+    plant(tmp_path, "__init__.py", "")
+    plant(tmp_path, "models/a.py", "import torch\n")
+    plant(tmp_path, "pixel/a.py", "from pixelpersona.models import a\n")
+    plant(tmp_path, "pixel/b.py", "import json\n")
+    assert loads_torch(tmp_path, [f"{PACKAGE}.pixel.a"])
+    assert not loads_torch(tmp_path, [f"{PACKAGE}.pixel.b"])
