@@ -190,7 +190,7 @@ def _record_seconds(stage: str, config: object) -> None:
     if file is None:
         return
     name = getattr(config, "name", None)
-    if name:
+    if name and name != stage:
         stage = f"{stage} {name}"
     file = Path(file)
     stages = cast(dict[str, float], json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
