@@ -1,0 +1,104 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelpersona.data.latents import LatentSet
+from pixelpersona.data.loader import LatentBatches, PairBatches
+from pixelpersona.data.pairs import PairRecipe, PixelateRecipe, prepare_pairs
+from pixelpersona.data.sources import FolderSource
+
+
+def latent_set(num_items: int) -> LatentSet:
+    """Item i has latents of i, caption i % 2 with text states of 10 + i % 2; the empty caption is -1."""
+    return LatentSet(
+        latents=torch.arange(num_items).float()[:, None, None, None].expand(num_items, 4, 2, 2),
+        text=torch.tensor([10.0, 11.0])[:, None, None].expand(2, 3, 5),
+        text_index=torch.arange(num_items) % 2,
+        empty_text=torch.full((3, 5), -1.0),
+        ids=tuple(f"photo {i}" for i in range(num_items)),
+    )
+
+
+def items(batches: LatentBatches, steps: range) -> list[int]:
+    return [int(value) for step in steps for value in batches.at(step).latents[:, 0, 0, 0]]
+
+
+def test_latents_text_and_ids_belong_together() -> None:
+    batch = LatentBatches(latent_set(7), 3, seed=0).at(4)
+    assert batch.latents.shape == (3, 4, 2, 2)
+    assert batch.text.shape == (3, 3, 5)
+    for latents, text, photo_id in zip(batch.latents, batch.text, batch.ids, strict=True):
+        index = int(latents[0, 0, 0])
+        assert photo_id == f"photo {index}"
+        assert text[0, 0] == 10 + index % 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 16])
+def test_every_epoch_holds_every_item_once(batch_size: int) -> None:
+    batches = LatentBatches(latent_set(7), batch_size, seed=5)
+    stream = items(batches, range(3 * 7))
+    epochs = [stream[start : start + 7] for start in range(0, 21 * batch_size - 6, 7)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert len(batches) == -(-7 // batch_size)
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    there = LatentBatches(latent_set(20), 6, seed=1, caption_dropout=0.5)
+    forward = {step: there.at(step) for step in range(12)}
+    for step in (11, 3, 0, 7):
+        again = LatentBatches(latent_set(20), 6, seed=1, caption_dropout=0.5).at(step)
+        assert torch.equal(again.latents, forward[step].latents)
+        assert torch.equal(again.text, forward[step].text)
+        assert again.ids == forward[step].ids
+    assert items(there, range(12)) != items(LatentBatches(latent_set(20), 6, seed=2), range(12))
+
+
+def test_captions_are_dropped_at_the_given_rate_and_the_order_stays() -> None:
+    kept = LatentBatches(latent_set(20), 50, seed=1)
+    some = LatentBatches(latent_set(20), 50, seed=1, caption_dropout=0.3)
+    dropped = Counter(bool((text == -1).all()) for step in range(40) for text in some.at(step).text)
+    assert 518 < dropped[True] < 682  # 600 of 2000, 4 deviations of 20.5
+    assert items(kept, range(5)) == items(some, range(5))
+    assert not any((kept.at(step).text == -1).any() for step in range(40))
+    everything = LatentBatches(latent_set(20), 8, seed=1, caption_dropout=1.0).at(0)
+    assert bool((everything.text == -1).all())
+
+
+def test_wrong_numbers_are_named() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        LatentBatches(latent_set(3), 0, seed=0)
+    with pytest.raises(ValueError, match=r"caption_dropout must be in \[0, 1\]"):
+        LatentBatches(latent_set(3), 1, seed=0, caption_dropout=1.5)
+    with pytest.raises(ValueError, match="step must not be negative"):
+        LatentBatches(latent_set(3), 1, seed=0).at(-1)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_pair_batches_read_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for i in range(5):
+        coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
+    recipe = PairRecipe(size=8, framing="center", pixelate=PixelateRecipe(factor=4, palette=2))
+    source = FolderSource(tmp_path / "photos", heldout_share=0)
+    pair_set = prepare_pairs(source, recipe, tmp_path / "data", num_workers=1, progress=False)
+    if not cached:
+        monkeypatch.setattr("pixelpersona.data.loader._MAX_CACHED_BYTES", 0)
+    batches = PairBatches(pair_set, "train", 3, seed=0)
+    seen = set()
+    for step in range(4):  # 12 samples: three epochs of the four photos that were not held out
+        batch = batches.at(step)
+        assert batch.photo.shape == batch.pixel.shape == (3, 3, 8, 8)
+        assert batch.photo.dtype == batch.pixel.dtype == torch.uint8
+        for photo, pixel, pair_id in zip(batch.photo, batch.pixel, batch.ids, strict=True):
+            assert np.array_equal(photo.permute(1, 2, 0).numpy(), pair_set.photo(pair_id))
+            assert np.array_equal(pixel.permute(1, 2, 0).numpy(), pair_set.pixel(pair_id))
+            seen.add(pair_id)
+    assert seen == {pair.id for pair in pair_set.pairs("train")}
