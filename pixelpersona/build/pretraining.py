@@ -1,0 +1,164 @@
+"""The stages of `pretrain`: photos → autoencoder → UNet and text encoder → packaged base → portraits."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from numpy.typing import NDArray
+
+    from pixelpersona.data.sources import PhotoSource
+    from pixelpersona.models.base import BaseModel
+    from pixelpersona.tracking.tracker import Tracker
+
+_NUM_FOR_STATISTICS = 512
+_HELDOUT_FOR_PSNR = 256
+
+
+@dataclass(kw_only=True, slots=True)
+class StageConfig:
+    """One stage's training. lr: peak learning rate of its cosine."""
+
+    num_steps: int = 2000
+    batch_size: int = 16
+    lr: float = 1e-3
+
+
+@dataclass(kw_only=True, slots=True)
+class PortraitsConfig:
+    """How many portraits are kept, of how many drawn; the rest looked least like real photos."""
+
+    num_kept: int = 256
+    num_drawn: int = 384
+    num_heldout: int = 64
+    guidance: float = 2.5
+
+
+class Photos:
+    """The training photos of a source, read once and kept as one array beside the runs."""
+
+    def __init__(self, source: "PhotoSource", folder: Path, size: int) -> None:
+        self.source, self.folder, self.size = source, folder, size
+        self.ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == "train"]
+        self.heldout_ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == "heldout"]
+
+    def train(self) -> "NDArray[np.uint8]":
+        """uint8 [N, size, size, 3], memory-mapped."""
+        from pixelpersona.data.pretraining import photo_array
+
+        file = self.folder / "photos.npy"
+        if not file.is_file():
+            draft = file.with_suffix(".tmp.npy")
+            np.save(draft, photo_array(self.source, self.ids, self.size))
+            draft.replace(file)
+        photos: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+        if len(photos) != len(self.ids):
+            raise ValueError(f"{file}: made from other photos; delete it or choose another paths.runs")
+        return photos
+
+    def heldout(self, limit: int) -> "NDArray[np.uint8]":
+        from pixelpersona.data.pretraining import photo_array
+
+        return photo_array(self.source, self.heldout_ids[:limit], self.size)
+
+
+def train_autoencoder_stage(photos: Photos, folder: Path, stage: StageConfig, tracker: "Tracker", seed: int) -> None:
+    """Writes folder/vae: trained, EMA, latents of mean 0 and deviation 1 per channel."""
+    import torch
+
+    from pixelpersona.models import tiny
+    from pixelpersona.models.codec import normalise_latents, to_unit
+    from pixelpersona.training.pretraining import reconstruction_psnr, train_autoencoder
+
+    torch.manual_seed(seed)
+    vae = tiny.build_vae()
+    images = photos.train()
+    train_autoencoder(vae, images, folder=folder / "autoencoder", tracker=tracker, num_steps=stage.num_steps,
+                      batch_size=stage.batch_size, lr=stage.lr, seed=seed)  # fmt: skip
+    with torch.no_grad():
+        parts = [to_unit(images[i : i + 32]) for i in range(0, min(len(images), _NUM_FOR_STATISTICS), 32)]
+        latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts])
+    normalise_latents(vae, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
+    vae.save_pretrained(folder / "vae")
+    psnr = reconstruction_psnr(vae, photos.heldout(_HELDOUT_FOR_PSNR)) if photos.heldout_ids else float("nan")
+    print(f"autoencoder: {psnr:.2f} dB PSNR on held-out photos; wrote {folder / 'vae'}")
+
+
+def train_unet_stage(
+    photos: Photos, folder: Path, stage: StageConfig, tracker: "Tracker", seed: int, prompt: str
+) -> None:
+    """Writes folder/base in diffusers' layout, weights in fp16."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    from pixelpersona.data.pretraining import encode_photos, read_captions
+    from pixelpersona.models import tiny
+    from pixelpersona.models.base import BaseModel, save_base
+    from pixelpersona.models.codec import Codec
+    from pixelpersona.models.tokenizer import train_tokenizer
+    from pixelpersona.training.pretraining import train_denoiser
+
+    if not (folder / "vae").is_dir():
+        raise ValueError(f"{folder / 'vae'}: no autoencoder yet; run stage=autoencoder first")
+    captions = read_captions(photos.source, photos.ids, prompt)
+    tokenizer = train_tokenizer((text for spellings in captions for text in spellings), folder / "tokenizer")
+    torch.manual_seed(seed + 1)
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder / "vae").requires_grad_(False).eval()
+    base = BaseModel(
+        tokenizer=tokenizer,
+        text_encoder=tiny.build_text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id),
+        vae=vae,
+        unet=tiny.build_unet(),
+        noise_schedule=tiny.build_noise_schedule(),
+        name="tiny",
+        sha256="",
+    )
+    latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy", seed=seed)
+    train_denoiser(base, latents, captions, folder=folder / "unet", tracker=tracker, num_steps=stage.num_steps,
+                   batch_size=stage.batch_size, lr=stage.lr, seed=seed)  # fmt: skip
+    save_base(base, folder / "base")
+    print(f"wrote {folder / 'base'}")
+
+
+def draw_portraits_stage(
+    base: "BaseModel", photos: Photos, folder: Path, portraits: PortraitsConfig, seed: int
+) -> None:
+    """Writes folder/portraits: WebP pictures and metadata.jsonl with caption, seed and split.
+
+    Captions are those of training photos, in their proportions. Of all drawn, those are kept whose
+    features are nearest to the mean of real photos (in deviations per feature): malformed faces lie far.
+    """
+    from pixelpersona.data.pretraining import photo_array
+    from pixelpersona.data.randomness import numpy_rng
+    from pixelpersona.inference.imagine import imagine
+    from pixelpersona.models.features import AutoencoderFeatures
+
+    rng = numpy_rng(seed, 0, "portrait captions")
+    chosen = [photos.ids[i] for i in rng.choice(len(photos.ids), portraits.num_drawn, replace=False)]
+    captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in chosen]
+    seeds = [seed * 1_000_003 + index for index in range(len(captions))]
+    images = imagine(base, captions, seeds, guidance=portraits.guidance)
+    extractor = AutoencoderFeatures(base.vae, base.sha256)
+    real = extractor.features(photo_array(photos.source, chosen, base.image_size))
+    drawn = extractor.features(np.stack([np.asarray(image) for image in images]))
+    distance = (((drawn - real.mean(dim=0)) / real.std(dim=0).clamp(min=1e-6)) ** 2).mean(dim=1)
+    kept = sorted(distance.argsort()[: portraits.num_kept].tolist())
+    target = folder / "portraits"
+    target.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, index in enumerate(kept):
+        name = f"{number:03d}.webp"
+        images[index].save(target / name, "WEBP", quality=85, method=6)
+        split = "heldout" if number % 4 == 3 and number // 4 < portraits.num_heldout else "train"
+        rows.append({"file_name": name, "text": captions[index], "seed": seeds[index], "split": split})
+    _write_rows(target / "metadata.jsonl", rows)
+    print(f"wrote {len(rows)} portraits to {target}")
+
+
+def _write_rows(file: Path, rows: Sequence[dict[str, object]]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,68 @@
+"""`python -m pixelpersona.pretrain dataset.path=faces.zip`: make the packaged tiny base from photos.
+
+Each stage reads what the one before wrote below <paths.runs>/pretrain and continues after a kill.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from pixelpersona.build.data import DatasetConfig, PathsConfig, make_source
+from pixelpersona.build.models import ModelConfig
+from pixelpersona.build.pretraining import PortraitsConfig, StageConfig
+from pixelpersona.build.tracking import TrackerConfig, make_tracker
+from pixelpersona.door import door
+
+
+class Stage(Enum):
+    all = "all"
+    autoencoder = "autoencoder"
+    unet = "unet"
+    portraits = "portraits"
+
+
+@dataclass(kw_only=True, slots=True)
+class PretrainConfig:
+    """stage: one of them, or all in order. name: folder below paths.runs."""
+
+    name: str = "pretrain"
+    stage: Stage = Stage.all
+    seed: int = 0
+    timing: Path | None = None
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    autoencoder: StageConfig = field(default_factory=StageConfig)
+    unet: StageConfig = field(default_factory=StageConfig)
+    portraits: PortraitsConfig = field(default_factory=PortraitsConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@door("pretrain", PretrainConfig)
+def main(config: PretrainConfig) -> None:
+    """Run the stages asked for."""
+    from pixelpersona.build.pretraining import (
+        Photos,
+        draw_portraits_stage,
+        train_autoencoder_stage,
+        train_unet_stage,
+    )
+    from pixelpersona.models import tiny
+    from pixelpersona.models.base import load_base
+
+    folder = config.paths.runs / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = Photos(make_source(config.dataset), folder, tiny.IMAGE_SIZE)
+    if config.stage in (Stage.all, Stage.autoencoder):
+        tracker = _tracker(config, folder / "autoencoder")
+        train_autoencoder_stage(photos, folder, config.autoencoder, tracker, config.seed)
+        tracker.finish()
+    if config.stage in (Stage.all, Stage.unet):
+        tracker = _tracker(config, folder / "unet")
+        train_unet_stage(photos, folder, config.unet, tracker, config.seed, config.model.prompt)
+        tracker.finish()
+    if config.stage in (Stage.all, Stage.portraits):
+        base = load_base(folder / "base", name="tiny")
+        draw_portraits_stage(base, photos, folder, config.portraits, config.seed)
+
+

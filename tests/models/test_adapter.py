@@ -1,0 +1,94 @@
+"""LoRA: parameter counts of Stable Diffusion 1.5, identity at the start, and files that plain diffusers reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline, UNet2DConditionModel
+from PIL import Image
+
+from pixelpersona.models.adapter import add_lora, count_parameters, load_lora, remove_lora, save_lora
+from pixelpersona.models.base import BaseModel, load_base
+
+SD15_UNET = dict(
+    sample_size=64, cross_attention_dim=768, attention_head_dim=8, layers_per_block=2,
+    block_out_channels=(320, 640, 1280, 1280),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rank", "expected"), [(4, 797_184), (8, 1_594_368)])
+def test_counts_on_stable_diffusion_1_5(rank: int, expected: int) -> None:
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**SD15_UNET)
+        assert sum(p.numel() for p in unet.parameters()) == 859_520_964
+        assert add_lora(unet, rank=rank, alpha=rank) == expected
+    assert sum(name.endswith("lora_A.default.weight") for name, _ in unet.named_parameters()) == 128
+
+
+def _randomise(unet: UNet2DConditionModel) -> None:
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=rng) * 0.2)
+
+
+def _predict(unet: UNet2DConditionModel) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(2)
+    latents, text = torch.randn(1, 4, 8, 8, generator=rng), torch.randn(1, 24, 16, generator=rng)
+    with torch.no_grad():
+        prediction: torch.Tensor = unet(latents, torch.tensor([500]), text).sample
+    return prediction
+
+
+def test_starts_as_the_identity_and_comes_off_again(micro_base: BaseModel) -> None:
+    untouched = _predict(micro_base.unet)
+    assert add_lora(micro_base.unet, rank=2, alpha=2) == count_parameters(micro_base.unet) > 0
+    assert torch.equal(_predict(micro_base.unet), untouched)
+    _randomise(micro_base.unet)
+    assert not torch.allclose(_predict(micro_base.unet), untouched, atol=1e-3)
+    remove_lora(micro_base.unet)
+    assert torch.equal(_predict(micro_base.unet), untouched)
+    assert count_parameters(micro_base.unet) == 0
+
+
+@pytest.mark.parametrize("alpha", [2.0, 5.0])
+def test_plain_diffusers_draws_the_same_picture(
+    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path, alpha: float
+) -> None:
+    add_lora(micro_base.unet, rank=2, alpha=alpha)
+    _randomise(micro_base.unet)
+    save_lora(micro_base.unet, tmp_path)
+    ours = load_base(micro_base_folder, name="again")
+    load_lora(ours.unet, tmp_path)
+    torch.testing.assert_close(_predict(ours.unet), _predict(micro_base.unet))
+
+    plain = StableDiffusionImg2ImgPipeline.from_pretrained(micro_base_folder)
+    plain.set_progress_bar_config(disable=True)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+
+    def draw() -> np.ndarray:
+        rng = torch.Generator().manual_seed(3)
+        images = plain("pixel art", image=photo, strength=0.5, num_inference_steps=4, generator=rng).images
+        return np.asarray(images[0]).astype(int)
+
+    without = draw()
+    plain.load_lora_weights(tmp_path)
+    with_lora = draw()
+    assert np.abs(with_lora - without).max() > 3
+    plain.unload_lora_weights()
+    plain.unet = ours.unet
+    assert np.abs(draw() - with_lora).max() <= 1
+
+
+def test_mistakes_are_named(micro_base: BaseModel, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"lora\.rank=0"):
+        add_lora(micro_base.unet, rank=0, alpha=1)
+    with pytest.raises(ValueError, match="to_nowhere"):
+        add_lora(micro_base.unet, rank=2, alpha=2, targets=["to_q", "to_nowhere"])
+    with pytest.raises(ValueError, match="no such LoRA"):
+        load_lora(micro_base.unet, tmp_path / "missing")
+    (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(ValueError, match="not a LoRA of this base"):
+        load_lora(micro_base.unet, tmp_path)
