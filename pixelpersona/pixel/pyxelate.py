@@ -30,6 +30,7 @@ _CONTRAST = 1.07  # colours are moved away from grey by this much, in the fit, t
 _BRIGHTNESS = 1.19  # saturation and value after the local contrast
 _PALETTE_STEP = 8  # palette colours are whole multiples of this
 _RANK = 32  # of the low-rank copy that makes shapes blockier
+_EXACT_SVD_SIDE = 256  # up to here all singular values are found sooner than 32 by random projection
 _SEED, _SVD_SEED = 1234567, 1234
 _KMEANS_ITERATIONS = 300
 _MANY_CELLS = 4096
@@ -205,9 +206,13 @@ def _low_rank(rgb: Floats) -> Floats:
         return rgb
     channels = []
     for c in range(3):
-        left, values, right = randomized_svd(rgb[..., c], _RANK, n_iter=16, random_state=_SVD_SEED)
-        channels.append((left * values) @ right)
-    return np.clip(np.stack(channels, axis=-1), 0.0, 1.0)
+        if min(rgb.shape[:2]) <= _EXACT_SVD_SIDE:
+            left, values, right = np.linalg.svd(rgb[..., c], full_matrices=False)
+        else:
+            left, values, right = randomized_svd(rgb[..., c], _RANK, n_iter=16, random_state=_SVD_SEED)
+        channels.append((left[:, :_RANK] * values[:_RANK]) @ right[:_RANK])
+    # Overshoots above 1 stay: the local contrast that follows scales the picture to its own range.
+    return np.maximum(np.stack(channels, axis=-1), 0.0)
 
 
 def _local_contrast(rgb: Floats) -> Floats:
