@@ -12,11 +12,11 @@ METHODS = ("mean", "median", "inner")
 def cell_colors(image: NDArray[np.uint8], grid: Grid, method: str = "mean") -> NDArray[np.uint8]:
     """uint8 [H, W, 3] sRGB -> one colour per cell, uint8 [rows, columns, 3].
 
-    "mean": the mean of linear light, which is what the cell looks like from far away (a mean of sRGB values is
-    too dark wherever light and dark meet).
+    "mean": the mean of linear light, which is what the cell looks like from far away (a mean of sRGB values
+    is too dark wherever light and dark meet).
     "median": the median of each channel; ignores up to half of the cell, keeps edges.
-    "inner": the mean in OKLab of the pixels that do not touch the cell's border (all of them for cells below 4
-    pixels). For pictures that are almost on the grid: what bleeds over from the neighbouring cells is left out.
+    "inner": the mean in OKLab of the pixels that do not touch the cell's border (all of them for cells below
+    4 pixels). For pictures that are almost on the grid: it leaves out what bleeds over from the neighbours.
     Raises ValueError for another method, or when the grid does not fit the picture.
     """
     if method not in METHODS:

@@ -10,7 +10,7 @@ Image8 = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """`columns` x `rows` square cells of `cell` pixels; `origin` is the (x, y) pixel of the first cell's corner.
+    """`columns` x `rows` square cells of `cell` pixels; `origin` is the first cell's upper left pixel (x, y).
 
     Raises ValueError when a count or the cell size is below 1, or the origin is negative.
     """
@@ -33,7 +33,7 @@ class Grid:
         Raises ValueError when `cell` does not divide both sides.
         """
         if cell < 1 or width < cell or height < cell or width % cell or height % cell:
-            raise ValueError(f"grid: cells of {cell} pixels do not divide a picture of {width}x{height} pixels")
+            raise ValueError(f"grid: cells of {cell} pixels do not divide {width}x{height} pixels")
         return cls(width // cell, height // cell, cell)
 
     @property
@@ -59,8 +59,8 @@ class Grid:
             fits = height >= y + self.height and width >= x + self.width
         if image.ndim != 3 or not fits:
             raise ValueError(
-                f"grid: {self.columns}x{self.rows} cells of {self.cell} pixels from {self.origin} need a picture "
-                f"of {self.width}x{self.height} pixels, not shape {image.shape}"
+                f"grid: {self.columns}x{self.rows} cells of {self.cell} pixels from {self.origin} "
+                f"need a picture of {self.width}x{self.height} pixels, not shape {image.shape}"
             )
         return image[y : y + self.height, x : x + self.width]
 
@@ -82,7 +82,5 @@ def render(cells: Image8, grid: Grid) -> Image8:
     Raises ValueError when the number of cells is not the grid's.
     """
     if cells.ndim != 3 or cells.shape[:2] != (grid.rows, grid.columns):
-        raise ValueError(
-            f"grid: {cells.shape} is not [rows={grid.rows}, columns={grid.columns}, channels]"
-        )
+        raise ValueError(f"grid: {cells.shape} is not [rows={grid.rows}, columns={grid.columns}, channels]")
     return np.repeat(np.repeat(cells, grid.cell, axis=0), grid.cell, axis=1)

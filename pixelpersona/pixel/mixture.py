@@ -1,9 +1,9 @@
 """Pyxelate's colour model: a variational Bayesian Gaussian mixture with one covariance for all components.
 
-Attias, "A Variational Bayesian Framework for Graphical Models", 2000; Bishop, "Pattern Recognition and Machine
-Learning", 2006, section 10.2: the model of scikit-learn's BayesianGaussianMixture(covariance_type="tied",
-weight_concentration_prior_type="dirichlet_distribution"), on weighted points and without the bound, which
-Pyxelate's settings never let converge.
+Attias, "A Variational Bayesian Framework for Graphical Models", 2000; Bishop, "Pattern Recognition and
+Machine Learning", 2006, section 10.2: the model of scikit-learn's BayesianGaussianMixture with
+covariance_type="tied" and weight_concentration_prior_type="dirichlet_distribution", on weighted points and
+without the bound, which Pyxelate's settings never let converge.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class Moments:
 class Mixture:
     """A fitted mixture: means [K, 3], and the linear score of each component.
 
-    The log-probability of component k at x, up to a term common to all components, is linear[:, k] @ (x - center)
-    + offset[k]; linear [3, K], offset [K], center [3].
+    The log-probability of component k at x, up to a term common to all components, is
+    linear[:, k] @ (x - center) + offset[k]; linear [3, K], offset [K], center [3].
     """
 
     means: Floats
@@ -45,8 +45,9 @@ class Mixture:
 
     def most_probable(self, colors: Floats) -> NDArray[np.intp]:
         """The most probable component of each colour: float [..., 3] -> indices [...]."""
-        scores: Floats = (colors - self.center) @ self.linear + self.offset
-        return scores.argmax(axis=-1)
+        scores = (colors - self.center) @ self.linear + self.offset
+        best: NDArray[np.intp] = scores.argmax(axis=-1)
+        return best
 
 
 def fit_mixture(
@@ -54,13 +55,14 @@ def fit_mixture(
 ) -> Mixture:
     """Fit K = labels.max() + 1 components, starting from the given clusters.
 
-    points: float [N, 3], colours that stand for `counts` [N] pixels each. labels: int [N], the first clusters.
+    points: float [N, 3], colours that stand for `counts` [N] pixels each.
+    labels: int [N], the first clusters.
     moments: of all pixels; the spread inside a point counts as well.
     """
     num_components = int(labels.max()) + 1
     centered = points - moments.mean
     weighted = np.column_stack([counts, counts[:, None] * centered])
-    sums = np.column_stack([np.bincount(labels, column, minlength=num_components) for column in weighted.T])
+    sums: Floats = np.column_stack([np.bincount(labels, column, minlength=num_components) for column in weighted.T])
     points32 = np.ascontiguousarray(centered.T, dtype=np.float32)
     counts32 = counts.astype(np.float32)
     per_bit = 1.0 / np.log(2.0)
@@ -74,10 +76,10 @@ def fit_mixture(
 
 
 def _maximization(sums: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
-    """The posterior from the sums [K, 4] of responsibilities: centred means [K, 3], linear [3, K], offset [K].
+    """The posterior from the sums [K, 4] of responsibilities: centred means [K, 3], linear [3, K], offset [K]
 
-    Equations 10.58-10.63 of Bishop 2006, with one scatter matrix for all components and the mean of the data as
-    the prior mean (0 here: everything is centred).
+    by equations 10.58-10.63 of Bishop 2006, with one scatter matrix for all components and the mean of the
+    data as the prior mean (0 here: everything is centred).
     """
     num_components, num_features = len(sums), 3
     per_component = moments.num_pixels / num_components

@@ -51,7 +51,8 @@ class Palette:
         good_shape = rgb.ndim == 2 and rgb.shape[1] == 3 and 1 <= len(rgb) <= MAX_COLORS
         if rgb.dtype != np.uint8 or not good_shape:
             raise ValueError(
-                f"palette: rgb must be uint8 [K, 3] with K from 1 to {MAX_COLORS}, not {rgb.dtype} {rgb.shape}"
+                f"palette: rgb must be uint8 [K, 3] with K from 1 to {MAX_COLORS}, "
+                f"not {rgb.dtype} {rgb.shape}"
             )
 
     def __len__(self) -> int:
@@ -107,7 +108,9 @@ def to_uint8(srgb: ArrayLike) -> NDArray[np.uint8]:
     return np.rint(np.clip(np.asarray(srgb, dtype=np.float64), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def unique_colors(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+def unique_colors(
+    pixels: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
     """uint8 [..., 3] -> (colours [U, 3], the colour's index of every pixel [...], counts [U])."""
     rgb = pixels.astype(np.int64)
     keys = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
@@ -117,7 +120,7 @@ def unique_colors(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
 
 
 def fit_palette(pixels: NDArray[np.uint8], num_colors: int, seed: int = 0) -> Palette:
-    """The best palette of at most `num_colors` colours: k-means in `perceptual` OKLab, sorted from dark to light.
+    """The best palette of at most `num_colors` colours, from dark to light: k-means in `perceptual` OKLab.
 
     pixels: uint8 [..., 3] sRGB. With no more different colours than `num_colors`, exactly those colours.
     Raises ValueError when there are no pixels or num_colors is not 1 to 256.

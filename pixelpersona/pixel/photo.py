@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 PHOTO_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
@@ -42,8 +42,8 @@ def open_photo(source: Path | bytes, *, name: str | None = None, max_pixels: int
     16-bit grey is scaled (not clipped) to 8 bits. Of a phone's multi-picture JPEG the main picture is taken.
     name: what the error calls the picture (default: its path, or "photo").
     max_pixels: larger pictures are refused before they are decoded.
-    Raises PhotoError for everything that does not end in a picture: missing, empty, of another format, damaged
-    or cut short, animated, too large.
+    Raises PhotoError for everything that does not end in a picture: missing, empty, of another format,
+    damaged or cut short, animated, too large.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "photo"
     with warnings.catch_warnings():
@@ -63,7 +63,7 @@ def open_photo(source: Path | bytes, *, name: str | None = None, max_pixels: int
             raise PhotoError(f"more than {max_pixels / 1e6:g} million pixels", file) from error
         except MemoryError as error:
             raise PhotoError("too large for this machine's memory", file) from error
-        except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
             raise PhotoError("damaged or cut short", file) from error
 
 

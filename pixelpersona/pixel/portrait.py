@@ -9,7 +9,7 @@ from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
 from threadpoolctl import threadpool_limits
 
-_SEARCH_SIDE = 400  # the cascade sees a copy with this long side: its speed and its window sizes are tuned to it
+_SEARCH_SIDE = 400  # the cascade sees a copy with this long side: speed and window sizes are tuned to it
 _SMALLEST_FACE = 24
 _LARGEST_FACE = 380
 

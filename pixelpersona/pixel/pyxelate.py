@@ -1,9 +1,9 @@
 """Pyxelate: a photo to pixel art with a fitted palette (the algorithm of github.com/sedthh/pyxelate, 2.1).
 
-The palette comes from a Bayesian mixture over the photo's colours, the cells from 3x3 blocks averaged with their
-Sobel magnitude as weight, which keeps edges where a plain mean would blur them. Upstream's mixture sees every
-pixel; here it sees the mean colour and the number of pixels of every 7-bit cell of the colour cube, which is
-100 times faster and moves the palette by a fraction of one 8-bit step.
+The palette comes from a Bayesian mixture over the photo's colours, the cells from 3x3 blocks averaged with
+their Sobel magnitude as weight, which keeps edges where a plain mean would blur them. Upstream's mixture sees
+every pixel; here it sees the mean colour and the number of pixels of every 7-bit cell of the colour cube,
+which is far faster and moves the palette by a fraction of one 8-bit step.
 """
 
 from typing import Self
@@ -91,7 +91,8 @@ class Pyx:
         levels = np.clip(hsv2rgb(hsv) * 255 // _PALETTE_STEP * _PALETTE_STEP, 0, 255)
         levels[levels < 2 * _PALETTE_STEP] = 0
         levels[levels > 255 - 2 * _PALETTE_STEP] = 255
-        return levels.astype(np.uint8)
+        colors: NDArray[np.uint8] = levels.astype(np.uint8)
+        return colors
 
     def fit(self, image: NDArray[np.uint8]) -> Self:
         """Find the palette of a picture, uint8 [H, W, 3] or [H, W, 4]; hidden colours do not count.
@@ -115,7 +116,7 @@ class Pyx:
         _check(image)
         rows, columns = image.shape[0] // self.factor, image.shape[1] // self.factor
         if min(rows, columns) < 1:
-            raise ValueError(f"factor: {self.factor} pixels per cell leave no cell of a picture {image.shape}")
+            raise ValueError(f"factor: {self.factor} pixels per cell leave no cell of {image.shape}")
         mixture = self.mixture
         reduction = self.sobel**self.depth
         source = image[..., :3] if image.shape[2] == 3 else _reveal(image, self.alpha)
@@ -164,7 +165,7 @@ def _fit_pixels(image: NDArray[np.uint8], alpha: float) -> Floats:
 def _color_cells(pixels: Floats) -> tuple[Floats, Floats]:
     """Pixels [N, 3] -> mean colours [M, 3] and numbers [M] of the members of each cell of the colour cube.
 
-    7 bits per channel; 8 where that still gives few cells, as in grey pictures, whose palette is finer than that.
+    7 bits per channel; 8 where that still gives few cells, as in grey pictures, whose palette is finer.
     """
     keys = _cell_keys(pixels, 8)
     _, cell, counts = np.unique(keys, return_inverse=True, return_counts=True)
@@ -182,13 +183,13 @@ def _cell_keys(pixels: Floats, bits: int) -> NDArray[np.int32]:
 
 
 def _first_clusters(pixels: Floats, points: Floats, counts: Floats, num_colors: int) -> NDArray[np.int64]:
-    """k-means labels [M] of the colour cells; the first centres are drawn from the pixels, as upstream does."""
+    """k-means labels [M] of the colour cells; the first centres are drawn from the pixels as in upstream."""
     num_clusters = min(num_colors, len(points))
     middle = pixels.mean(axis=0)
     centers, _ = kmeans_plusplus(pixels - middle, num_clusters, random_state=_SEED)
     model = KMeans(num_clusters, init=centers, n_init=1, max_iter=_KMEANS_ITERATIONS)
     labels = model.fit(points - middle, sample_weight=counts).labels_
-    return np.unique(labels, return_inverse=True)[1]  # without gaps, should a cluster have died
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)  # no gaps, should a cluster have died
 
 
 def _reveal(image: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
@@ -197,7 +198,8 @@ def _reveal(image: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
     if hidden.all():
         return image[..., :3]
     nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    return image[..., :3][tuple(nearest)]
+    revealed: NDArray[np.uint8] = image[..., :3][tuple(nearest)]
+    return revealed
 
 
 def _low_rank(rgb: Floats) -> Floats:
@@ -211,13 +213,14 @@ def _low_rank(rgb: Floats) -> Floats:
         else:
             left, values, right = randomized_svd(rgb[..., c], _RANK, n_iter=16, random_state=_SVD_SEED)
         channels.append((left[:, :_RANK] * values[:_RANK]) @ right[:_RANK])
-    # Overshoots above 1 stay: the local contrast that follows scales the picture to its own range.
-    return np.maximum(np.stack(channels, axis=-1), 0.0)
+    # Scaled, not clipped: the local contrast that follows stretches the picture to its own range anyway.
+    low_rank: Floats = np.maximum(np.stack(channels, axis=-1), 0.0)
+    return low_rank / max(1.0, low_rank.max())
 
 
 def _local_contrast(rgb: Floats) -> Floats:
     """RGB -> HSV with the value equalised locally (CLAHE), then saturation and value raised."""
-    hsv = rgb2hsv(rgb)
+    hsv: Floats = rgb2hsv(rgb)
     hsv[..., 2] = equalize_adapthist(hsv[..., 2])
     hsv[..., 1:] *= _BRIGHTNESS
     hsv = np.clip(hsv, 0.0, 1.0)
@@ -226,7 +229,7 @@ def _local_contrast(rgb: Floats) -> Floats:
 
 
 def _edge_weighted(channel: Floats, side: int) -> Floats:
-    """Mean of every side x side block, weighted by Sobel magnitude: float64 [H, W] -> [H // side, W // side]."""
+    """Mean of every side x side block weighted by Sobel magnitude: float64 [H, W] -> [H // side, W // side]."""
     rows, columns = channel.shape[0] // side, channel.shape[1] // side
     weight = sobel_magnitude(channel) + 1e-8  # a flat block is its plain mean
     blocks = (rows, side, columns, side)

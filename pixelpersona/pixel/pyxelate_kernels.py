@@ -1,9 +1,9 @@
 """The inner loops of Pyxelate, compiled by numba on first use and kept in its cache.
 
-The mixture's E-step is where 98 % of the time goes. With one covariance for all components the quadratic term of
-a point is the same for each of them and cancels, so a component's score is linear in the point: one product and
-one exponential per point and component. Points are taken in blocks, components outside and points inside, so
-that every inner loop is a plain vector loop.
+The mixture's E-step is where 98 % of upstream's time goes. With one covariance for all components the
+quadratic term of a point is the same for each of them and cancels, so a component's score is linear in the
+point: one product and one exponential per point and component. Points are taken in blocks, components outside
+and points inside, so that every inner loop is a plain vector loop.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinit
 def _exp2(x: Any) -> Any:
     """2**x for float32 x <= 0 (a polynomial of degree 5, relative error 1e-7); below -60 as at -60.
 
-    No responsibility that small is felt, and further down are the denormal numbers, which take 30 times as long.
+    No responsibility that small is felt, and further down wait the denormal numbers: 30 times as slow.
     """
     x = max(x, np.float32(-60.0))
     whole = np.floor(x)
@@ -43,8 +43,8 @@ def expectation_sums(
 ) -> NDArray[np.float64]:
     """One E-step and the sums the M-step needs.
 
-    points: float32 [3, N], centred colours. counts: float32 [N]. A component's log-probability in base 2, up to a
-    term common to all, is linear[:, k] @ x + offset[k] with linear float32 [3, K], offset float32 [K].
+    points: float32 [3, N], centred colours. counts: float32 [N]. A component's log-probability in base 2, up
+    to a term common to all, is linear[:, k] @ x + offset[k] with linear float32 [3, K], offset float32 [K].
     Returns float64 [K, 4]: the sum over points of count * responsibility * (1, x).
     """
     num_points, num_components = points.shape[1], offset.shape[0]
@@ -111,7 +111,8 @@ def median_3x3(channel: NDArray[np.float64]) -> NDArray[np.float64]:
     for y in range(height):
         above, below = max(y - 1, 0), min(y + 1, height - 1)
         for x in range(width):
-            low[x + 1], middle[x + 1], high[x + 1] = _sort3(channel[above, x], channel[y, x], channel[below, x])
+            a, b, c = _sort3(channel[above, x], channel[y, x], channel[below, x])
+            low[x + 1], middle[x + 1], high[x + 1] = a, b, c
         low[0], middle[0], high[0] = low[1], middle[1], high[1]
         low[width + 1], middle[width + 1], high[width + 1] = low[width], middle[width], high[width]
         for x in range(width):

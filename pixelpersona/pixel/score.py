@@ -13,7 +13,7 @@ _WINDOW = 7  # cells per side of the structural similarity's window, as in Wang 
 
 
 def _window_variance(image: NDArray[np.uint8], cell: int) -> NDArray[np.float64]:
-    """Variance inside the cell x cell window at every position, summed over channels, [H-cell+1, W-cell+1]."""
+    """Variance in the cell x cell window at every position, summed over channels, [H-cell+1, W-cell+1]."""
 
     def window_sum(values: NDArray[np.int64]) -> NDArray[np.int64]:
         sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1, values.shape[2]), dtype=np.int64)
@@ -31,8 +31,8 @@ def grid_contrast(image: NDArray[np.uint8], grid: Grid) -> float:
     """How much the picture is made of this grid's cells and of no other's.
 
     1 - (variance inside cells at the grid's phase) / (mean of the same over all other phases),
-    phases by cropping. 1 = every cell flat and the grid in place; near 0 for a photo or a blur; 0 for a picture
-    of one colour, which shows no grid.
+    phases by cropping. 1 = every cell flat and the grid in place; near 0 for a photo or a blur; 0 for a
+    picture of one colour, which shows no grid.
 
     image: uint8 [H, W, 3] sRGB, H and W multiples of the grid's cell.
     Raises ValueError when the grid does not divide the image, or has cells of 1 pixel or no second cell.

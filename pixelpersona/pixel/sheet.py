@@ -17,7 +17,9 @@ def _fit(image: Image.Image, tile: int) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS)
 
 
-def _font_that_fits(titles: Sequence[str], width: float, largest: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font_that_fits(
+    titles: Sequence[str], width: float, largest: int
+) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, as large as lets every title fit into `width` pixels (not below 8)."""
     for size in range(largest, 8, -1):
         font = ImageFont.load_default(size)

@@ -27,7 +27,7 @@ class Snapped:
         if self.indices.shape != (self.grid.rows, self.grid.columns):
             raise ValueError(f"snapped: indices {self.indices.shape} do not fit {self.grid}")
         if int(self.indices.max()) >= len(self.palette):
-            raise ValueError(f"snapped: index {self.indices.max()} in a palette of {len(self.palette)} colours")
+            raise ValueError(f"snapped: index {self.indices.max()} in {len(self.palette)} colours")
 
     @property
     def cells(self) -> NDArray[np.uint8]:
