@@ -1,0 +1,144 @@
+"""The loop: a run interrupted anywhere ends as the uninterrupted one, and NaNs never reach the weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
+from pixelpersona.tracking.tracker import NoTracker
+from pixelpersona.training.hooks import CheckpointHook, ValidationHook
+from pixelpersona.training.loop import NonFiniteError, train
+from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_factor, lr_schedule
+from pixelpersona.training.state import TrainState, list_checkpoints, load_checkpoint, resume_latest
+
+
+class Regression(nn.Module):
+    """Learns y = 2x from noisy batches; the noise comes from the step's generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Linear(3, 4)
+        self.up = nn.Linear(4, 3)
+        self.frozen = nn.Linear(3, 3).requires_grad_(False)
+
+    def forward(self, batch: Tensor, rng: torch.Generator) -> Tensor:
+        noise = torch.randn(batch.shape, generator=rng)
+        return (self.up(torch.tanh(self.down(batch + 0.1 * noise))) - 2 * batch).square().mean()
+
+
+class Numbers:
+    def __init__(self, bad_step: int | None = None) -> None:
+        self.bad_step = bad_step
+
+    def at(self, step: int) -> Tensor:
+        batch = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+        return batch * torch.nan if step == self.bad_step else batch
+
+
+GROUPS = [ParameterGroup("down", r"^down\.", 1e-2, 0.0), ParameterGroup("up", r"^up\.", 3e-2, 0.1)]
+
+
+def _state(identity: dict[str, object] | None = None) -> TrainState:
+    torch.manual_seed(0)
+    objective = Regression()
+    optimizer = adamw(group_parameters(objective.named_parameters(), GROUPS))
+    schedule = lr_schedule(optimizer, "cosine", num_steps=20, num_warmup_steps=3)
+    ema = EMAModel([p for p in objective.parameters() if p.requires_grad], decay=0.9)
+    return TrainState(objective, optimizer, schedule, ema=ema, identity=identity or {"rank": 4})
+
+
+def _train(state: TrainState, folder: Path, num_steps: int, resume_step: int | None = None) -> None:
+    tracker = JsonlTracker(folder, resume_step=resume_step)
+    checks = [
+        ValidationHook(lambda: float(state.trainable()["up.bias"].sum()), tracker, every_steps=5, num_steps=20),
+        CheckpointHook(folder / "checkpoints", every_steps=5, num_steps=num_steps),
+    ]
+    train(state, Numbers(), num_steps=num_steps, seed=7, accelerator=Accelerator(cpu=True), tracker=tracker,
+          hooks=checks, log_every_steps=1)  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [5, 7, 13])
+def test_a_resumed_run_is_the_same_run(tmp_path: Path, stop: int) -> None:
+    whole = _state()
+    _train(whole, tmp_path / "whole", 20)
+    first = _state()
+    _train(first, tmp_path / "parts", stop)
+    second = _state()
+    assert resume_latest(second, tmp_path / "parts" / "checkpoints")
+    assert second.step == stop
+    _train(second, tmp_path / "parts", 20, resume_step=stop)
+    for name, parameter in whole.trainable().items():
+        assert torch.equal(parameter, second.trainable()[name])
+    assert whole.ema is not None
+    assert second.ema is not None
+    assert all(map(torch.equal, whole.ema.shadow_params, second.ema.shadow_params))
+    rows = [r for r in read_jsonl(tmp_path / "parts" / "metrics.jsonl") if "train/loss" in r]
+    assert rows == [r for r in read_jsonl(tmp_path / "whole" / "metrics.jsonl") if "train/loss" in r]
+    assert [row["step"] for row in rows] == list(range(1, 21))
+
+
+def test_every_group_logs_its_learning_rate(tmp_path: Path) -> None:
+    _train(_state(), tmp_path, 4)
+    rows = [row for row in read_jsonl(tmp_path / "metrics.jsonl") if "train/loss" in row]
+    assert [row["train/lr/down"] for row in rows] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2])
+    assert all(row["train/lr/up"] == pytest.approx(3 * row["train/lr/down"]) for row in rows)
+    assert all(row["train/grad_norm"] > 0 for row in rows)
+
+
+def test_a_nan_stops_before_the_step(tmp_path: Path) -> None:
+    state = _state()
+    with pytest.raises(NonFiniteError, match="step 3"):
+        train(state, Numbers(bad_step=2), num_steps=5, seed=0, accelerator=Accelerator(cpu=True),
+              tracker=NoTracker())  # fmt: skip
+    assert state.step == 2
+    assert all(torch.isfinite(p).all() for p in state.trainable().values())
+
+
+def test_only_the_newest_checkpoints_are_kept_and_drafts_do_not_count(tmp_path: Path) -> None:
+    _train(_state(), tmp_path, 20)
+    (tmp_path / "checkpoints" / "step-000099.tmp").mkdir()
+    names = [checkpoint.name for checkpoint in list_checkpoints(tmp_path / "checkpoints")]
+    assert names == ["step-000015", "step-000020"]
+
+
+def test_damage_and_another_identity_are_refused(tmp_path: Path) -> None:
+    _train(_state(), tmp_path, 5)
+    checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
+    with pytest.raises(ValueError, match="rank was 4, is 8"):
+        load_checkpoint(_state({"rank": 8}), checkpoint)
+    file = checkpoint / "weights.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"weights\.safetensors: damaged"):
+        load_checkpoint(_state(), checkpoint)
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        load_checkpoint(_state(), tmp_path / "nowhere")
+
+
+def test_a_parameter_in_no_group_or_two_is_named() -> None:
+    named = list(Regression().named_parameters())
+    with pytest.raises(ValueError, match=r"up\.weight is matched by none"):
+        group_parameters(named, GROUPS[:1])
+    with pytest.raises(ValueError, match=r"down\.weight is matched by down and all"):
+        group_parameters(named, [*GROUPS, ParameterGroup("all", "", 1e-3, 0.0)])
+
+
+@pytest.mark.parametrize("kind", ["constant", "cosine", "linear"])
+def test_schedules_are_those_of_transformers(kind: str) -> None:
+    from transformers import get_scheduler
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    name = "constant_with_warmup" if kind == "constant" else kind
+    theirs = get_scheduler(name, optimizer, num_warmup_steps=0, num_training_steps=50)
+    for step in range(50):
+        ours = lr_factor(kind, step, num_steps=50, num_warmup_steps=0)
+        assert ours == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        theirs.step()
+    with pytest.raises(ValueError, match=r"lr_schedule\.kind=steep"):
+        lr_factor("steep", 0, num_steps=1, num_warmup_steps=0)

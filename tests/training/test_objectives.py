@@ -1,0 +1,137 @@
+"""Losses against diffusers' own formulas and against arithmetic in float64."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
+
+from pixelpersona.data.loader import LatentBatch, PairBatch
+from pixelpersona.data.randomness import step_rng
+from pixelpersona.models.base import BaseModel
+from pixelpersona.models.translator import Translator
+from pixelpersona.training.objectives.autoencoder import (
+    AutoencoderObjective,
+    block_images,
+    gradient_l1,
+    luma_chroma,
+)
+from pixelpersona.training.objectives.diffusion import (
+    DiffusionObjective,
+    min_snr_weights,
+    stratified_timesteps,
+)
+from pixelpersona.training.objectives.translation import TranslationObjective
+
+
+def _batch() -> LatentBatch:
+    rng = torch.Generator().manual_seed(0)
+    latents, text = torch.randn(4, 4, 8, 8, generator=rng), torch.randn(4, 24, 16, generator=rng)
+    return LatentBatch(latents, text, ("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize("snr_gamma", [None, 5.0])
+def test_diffusion_loss_is_that_of_diffusers(micro_base: BaseModel, snr_gamma: float | None) -> None:
+    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule, snr_gamma=snr_gamma)
+    batch = _batch()
+    t = torch.tensor([0, 250, 600, 999])
+    eps = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(1))
+    schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    with torch.no_grad():
+        prediction = micro_base.unet(schedule.add_noise(batch.latents, eps, t), t, batch.text).sample
+        error = F.mse_loss(prediction, eps, reduction="none").mean(dim=(1, 2, 3))
+        if snr_gamma is not None:
+            snr = compute_snr(schedule, t)
+            error = error * torch.stack([snr, torch.full_like(snr, snr_gamma)]).min(dim=0).values / snr
+        torch.testing.assert_close(objective.per_sample(batch, t, eps), error, rtol=1e-4, atol=1e-6)
+
+
+def test_min_snr_in_float64() -> None:
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    alphas_cumprod = np.cumprod(1 - betas)
+    t = np.array([0, 10, 500, 999])
+    snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
+    found = min_snr_weights(torch.from_numpy(alphas_cumprod), torch.from_numpy(t), 5.0)
+    np.testing.assert_allclose(found.numpy(), np.minimum(snr, 5) / snr, rtol=1e-12)
+
+
+def test_timesteps_are_one_per_stratum_and_uniform() -> None:
+    draws = torch.stack([stratified_timesteps(8, 1000, step_rng(0, step, "t")) for step in range(500)])
+    assert (draws // 125 == torch.arange(8)).all()
+    assert draws.max() <= 999
+    assert draws.float().mean().item() == pytest.approx(499.5, abs=5)
+    assert stratified_timesteps(8, 500, step_rng(0, 0, "t")).max() < 500
+
+
+def test_diffusion_loss_depends_on_its_rng_alone(micro_base: BaseModel) -> None:
+    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule)
+    with torch.no_grad():
+        first = objective(_batch(), step_rng(0, 3, "loss"))
+        torch.randn(5)
+        assert torch.equal(objective(_batch(), step_rng(0, 3, "loss")), first)
+        assert not torch.equal(objective(_batch(), step_rng(0, 4, "loss")), first)
+
+
+def test_timestep_range_is_checked(micro_base: BaseModel) -> None:
+    with pytest.raises(ValueError, match=r"loss\.max_timestep=1001"):
+        DiffusionObjective(micro_base.unet, micro_base.noise_schedule, max_timestep=1001)
+
+
+def test_translation_loss_is_the_mean_squared_error() -> None:
+    translator = Translator(cell=4, widths=(8, 8, 8)).eval()
+    torch.nn.init.zeros_(translator.out.weight)
+    torch.nn.init.zeros_(translator.out.bias)  # now the photo itself
+    rng = np.random.default_rng(0)
+    photo, pixel = (rng.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8) for _ in range(2))
+    batch = PairBatch(torch.from_numpy(photo), torch.from_numpy(pixel), ("a", "b"))
+    expected = ((photo.astype(np.float64) - pixel) / 127.5) ** 2
+    with torch.no_grad():
+        found = TranslationObjective(translator)(batch, step_rng(0, 0, "loss")).item()
+        absolute = TranslationObjective(translator, kind="l1")(batch, step_rng(0, 0, "loss")).item()
+    assert found == pytest.approx(expected.mean(), rel=1e-5)
+    assert absolute == pytest.approx(np.sqrt(expected).mean(), rel=1e-5)
+    with pytest.raises(ValueError, match=r"loss\.kind=huber"):
+        TranslationObjective(translator, kind="huber")
+
+
+def test_block_images_are_flat_cells_of_quantised_means() -> None:
+    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    blocks = block_images(images, 4, step_rng(0, 0, "loss"))
+    cells = blocks[:, :, ::4, ::4]
+    assert torch.equal(blocks, cells.repeat_interleave(4, 2).repeat_interleave(4, 3))
+    assert max(len(image.flatten().unique()) for image in cells) <= 25
+    assert torch.equal(blocks, block_images(images, 4, step_rng(0, 0, "loss")))
+
+
+def test_luma_chroma_is_bt601() -> None:
+    from PIL import Image
+
+    rgb = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(rgb).convert("YCbCr")).astype(float) - [0, 128, 128]
+    found = luma_chroma(torch.from_numpy(rgb).permute(2, 0, 1)[None].float(), 1.0)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1.01)  # Pillow rounds
+
+
+def test_gradient_l1_sees_edges_and_no_offset() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    assert gradient_l1(image + 0.3, image).item() == pytest.approx(0, abs=1e-6)
+    moved = image.roll(1, dims=3)
+    expected = np.abs(np.diff((moved - image).numpy(), axis=3)).mean()
+    expected += np.abs(np.diff((moved - image).numpy(), axis=2)).mean()
+    assert gradient_l1(moved, image).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_autoencoder_objective_learns_colour(micro_base: BaseModel) -> None:
+    vae = micro_base.vae.requires_grad_(True).train()
+    objective = AutoencoderObjective(vae)
+    images = torch.rand(4, 3, 1, 1, generator=torch.Generator().manual_seed(0)).expand(4, 3, 16, 16) * 2 - 1
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=5e-3)
+    losses = []
+    for step in range(30):
+        loss = objective(images, step_rng(0, step, "loss"))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
