@@ -1,0 +1,1 @@
+"""Reads run folders and results, and turns them into tables, curves, pages and cards."""

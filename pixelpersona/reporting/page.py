@@ -1,0 +1,183 @@
+"""report.html: one file that holds everything it shows and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from pixelpersona.evaluation.result import METRICS, EvalResults, Metric, require_same_features
+from pixelpersona.reporting.plots import DASHES, Plot, curve_plots, interval_plot, run_styles
+from pixelpersona.reporting.runs import RunRecord
+from pixelpersona.reporting.table import (
+    ARROWS,
+    REFERENCES,
+    differences_table,
+    results_table,
+    variant_title,
+)
+from pixelpersona.reporting.verdict import verdict
+
+HEADLINES = ("grid_contrast_raw", "likeness_raw", "kid_persona_raw")
+"""Metrics drawn beside the verdict: style, person, distribution; all before snapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A contact sheet to embed: a PNG file, and what to look for in it."""
+
+    path: Path
+    title: str
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HowMade:
+    """What it takes to make the numbers again. seconds: of each stage, from timing.json."""
+
+    commands: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_page(
+    path: Path,
+    results: EvalResults,
+    *,
+    title: str = "PixelPersona report",
+    runs: Sequence[RunRecord] = (),
+    sheets: Sequence[Sheet] = (),
+    how: HowMade | None = None,
+) -> None:
+    """Write the page, whole or not at all.
+
+    Raises ValueError when metrics were made with different features, or a sheet is no PNG.
+    """
+    html = render_page(results, title=title, runs=runs, sheets=sheets, how=how)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_text(html, encoding="utf-8")
+    aside.replace(path)
+
+
+def render_page(
+    results: EvalResults,
+    *,
+    title: str = "PixelPersona report",
+    runs: Sequence[RunRecord] = (),
+    sheets: Sequence[Sheet] = (),
+    how: HowMade | None = None,
+) -> str:
+    """The page as a string; the same arguments give the same bytes. Raises as write_page."""
+    how = how or HowMade()
+    features = require_same_features(results.variants)
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    stages = {stage: results_table(results, stage) for stage in ("raw", "snapped", "")}
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        verdict=verdict(results),
+        facts=_facts(results),
+        headlines=_marked([p for name in HEADLINES if (p := interval_plot(results, name))]),
+        sheets=[(_data_uri(s.path), _width(s.path), s) for s in sheets],
+        tables={name or "training": table for name, table in stages.items() if table.rows},
+        differences=differences_table(results),
+        curves=_marked(curve_plots(runs)),
+        legend=_legend(runs),
+        glossary=_glossary(results),
+        runs=runs,
+        how=how,
+        settings=_flat(results.settings),
+        hashes={"features": features, **_variant_hashes(results), **how.hashes},
+        references=[variant_title(r.variant) for r in results.variants if r.variant in REFERENCES],
+    )
+
+
+def _facts(results: EvalResults) -> list[str]:
+    """Short facts under the title: how many photos, seeds, models."""
+    photos = {len(r.photo_ids) for r in results.variants}
+    seeds = {len(set(r.seeds)) for r in results.variants}
+    return [
+        f"{_count(max(photos), 'held-out photo')}",
+        f"{_count(max(seeds), 'seed')}",
+        f"{_count(len(results.variants), 'variant')}",
+        "intervals: 95\u00a0%, bootstrap over photos",
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _glossary(results: EvalResults) -> list[tuple[str, Metric]]:
+    """Each metric once, whether measured raw, snapped or both."""
+    names = {name for r in results.variants for name in r.metrics}
+    stems = {m.stem: m for m in reversed(METRICS.values()) if m.name in names}
+    first = sorted(stems.values(), key=lambda m: list(METRICS).index(m.name))
+    return [(f"{m.title.removesuffix(f', {m.stage}')} {ARROWS[m.better]}", m) for m in first]
+
+
+def _legend(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
+    """Run id, colour and the SVG dash pattern of its lines (line width 1.6 points)."""
+    legend = []
+    for run_id, (color, dash) in run_styles(runs).items():
+        pattern = DASHES[dash]
+        dashes = "" if isinstance(pattern, str) else " ".join(f"{1.6 * n:g}" for n in pattern[1])
+        legend.append((run_id, color, dashes))
+    return legend
+
+
+def _variant_hashes(results: EvalResults) -> dict[str, str]:
+    """The base once, then each adapter; bases that differ are each listed."""
+    bases = dict.fromkeys(r.base_sha256 for r in results.variants if r.base_sha256)
+    hashes = {"base" if i == 0 else f"base {i + 1}": sha for i, sha in enumerate(bases)}
+    for r in results.variants:
+        if r.adapter_sha256:
+            hashes[r.variant] = r.adapter_sha256
+    return hashes
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as "sampler.num_steps": "10", so that a plain table can hold them."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
+
+
+def _marked(plots: Sequence[Plot]) -> list[tuple[Plot, Markup]]:
+    """Plots with their SVG declared safe: it is ours, and its texts are escaped by matplotlib."""
+    return [(plot, Markup(plot.svg)) for plot in plots]
+
+
+def _data_uri(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: the contact sheet cannot be read ({error.strerror})") from None
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ValueError(f"{path}: a contact sheet must be a PNG file")
+    return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _width(path: Path) -> int:
+    with Image.open(path, formats=("PNG",)) as image:
+        return image.width

@@ -1,0 +1,178 @@
+"""Curves of runs and intervals of variants, as SVG that takes the page's text colour and width."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pixelpersona.evaluation.result import METRICS, EvalResults
+from pixelpersona.reporting.runs import Curve, RunRecord
+from pixelpersona.reporting.table import ARROWS, variant_title
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Okabe & Ito 2008: apart for every common colour blindness; readable on white and on near-black."""
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+MAX_POINTS = 800
+_INK = "#010203"
+"""Drawn in this and written out as currentColor: axes follow a light or a dark page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """svg: an inline <svg> element without script, links or fonts of its own."""
+
+    title: str
+    note: str
+    svg: str
+
+
+def run_styles(runs: Sequence[RunRecord]) -> dict[str, tuple[str, int]]:
+    """Run id → (colour, index into DASHES): the dash changes when the colours begin again."""
+    return {run.id: (COLORS[i % len(COLORS)], (i // len(COLORS)) % len(DASHES)) for i, run in enumerate(runs)}
+
+
+def curve_plots(runs: Sequence[RunRecord]) -> list[Plot]:
+    """One small plot per kind of curve, every run in it; losses of different methods stand apart."""
+    methods = list(dict.fromkeys(run.method for run in runs))
+    styles = run_styles(runs)
+    plots = []
+    for key, title, note in (
+        ("train/loss", "training loss", "pale: every logged step; strong: running mean"),
+        ("val/loss", "validation loss", "held-out pairs, the same noise every time"),
+        ("train/grad_norm", "gradient norm", "before clipping"),
+    ):
+        for method in methods:
+            chosen = [r for r in runs if r.method == method and r.curves.get(key)]
+            if chosen:
+                named = f"{title}, {method}" if len(methods) > 1 and method else title
+                plots.append(Plot(named, note, _curves(chosen, [key], styles, f"{key}-{method}", named)))
+    rates = [r for r in runs if _keys(r, "train/lr/")]
+    if rates:
+        keys = sorted({k for r in rates for k in _keys(r, "train/lr/")})
+        note = f"parameter groups: {', '.join(k.removeprefix('train/lr/') for k in keys)}"
+        plots.append(Plot("learning rate", note, _curves(rates, keys, styles, "lr", "learning rate")))
+    for key in sorted({k for r in runs for k in _keys(r, "eval/")}):
+        chosen = [r for r in runs if r.curves.get(key)]
+        title, note = _eval_title(key)
+        plots.append(Plot(title, note, _curves(chosen, [key], styles, key, title)))
+    return plots
+
+
+def interval_plot(results: EvalResults, metric: str) -> Plot | None:
+    """Every variant's mean and 95 % interval on one axis; None when nobody has that metric."""
+    shown = [(r.variant, r.metrics[metric]) for r in results.variants if metric in r.metrics]
+    if not shown:
+        return None
+    figure, axes = _canvas(height=0.75 + 0.27 * len(shown))
+    for y, (variant, e) in enumerate(shown):
+        color = COLORS[1] if variant.startswith("lora") else COLORS[0]
+        axes.plot([e.low, e.high], [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([e.mean], [y], "s", color=color, markersize=6)
+    axes.set_yticks(range(len(shown)), [variant_title(v).split(" (")[0] for v, _ in shown])
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="x", color=_INK, alpha=0.15, linewidth=0.6)
+    known = METRICS.get(metric)
+    title = f"{known.title} {ARROWS[known.better]}" if known else metric
+    note = f"{known.meaning}" if known else ""
+    return Plot(title, note, _to_svg(figure, metric, title))
+
+
+def _curves(
+    runs: Sequence[RunRecord], keys: Sequence[str], styles: dict[str, tuple[str, int]], name: str, title: str
+) -> str:
+    figure, axes = _canvas(height=2.3)
+    for index, run in enumerate(runs):
+        # Earlier runs lie wider below later ones, so that curves that coincide are all seen.
+        width = 1.5 + min(3.0, 1.1 * (len(runs) - 1 - index))
+        for key in keys:
+            if curve := run.curves.get(key):
+                _draw(axes, curve, styles[run.id], width, smooth=key == "train/loss")
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+    axes.margins(x=0.02)
+    axes.grid(axis="y", color=_INK, alpha=0.15, linewidth=0.6)
+    return _to_svg(figure, name, title)
+
+
+def _draw(axes: Axes, curve: Curve, style: tuple[str, int], width: float, smooth: bool) -> None:
+    x, y = thin(curve)
+    color, dash = style
+    # Few points are measurements to be seen one by one; many are a line.
+    marker = "o" if len(x) <= 40 and not smooth else ""
+    if smooth and len(x) > 20:
+        axes.plot(x, y, color=color, alpha=0.25, linewidth=0.7)
+        y, width = running_mean(y, max(3, len(y) // 20)), 1.6
+    axes.plot(x, y, color=color, linestyle=DASHES[dash], marker=marker, markersize=width + 2, linewidth=width)
+
+
+def thin(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """At most MAX_POINTS points: means of equal stretches, so that a long run does not swell the page."""
+    points = np.asarray(curve, dtype=np.float64)
+    pieces = np.array_split(points, min(len(points), MAX_POINTS))
+    means = np.array([piece.mean(axis=0) for piece in pieces])
+    return means[:, 0], means[:, 1]
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred mean over `window` neighbours, fewer at the ends, so that the ends are not pulled to 0."""
+    ones = np.convolve(np.ones_like(values), np.ones(window), mode="same")
+    mean: np.ndarray = np.convolve(values, np.ones(window), mode="same") / ones
+    return mean
+
+
+def _keys(run: RunRecord, prefix: str) -> list[str]:
+    return [key for key in run.curves if key.startswith(prefix)]
+
+
+def _eval_title(key: str) -> tuple[str, str]:
+    name = key.removeprefix("eval/")
+    metric = METRICS.get(name) or METRICS.get(f"{name}_raw")
+    if metric is None:
+        return name, ""
+    title = metric.title if metric.name == name else metric.title.removesuffix(", raw")
+    return f"{title} {ARROWS[metric.better]}, during training", metric.meaning
+
+
+def _canvas(height: float) -> tuple[Figure, Axes]:
+    """A figure of 4.2 inches: a phone's width at the page's text size."""
+    figure = Figure(figsize=(4.2, height), layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_color(_INK)
+    axes.tick_params(colors=_INK, labelsize=9)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.get_offset_text().set_color(_INK)
+    return figure, axes
+
+
+def _to_svg(figure: Figure, name: str, title: str) -> str:
+    """The <svg> element alone, its ids made the plot's own (a page holds many), its ink currentColor."""
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].replace("xlink:href", "href").replace(_INK, "currentColor")
+    # The page brings its own font and line joins, and HTML needs no namespace.
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r" font-family: [^;\"]*;?| xmlns(:xlink)?=\"[^\"]*\"", "", svg)
+    svg = re.sub(r' (width|height)="[^"]+pt"', "", svg, count=2)
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    prefix = re.sub(r"\W+", "-", name)
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
+    for identifier in used:
+        svg = svg.replace(f"#{identifier}", f"#{prefix}-{identifier}")
+    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

@@ -1,0 +1,93 @@
+"""Run folders, read back: what was asked for, what came out, and with which versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pixelpersona.evaluation.result import EvalResults, load_results
+from pixelpersona.tracking.jsonl import read_jsonl
+
+Curve = list[tuple[int, float]]
+"""(step, value) in the order of recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One training run.
+
+    id: its folder below the folder of runs, "lora-r4" or "sweep/lora.rank=4". overrides: as typed.
+    curves: key of metrics.jsonl → its points. results: of the evaluation in that folder, if there is one.
+    versions, git, data: package versions, commit and dirt, hashes of data and base; empty when not kept.
+    """
+
+    id: str
+    overrides: list[str]
+    config: dict[str, Any]
+    curves: dict[str, Curve]
+    results: EvalResults | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """What was trained ("lora", "translator", ...); "" when the config does not say.
+
+        Losses of different methods are different quantities and never share an axis.
+        """
+        method = self.config.get("method", "")
+        if isinstance(method, Mapping):
+            method = method.get("name") or method.get("kind") or ""
+        return str(method)
+
+
+def read_run(folder: Path, id: str | None = None) -> RunRecord:
+    """Read a run folder. Only metrics.jsonl must be there: a run that was killed early counts too.
+
+    Raises ValueError naming the file that is missing or broken.
+    """
+    curves: dict[str, Curve] = {}
+    for row in read_jsonl(folder / "metrics.jsonl"):
+        for key, value in row.items():
+            if key != "step":
+                curves.setdefault(key, []).append((int(row["step"]), float(value)))
+    result_file = folder / "result.json"
+    return RunRecord(
+        id=folder.name if id is None else id,
+        overrides=[str(o) for o in _read(folder / "overrides.yaml", list)],
+        config=_read(folder / "config.yaml", dict),
+        curves=curves,
+        results=load_results(result_file) if result_file.exists() else None,
+        versions={str(k): str(v) for k, v in _read(folder / "versions.json", dict).items()},
+        git=_read(folder / "git.json", dict),
+        data=_read(folder / "data.json", dict),
+    )
+
+
+def read_runs(folder: Path) -> list[RunRecord]:
+    """Every run in or below a folder, by id; [] when there is none."""
+    found = sorted(path.parent for path in folder.rglob("metrics.jsonl"))
+    ids = [f.relative_to(folder).as_posix() for f in found]
+    return [read_run(f, f.name if i == "." else i) for f, i in zip(found, ids, strict=True)]
+
+
+def _read(path: Path, kind: type) -> Any:
+    """A YAML or JSON file holding one list or dict; an empty one when the file is missing."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        return kind()
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise ValueError(f"{path}: expected a {kind.__name__}, found a {type(value).__name__}")
+    return value

@@ -1,0 +1,79 @@
+"""The card is one Hugging Face reads, and tells a stranger nothing about this machine."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from pixelpersona.evaluation.result import EvalResults
+from pixelpersona.reporting.card import TAGS, CardInfo, write_card
+
+INFO = CardInfo(
+    title="Pixel portraits, LoRA rank 4",
+    base_model="stable-diffusion-v1-5/stable-diffusion-v1-5",
+    prompt="pixel art portrait, 16-color style",
+    license="creativeml-openrail-m",
+    license_note="As the base model's.",
+    recipe={
+        "lora": {"rank": 4, "targets": ["to_q", "to_k"]},
+        "data": Path("/home/someone/photos/celeba"),
+        "model.path": "/home/someone/models/sd15",
+        "other": "C:\\Users\\someone\\photos",
+        "note": "a | b",
+    },
+    commands=["python -m pixelpersona.train experiment=celeba_sd15"],
+)
+
+
+def test_hugging_face_reads_the_front_matter(tmp_path: Path, results: EvalResults) -> None:
+    card = ModelCard.load(write_card(tmp_path, INFO, results, "lora-r4"))
+    data = card.data.to_dict()
+    assert data["base_model"] == INFO.base_model and data["base_model_relation"] == "adapter"
+    assert data["license"] == "creativeml-openrail-m" and data["instance_prompt"] == INFO.prompt
+    assert data["library_name"] == "diffusers" and set(data["tags"]) == set(TAGS)
+    read = {r.metric_type: r.metric_value for r in card.data.eval_results or []}
+    metrics = results.variant("lora-r4").metrics
+    assert read == {name: pytest.approx(e.mean, abs=1e-6) for name, e in metrics.items()}
+
+
+def test_the_text_holds_recipe_metrics_and_hashes(tmp_path: Path, results: EvalResults) -> None:
+    text = write_card(tmp_path, INFO, results, "lora-r4").read_text(encoding="utf-8")
+    for expected in (
+        "| lora.rank | 4 |", "| lora.targets | to_q, to_k |", "| note | a \\| b |", "As the base model's.",
+        "| grid contrast, raw | 0.60 | 0.59 to 0.61 |", "2" * 64, "b" * 64, "experiment=celeba_sd15",
+        "load_lora_weights", "Difference to the untouched base",
+    ):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_local_paths_stay_at_home(tmp_path: Path, results: EvalResults) -> None:
+    text = write_card(tmp_path, INFO, results, "lora-r4").read_text(encoding="utf-8")
+    assert "someone" not in text and str(tmp_path) not in text
+    assert "| data | celeba |" in text and "| model.path | sd15 |" in text and "| other | photos |" in text
+
+
+@pytest.mark.parametrize("base", ["/models/sd15", "~/sd15", "./sd15", "C:\\sd15", "models/sd15/unet"])
+def test_a_base_that_is_a_folder_is_refused(tmp_path: Path, base: str) -> None:
+    with pytest.raises(ValueError, match="is a local path"):
+        write_card(tmp_path, replace(INFO, base_model=base))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_that_is_not_on_the_hub(tmp_path: Path) -> None:
+    info = replace(INFO, base_model="PixelPersona tiny base", license="other")
+    card = ModelCard.load(write_card(tmp_path, info))
+    assert card.data.to_dict().get("base_model") is None
+    assert "<folder of PixelPersona tiny base>" in card.text
+
+
+def test_the_example_is_python(tmp_path: Path) -> None:
+    text = write_card(tmp_path, INFO).read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    compile(code, "card", "exec")
+
+
+def test_an_unknown_variant_is_refused(tmp_path: Path, results: EvalResults) -> None:
+    with pytest.raises(ValueError, match="no variant 'lora-r16'"):
+        write_card(tmp_path, INFO, results, "lora-r16")

@@ -1,0 +1,152 @@
+"""The page stands alone: it parses, says everything, and asks the network for nothing."""
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pixelpersona.evaluation.result import EvalResults
+from pixelpersona.reporting.page import HowMade, Sheet, render_page, write_page
+from pixelpersona.reporting.runs import RunRecord
+from pixelpersona.reporting.verdict import verdict
+
+VOID = {"meta", "link", "img", "br", "line", "use", "path", "rect", "circle", "input"}
+HOW = HowMade(
+    commands=["make demo"], versions={"torch": "2.13.0"}, hashes={"data": "d" * 64}, seconds={"train": 12.34}
+)
+
+
+class Page(HTMLParser):
+    """Tags, their attributes and the text; refuses tags that are closed in the wrong order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join("".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sheet") / "sheet.png"
+    Image.new("RGB", (20, 10), "red").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def html(results: EvalResults, runs: list[RunRecord], sheet: Path) -> str:
+    shown = [Sheet(sheet, "Held-out portraits", "Nothing was picked.")]
+    return render_page(results, title="A demo", runs=runs, sheets=shown, how=HOW)
+
+
+def test_nothing_is_fetched(html: str) -> None:
+    page = Page(html)
+    for tag, attributes in page.tags:
+        assert tag not in {"script", "iframe", "object", "embed", "base", "audio", "video", "source"}
+        for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href", "background"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value)
+        assert "url(" not in (attributes.get("style") or "")
+    styles = "".join(re.findall(r"<style>(.*?)</style>", html, re.DOTALL))
+    assert "@import" not in styles and "url(" not in styles
+    assert not re.search(r"https?://", html)
+    policy = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_the_page_is_well_formed_and_its_links_lead_somewhere(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    identifiers = [a["id"] for _, a in page.tags if a.get("id")]
+    assert len(identifiers) == len(set(identifiers))
+    targets = [a["href"] or "" for t, a in page.tags if t == "a"]
+    assert targets and {target.removeprefix("#") for target in targets} <= set(identifiers)
+
+
+def test_the_verdict_stands_first(html: str, results: EvalResults) -> None:
+    words = Page(html).words
+    positions = [words.index(" ".join(s.split())) for s in verdict(results)]
+    assert positions == sorted(positions)
+    assert positions[-1] < words.index("Nothing was picked.") < words.index("Raw: as the sampler drew it")
+
+
+def test_everything_is_on_the_page(html: str, results: EvalResults, sheet: Path) -> None:
+    words = Page(html).words
+    for expected in (
+        "Snapped: on the grid and 16 colours", "Difference to the untouched base", "make demo", "12.3 s",
+        "sampler.num_steps", "torch", "d" * 64, "b" * 64, "f" * 64, "lora.rank=8", "cccccccccccc",
+        "with local changes", "LoRA rank 8", "32 held-out photos", "1 seed",
+    ):  # fmt: skip
+        assert expected in words, expected
+    embedded = re.findall(r'<img src="data:image/png;base64,([^"]+)"', html)
+    assert [base64.b64decode(e) for e in embedded] == [sheet.read_bytes()]
+    assert "image-rendering: pixelated" in html
+
+
+def test_text_from_outside_is_escaped(results: EvalResults, runs: list[RunRecord]) -> None:
+    evil = "<script>alert(1)</script>"
+    named = [replace(runs[0], id=evil, overrides=[evil], git={"commit": evil})]
+    settings: dict[str, object] = {evil: evil}
+    renamed = replace(
+        results, settings=settings, variants=[*results.variants, replace(results.variants[0], variant=evil)]
+    )
+    html = render_page(
+        renamed, title=evil, runs=named, how=HowMade([evil], {evil: evil}, {evil: evil}, {evil: 1})
+    )
+    assert "<script" not in html and Page(html).open == []
+
+
+def test_a_page_without_runs_or_sheets(results: EvalResults) -> None:
+    html = render_page(results)
+    page = Page(html)
+    assert page.open == []
+    assert 'id="training"' not in html and 'id="pictures"' not in html
+
+
+def test_the_same_input_gives_the_same_bytes(
+    results: EvalResults, runs: list[RunRecord], tmp_path: Path
+) -> None:
+    for name in ("a.html", "b.html"):
+        write_page(tmp_path / "new" / name, results, runs=runs)
+    assert (tmp_path / "new" / "a.html").read_bytes() == (tmp_path / "new" / "b.html").read_bytes()
+    assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_different_features_are_not_compared(results: EvalResults) -> None:
+    mixed = [*results.variants[:3], replace(results.variants[3], features_sha256="0" * 64)]
+    with pytest.raises(ValueError, match="features_sha256 must be the same"):
+        render_page(replace(results, variants=mixed))
+
+
+def test_a_sheet_must_be_a_png(results: EvalResults, tmp_path: Path) -> None:
+    jpeg = tmp_path / "sheet.jpg"
+    Image.new("RGB", (4, 4)).save(jpeg)
+    with pytest.raises(ValueError, match=r"sheet\.jpg: a contact sheet must be a PNG"):
+        render_page(results, sheets=[Sheet(jpeg, "x")])
+    with pytest.raises(ValueError, match="cannot be read"):
+        render_page(results, sheets=[Sheet(tmp_path / "none.png", "x")])

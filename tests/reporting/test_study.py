@@ -1,0 +1,62 @@
+"""A study is three files that belong together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pixelpersona.evaluation.result import EvalResults, load_results
+from pixelpersona.reporting.study import write_study
+from pixelpersona.reporting.verdict import verdict
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    path = tmp_path / "sheet.png"
+    Image.new("RGB", (20, 10), "red").save(path)
+    return path
+
+
+def write(folder: Path, results: EvalResults, sheet: Path) -> str:
+    readme = write_study(
+        folder, question="Is rank 8 worth it?", command="make demo", results=results,
+        sheet_path=sheet, notes="One seed.",
+    )  # fmt: skip
+    return readme.read_text(encoding="utf-8")
+
+
+def test_a_study_holds_question_answer_command_and_numbers(
+    tmp_path: Path, results: EvalResults, sheet: Path
+) -> None:
+    folder = tmp_path / "experiments" / "rank"
+    text = write(folder, results, sheet)
+    assert text.startswith("# Is rank 8 worth it?\n")
+    assert all(sentence in text for sentence in verdict(results))
+    assert "```sh\nmake demo\n```" in text and "(sheet.png)" in text and "One seed." in text
+    assert "- sampler: num_steps 12, guidance 3.0" in text and "f" * 64 in text
+    assert load_results(folder / "results.json") == results
+    assert (folder / "sheet.png").read_bytes() == sheet.read_bytes()
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "results.json", "sheet.png"]
+
+
+def test_writing_again_changes_nothing(tmp_path: Path, results: EvalResults, sheet: Path) -> None:
+    folder = tmp_path / "study"
+    first = write(folder, results, sheet)
+    again = write(folder, load_results(folder / "results.json"), folder / "sheet.png")
+    assert again == first
+    assert (folder / "sheet.png").read_bytes() == sheet.read_bytes()
+
+
+def test_a_missing_sheet_is_refused_before_anything_is_written(tmp_path: Path, results: EvalResults) -> None:
+    with pytest.raises(ValueError, match=r"none\.png: the study's contact sheet does not exist"):
+        write(tmp_path / "study", results, tmp_path / "none.png")
+    assert not (tmp_path / "study").exists()
+
+
+def test_different_features_are_refused(tmp_path: Path, results: EvalResults, sheet: Path) -> None:
+    mixed = replace(
+        results, variants=[*results.variants[:3], replace(results.variants[3], features_sha256="0")]
+    )
+    with pytest.raises(ValueError, match="features_sha256"):
+        write(tmp_path / "study", mixed, sheet)

@@ -1,0 +1,58 @@
+"""The verdict says what the intervals allow, and no more."""
+
+from dataclasses import replace
+
+from pixelpersona.evaluation.result import Difference, Estimate, EvalResults
+from pixelpersona.reporting.verdict import verdict
+
+
+def with_differences(results: EvalResults, style: Estimate, likeness: Estimate) -> EvalResults:
+    """Only base and one LoRA, and these two differences."""
+    kept = [r for r in results.variants if r.variant in ("base", "lora-r4")]
+    differences = [
+        Difference("lora-r4", "base", "grid_contrast_raw", style),
+        Difference("lora-r4", "base", "likeness_raw", likeness),
+    ]
+    return replace(results, variants=kept, differences=differences)
+
+
+UP, DOWN, UNCLEAR = Estimate(0.5, 0.4, 0.6), Estimate(-0.5, -0.6, -0.4), Estimate(0.01, -0.03, 0.05)
+
+
+def test_two_fine_tunes_that_learnt_the_style(results: EvalResults) -> None:
+    style, likeness = verdict(results)
+    assert style == (
+        "LoRA rank 4 (+0.48, 0.46 to 0.50) and LoRA rank 8 (+0.53, 0.51 to 0.55) draw pixel art more clearly "
+        "than the untouched base. (Difference in grid contrast before any snapping, with its 95\u00a0% "
+        "interval, over the same 32 photos.)"
+    )
+    assert "no loss is shown for LoRA rank 4 (0.00, " in likeness
+    assert "LoRA rank 8 (\N{MINUS SIGN}0.12, " in likeness and likeness.endswith("loses some of it.")
+
+
+def test_a_fine_tune_that_did_not_learn(results: EvalResults) -> None:
+    style, likeness = verdict(with_differences(results, UNCLEAR, UNCLEAR))
+    assert "LoRA rank 4 (+0.01, \N{MINUS SIGN}0.03 to 0.05) is not shown to differ" in style
+    assert "more clearly" not in style and "less clearly" not in style
+    assert "no loss is shown for LoRA rank 4" in likeness and "one above 0.03 is unlikely" in likeness
+
+
+def test_a_fine_tune_that_made_it_worse(results: EvalResults) -> None:
+    style, likeness = verdict(with_differences(results, DOWN, UP))
+    assert "draws pixel art less clearly than the untouched base" in style
+    assert "keeps more of it" in likeness and "loss" not in likeness
+
+
+def test_style_and_likeness_may_part(results: EvalResults) -> None:
+    style, likeness = verdict(with_differences(results, UP, DOWN))
+    assert "draws pixel art more clearly" in style
+    assert "loses some of it" in likeness and "no loss" not in likeness
+
+
+def test_nothing_to_compare_is_said(results: EvalResults) -> None:
+    alone = replace(results, variants=results.variants[:2], differences=[])
+    assert verdict(alone) == [
+        "No fine-tuned model was evaluated against the untouched base, so there is nothing to compare."
+    ]
+    no_base = replace(results, variants=results.variants[2:], differences=[])
+    assert verdict(no_base)[0].startswith("The style was not measured")
