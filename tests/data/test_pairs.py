@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -294,7 +295,7 @@ def test_a_split_that_is_given_stays(folder: Path, tmp_path: Path) -> None:
         ({"size": 7}, "size must be at least two cells of 4 pixels, got 7"),
     ],
 )
-def test_a_wrong_recipe_is_named(change: dict[str, str | int], message: str) -> None:
+def test_a_wrong_recipe_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(RECIPE, **change)
 

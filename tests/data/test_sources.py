@@ -4,6 +4,7 @@ import json
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_sources_travel_to_other_processes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_metadata_in_a_subfolder_gives_captions_and_splits(tmp_path: Path, packed: bool) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"file_name": "00000.png", "age": 26, "gender": "female", "ethnicity": "asian", "split": "heldout"},
         {"file_name": "한글.png", "text": "a portrait", "split": "train"},
     ]
