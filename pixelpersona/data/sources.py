@@ -135,8 +135,8 @@ def _celeba_photos(root: Path) -> Path:
             if folder.name == "img_align_celeba" and folder.is_dir() and next(folder.glob("*.jpg"), None):
                 return folder
     raise ValueError(
-        f"dataset.folder={root}: no CelebA there. Get it with `kaggle datasets download -d "
-        "jessicali9530/celeba-dataset --unzip -p DIR` and set dataset.folder=DIR"
+        f"dataset.path={root}: no CelebA there. Get it with `kaggle datasets download -d "
+        "jessicali9530/celeba-dataset --unzip -p DIR` and set dataset.path=DIR"
     )
 
 

@@ -238,7 +238,7 @@ def test_missing_celeba_says_how_to_get_it(tmp_path: Path, name: str) -> None:
         CelebASource(tmp_path / name)
     message = str(caught.value)
     assert "\n" not in message
-    for part in (str(tmp_path / name), "jessicali9530/celeba-dataset", "dataset.folder="):
+    for part in (str(tmp_path / name), "jessicali9530/celeba-dataset", "dataset.path="):
         assert part in message
 
 
