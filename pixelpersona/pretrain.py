@@ -66,3 +66,6 @@ def main(config: PretrainConfig) -> None:
         draw_portraits_stage(base, photos, folder, config.portraits, config.seed)
 
 
+
+if __name__ == "__main__":
+    main()

@@ -58,12 +58,12 @@ class AugmentConfig:
 
 def make_source(dataset: DatasetConfig) -> "PhotoSource":
     """The photos that the configuration names. Raises ValueError naming dataset.path when it is needed."""
-    from pixelpersona import assets
+    from pixelpersona.assets.locate import path as asset
     from pixelpersona.data.sources import CelebASource, FolderSource
 
     match dataset.kind:
         case DatasetKind.portraits:
-            return FolderSource(assets.path("portraits"), heldout_share=dataset.heldout_share)
+            return FolderSource(asset("portraits"), heldout_share=dataset.heldout_share)
         case DatasetKind.folder:
             if dataset.path is None:
                 raise ValueError("dataset.path: dataset=folder needs a folder or zip of photos, dataset.path=DIR")

@@ -13,24 +13,38 @@ class ModelConfig:
     """name: tiny or sd15. path: null for the packaged base, else a hub id or a folder in diffusers' layout.
 
     image_size: side of its pictures, pixels. cell: pixels per latent cell. prompt: the words that stand
-    for the style, in training and in use. strength, guidance: its defaults for img2img.
+    for the style, in training and in use. strength, guidance: its defaults for img2img. framing: how
+    tightly its faces are cropped: tight, wide or center. lora_lr: learning rate its LoRAs learn well at.
     """
 
     name: str = "tiny"
-    path: str | None = None
+    path: str | None = field(default=None, metadata={"path": True})
     image_size: int = 128
     cell: int = 4
     prompt: str = "pixel art portrait, 16-color style"
     strength: float = 0.5
     guidance: float = 3.0
+    framing: str = "tight"
+    lora_lr: float = 2e-3
+
+
+@dataclass(kw_only=True, slots=True)
+class AdapterConfig:
+    """path: a LoRA file or the folder that holds it; null for the packaged one (tiny) or none (others)."""
+
+    path: Path | None = None
+
+    def file(self, model: ModelConfig) -> Path | None:
+        from pixelpersona.assets.locate import path as asset
+
+        if self.path is None and model.name == "tiny" and model.path is None:
+            return asset("lora")
+        return self.path
 
 
 @dataclass(kw_only=True, slots=True)
 class LoraConfig:
-    """rank: 1 or more. alpha: scale times rank, by default the rank. targets: ends of module names.
-
-    path: an adapter already trained, for the commands that use one.
-    """
+    """rank: 1 or more. alpha: scale times rank, by default the rank. targets: ends of module names."""
 
     rank: int = 4
     alpha: float = 4.0
@@ -40,12 +54,12 @@ class LoraConfig:
 
 def make_base(model: ModelConfig) -> "BaseModel":
     """Load the base, frozen, in float32. Raises ValueError naming model.path."""
-    from pixelpersona import assets
+    from pixelpersona.assets.locate import path as asset
     from pixelpersona.models.base import load_base
 
     if model.path is None and model.name != "tiny":
         raise ValueError(f"model.path: model={model.name} needs a hub id or a folder, model.path=...")
-    base = load_base(model.path or assets.path("tiny"), name=model.name)
+    base = load_base(model.path or asset("tiny"), name=model.name)
     if (base.image_size, base.cell) != (model.image_size, model.cell):
         raise ValueError(
             f"model.image_size={model.image_size}, model.cell={model.cell}: "
@@ -53,9 +67,3 @@ def make_base(model: ModelConfig) -> "BaseModel":
         )
     return base
 
-
-def lora_path(path: str | None) -> Path:
-    """Where an adapter lies: the given path, or the packaged one."""
-    from pixelpersona import assets
-
-    return Path(path) if path else assets.path("lora")

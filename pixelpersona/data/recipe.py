@@ -10,12 +10,10 @@ from pixelpersona.data.augment import Augmentation
 from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
-from pixelpersona.pixel.portrait import TIGHT, WIDE, center_square, crop_portrait
+from pixelpersona.pixel.portrait import FRAMINGS, crop_square
 from pixelpersona.pixel.pyxelate import Pyx
 
-__all__ = ["FRAMINGS", "PairRecipe", "PixelateRecipe", "crop", "pixelize", "vary"]
-
-FRAMINGS = ("tight", "wide", "center")
+__all__ = ["PairRecipe", "PixelateRecipe", "crop", "pixelize", "vary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +67,7 @@ class PairRecipe:
 
 def crop(photo: Image.Image, recipe: PairRecipe) -> Image.Image:
     """The square RGB picture of `recipe.size` that the recipe's framing asks for."""
-    match recipe.framing:
-        case "tight":
-            return crop_portrait(photo, recipe.size, TIGHT)
-        case "wide":
-            return crop_portrait(photo, recipe.size, WIDE)
-        case _:
-            return center_square(photo, recipe.size)
+    return crop_square(photo, recipe.size, recipe.framing)
 
 
 def vary(square: Image.Image, recipe: PairRecipe, photo_id: str, variant: int) -> Image.Image:

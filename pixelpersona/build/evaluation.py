@@ -1,0 +1,188 @@
+"""`eval`: which variants are compared, on which photos, and the sheets that show them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from PIL import Image
+
+from pixelpersona.build.inference import SamplerConfig, make_sampler
+from pixelpersona.build.models import ModelConfig
+
+if TYPE_CHECKING:
+    from pixelpersona.data.latents import LatentSet
+    from pixelpersona.data.pairset import PairSet
+    from pixelpersona.evaluation.compare import Benchmark
+    from pixelpersona.inference.portrait import Portrait, PortraitMaker
+    from pixelpersona.models.base import BaseModel
+
+
+@dataclass(kw_only=True, slots=True)
+class EvalConfig:
+    """num_photos: held-out photos, null for all. num_colors: of snapped portraits. seed: the first photo's.
+
+    sheet_rows: photos on a contact sheet.
+    """
+
+    num_photos: int | None = None
+    num_colors: int = 16
+    seed: int = 0
+    sheet_rows: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One column of the comparison. val_losses: fixed-noise losses per held-out photo, for diffusion models."""
+
+    name: str
+    maker: "PortraitMaker"
+    adapter_sha256: str | None = None
+    num_parameters: int = 0
+    val_losses: list[float] | None = None
+
+
+def make_benchmark(base: "BaseModel", pair_set: "PairSet", evaluation: EvalConfig) -> "Benchmark":
+    """The held-out photos with the teacher's drawings of these very photos as reference art."""
+    from pixelpersona.evaluation import compare
+    from pixelpersona.models.base import weights_sha256
+    from pixelpersona.models.features import AutoencoderFeatures
+
+    pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
+    return compare.make_benchmark(
+        [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
+        [pair.id for pair in pairs],
+        [evaluation.seed + number for number in range(len(pairs))],
+        [Image.fromarray(pair_set.pixel(pair.id)) for pair in pairs],
+        AutoencoderFeatures(base.vae, weights_sha256(base.vae)),
+        cell=base.cell,
+        base_sha256=base.sha256,
+        paired=True,
+        num_colors=evaluation.num_colors,
+    )
+
+
+def variants(
+    base: "BaseModel",
+    pair_set: "PairSet",
+    heldout: "LatentSet",
+    runs: Path,
+    model: ModelConfig,
+    sampler: SamplerConfig,
+    evaluation: EvalConfig,
+) -> Iterator[Variant]:
+    """References, the base, and every trained run below `runs`, in the order of the table.
+
+    A variant must be used before the next is asked for: all LoRAs share the base's UNet in turn.
+    """
+    from dataclasses import replace
+
+    from pixelpersona.inference.direct import DirectStylizer, TranslatorStylizer, unchanged
+    from pixelpersona.inference.stylizer import Stylizer
+    from pixelpersona.models.adapter import ADAPTER_FILE, count_parameters, load_lora, remove_lora
+    from pixelpersona.models.translator import TRANSLATOR_FILE, load_translator
+
+    colors, cell = evaluation.num_colors, base.cell
+    teacher = _teacher_pictures(pair_set, evaluation)
+    yield Variant("photo", DirectStylizer(unchanged, cell=cell, num_colors=colors))
+    yield Variant("pyxelate", DirectStylizer(teacher, cell=cell, num_colors=colors))
+    yield Variant("pyxelate-vae", DirectStylizer(_through(base, teacher), cell=cell, num_colors=colors))
+
+    def stylizer(guidance: float, adapter: str | None = None) -> "PortraitMaker":
+        settings = replace(make_sampler(sampler), guidance=guidance)
+        return Stylizer(base, sampler=settings, prompt=model.prompt, num_colors=colors, adapter=adapter)
+
+    yield Variant("base", stylizer(sampler.guidance), val_losses=_losses(base, heldout))
+    yield Variant("base-g1", stylizer(1.0))
+    for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
+        translator = load_translator(file)
+        yield Variant(
+            file.parent.name,
+            TranslatorStylizer(translator, cell=cell, num_colors=colors),
+            adapter_sha256=_sha256(file),
+            num_parameters=sum(p.numel() for p in translator.parameters()),
+        )
+    for file in sorted(runs.glob(f"*/{ADAPTER_FILE}"), key=_natural):
+        load_lora(base.unet, file)
+        yield Variant(
+            file.parent.name,
+            stylizer(sampler.guidance, file.parent.name),
+            adapter_sha256=_sha256(file),
+            num_parameters=count_parameters(base.unet),
+            val_losses=_losses(base, heldout),
+        )
+        remove_lora(base.unet)
+
+
+def save_sheets(
+    folder: Path, portraits: dict[str, list["Portrait"]], order: Sequence[int], rows: int
+) -> list[Path]:
+    """raw.png, snapped.png and worst.png: the same photos in rows, one column per variant.
+
+    order: photo indices, worst likeness of the LoRAs first; raw and snapped take evenly spread photos.
+    """
+    from pixelpersona.pixel.sheet import contact_sheet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(portraits)
+    num_photos = len(next(iter(portraits.values())))
+    spread = sorted({round(i) for i in np.linspace(0, num_photos - 1, min(rows, num_photos))})
+    files = []
+    for file_name, chosen, snapped in (
+        ("raw", spread, False),
+        ("snapped", spread, True),
+        ("worst", order[:rows], False),
+    ):
+        tiles = [[_picture(portraits[name][index], snapped) for name in names] for index in chosen]
+        sheet = contact_sheet(tiles, column_titles=names)
+        files.append(folder / f"{file_name}.png")
+        sheet.quantize(256).save(files[-1], optimize=True)
+    return files
+
+
+def _picture(portrait: "Portrait", snapped: bool) -> Image.Image:
+    return Image.fromarray(portrait.snapped.image()) if snapped else portrait.image
+
+
+class _teacher_pictures:  # noqa: N801 (a function with memory)
+    """Photo → the pair's pixel art, looked up by the photo's bytes: the teacher draws nothing twice."""
+
+    def __init__(self, pair_set: "PairSet", evaluation: EvalConfig) -> None:
+        pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
+        self._pictures = {pair_set.photo(pair.id).tobytes(): pair_set.pixel(pair.id) for pair in pairs}
+
+    def __call__(self, photos: np.ndarray) -> np.ndarray:
+        return np.stack([self._pictures[photo.tobytes()] for photo in photos])
+
+
+class _through:  # noqa: N801
+    """What the autoencoder makes of another function's pictures: the best any LoRA could do."""
+
+    def __init__(self, base: "BaseModel", draw: _teacher_pictures) -> None:
+        from pixelpersona.models.codec import Codec
+
+        self._codec, self._draw = Codec(base), draw
+
+    def __call__(self, photos: np.ndarray) -> np.ndarray:
+        return self._codec.decode_latents(self._codec.encode_images(self._draw(photos)))
+
+
+def _losses(base: "BaseModel", heldout: "LatentSet") -> list[float]:
+    from pixelpersona.training.objectives.diffusion import DiffusionObjective
+    from pixelpersona.training.validation import fixed_noise_loss
+
+    objective = DiffusionObjective(base.unet, base.noise_schedule)
+    return cast(list[float], fixed_noise_loss(objective, heldout).tolist())
+
+
+def _sha256(file: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _natural(file: Path) -> list[object]:
+    import re
+
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.parent.name)]

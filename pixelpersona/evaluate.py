@@ -1,0 +1,75 @@
+"""`python -m pixelpersona.evaluate`: every variant on the same held-out photos and seeds → result.json."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, PixelateConfig, make_pairs
+from pixelpersona.build.evaluation import EvalConfig, make_benchmark, save_sheets, variants
+from pixelpersona.build.inference import SamplerConfig
+from pixelpersona.build.models import ModelConfig, make_base
+from pixelpersona.door import door
+
+
+@dataclass(kw_only=True, slots=True)
+class EvaluateConfig:
+    """Compares every trained run below paths.runs and writes paths.runs/result.json and sheets/."""
+
+    name: str = "evaluate"
+    timing: Path | None = None
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    pixelate: PixelateConfig = field(default_factory=PixelateConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@door("evaluate", EvaluateConfig)
+def main(config: EvaluateConfig) -> None:
+    """Draw, score, compare, save."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from pixelpersona.build.record import versions
+    from pixelpersona.data.latents import encode_pairs
+    from pixelpersona.evaluation.compare import compare_variant, differences
+    from pixelpersona.evaluation.result import EvalResults, save_results
+    from pixelpersona.models.codec import Codec
+
+    runs = config.paths.runs
+    if not runs.is_dir():
+        raise ValueError(f"paths.runs={runs}: no such folder; train something first")
+    pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
+    base = make_base(config.model)
+    heldout = encode_pairs(pair_set, "heldout", Codec(base), config.paths.cache)
+    benchmark = make_benchmark(base, pair_set, config.eval)
+    results, portraits = [], {}
+    found = variants(base, pair_set, heldout, runs, config.model, config.sampler, config.eval)
+    for variant in tqdm(found, desc="variants", unit="variant"):
+        result, portraits[variant.name] = compare_variant(
+            variant.name,
+            variant.maker,
+            benchmark,
+            adapter_sha256=variant.adapter_sha256,
+            num_parameters=variant.num_parameters,
+            val_losses=None if variant.val_losses is None else variant.val_losses[: len(benchmark.photos)],
+        )
+        results.append(result)
+    settings = {
+        "sampler": asdict(config.sampler),
+        "prompt": config.model.prompt,
+        "pairs": pair_set.sha256,
+        "num_photos": len(benchmark.photos),
+        "versions": versions(),
+    }
+    save_results(EvalResults(results, differences(results), settings), runs / "result.json")
+    tuned = [r for r in results if r.adapter_sha256] or results
+    kept = np.mean([r.per_photo["likeness_raw"] for r in tuned], axis=0)
+    order = [int(i) for i in np.argsort(kept, kind="stable")]
+    save_sheets(runs / "sheets", portraits, order, config.eval.sheet_rows)
+    print(f"wrote {runs / 'result.json'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`python -m pixelpersona.report`: result.json and the runs beside it → one self-contained report.html."""
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelpersona.build.data import PathsConfig
+from pixelpersona.door import door, seconds_since_start
+
+if TYPE_CHECKING:
+    from pixelpersona.evaluation.result import EvalResults
+    from pixelpersona.reporting.page import HowMade
+    from pixelpersona.reporting.runs import RunRecord
+
+_SHEETS = {
+    "snapped": ("On the grid", "What a user gets: every picture on its grid and 16 colours."),
+    "raw": ("Straight from the model", "Before any clean-up: only here can a fine-tune show that it learned."),
+    "worst": ("Failures", "The photos whose LoRA portraits are least like them, worst first."),
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class ReportConfig:
+    """study: a folder under experiments/ to write the notebook entry to, or null. question: its title."""
+
+    name: str = "report"
+    timing: Path | None = None
+    title: str = "PixelPersona report"
+    study: Path | None = None
+    question: str = "Do LoRA fine-tunes draw pixel art of the same person?"
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Inputs:
+    results: "EvalResults"
+    runs: "list[RunRecord]"
+    seconds: dict[str, float]
+
+
+@door("report", ReportConfig)
+def main(config: ReportConfig) -> None:
+    """Write the page, and the study when asked; print the table, the paths and the total time."""
+    from rich.console import Console
+
+    from pixelpersona.reporting.page import Sheet, write_page
+    from pixelpersona.reporting.study import write_study
+    from pixelpersona.reporting.table import results_table, to_console
+
+    folder = config.paths.runs
+    inputs = _read(folder, config.timing)
+    sheets = [
+        Sheet(folder / "sheets" / f"{name}.png", title, caption)
+        for name, (title, caption) in _SHEETS.items()
+        if (folder / "sheets" / f"{name}.png").is_file()
+    ]
+    page = folder / "report.html"
+    how = _how_made(inputs)
+    write_page(page, inputs.results, title=config.title, runs=inputs.runs, sheets=sheets, how=how)
+    if config.study is not None:
+        snapped = folder / "sheets" / "snapped.png"
+        write_study(config.study, question=config.question, command=list(how.commands), results=inputs.results,
+                    sheet_path=snapped)  # fmt: skip
+    console = Console(width=160)
+    for stage in ("raw", "snapped"):
+        console.print(to_console(results_table(inputs.results, stage)))
+    for line in _outputs(folder, page, config.timing):
+        print(line)
+    total = sum(seconds for stage, seconds in inputs.seconds.items() if stage != "report") + seconds_since_start()
+    print(f"total: {total:.0f} s")
+
+
+def _read(folder: Path, timing: Path | None) -> _Inputs:
+    from pixelpersona.evaluation.result import load_results
+    from pixelpersona.reporting.runs import read_runs
+
+    if not (folder / "result.json").is_file():
+        raise ValueError(f"{folder / 'result.json'}: no such file; run evaluate first")
+    seconds: dict[str, float] = {}
+    if timing is not None and timing.is_file():
+        seconds = json.loads(timing.read_text(encoding="utf-8"))
+    return _Inputs(results=load_results(folder / "result.json"), runs=read_runs(folder), seconds=seconds)
+
+
+def _how_made(inputs: _Inputs) -> "HowMade":
+    from pixelpersona.reporting.page import HowMade
+
+    commands = [shlex.join(["python", "-m", "pixelpersona.train", *run.overrides]) for run in inputs.runs]
+    hashes = {key: str(value) for run in inputs.runs for key, value in run.data.items()}
+    versions = next((run.versions for run in inputs.runs if run.versions), {})
+    commands += ["python -m pixelpersona.evaluate", "python -m pixelpersona.report"]
+    return HowMade(commands=commands, versions=versions, hashes=hashes, seconds=inputs.seconds)
+
+
+def _outputs(folder: Path, page: Path, timing: Path | None) -> list[str]:
+    found = [folder / "result.json", page, *sorted(folder.glob("*.png"))]
+    found += sorted(folder.glob("*/pytorch_lora_weights.safetensors"))
+    return [str(path) for path in [*found, *([timing] if timing else [])] if path.exists() or path == timing]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""`python -m pixelpersona.stylize photo=me.jpg out=me.png`: one photo → one pixel-art portrait."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from pixelpersona.build.data import PathsConfig
+from pixelpersona.build.inference import SamplerConfig, make_sampler
+from pixelpersona.build.models import AdapterConfig, ModelConfig, make_base
+from pixelpersona.door import door
+
+
+@dataclass(kw_only=True, slots=True)
+class StylizeConfig:
+    """photo, out: a photo in, a PNG out; the true-size indexed PNG goes beside it (me.cells.png).
+
+    num_colors: 2 to 256. scale: pixels per cell of the enlarged PNG. framing: tight, wide or center.
+    """
+
+    name: str = "stylize"
+    timing: Path | None = None
+    photo: Path = MISSING
+    out: Path = MISSING
+    seed: int = 0
+    num_colors: int = 16
+    scale: int = 16
+    framing: str = "tight"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    lora: AdapterConfig = field(default_factory=AdapterConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@door("stylize", StylizeConfig)
+def main(config: StylizeConfig) -> None:
+    """Check all that can be checked before a model is loaded; then crop, draw, snap and write."""
+    from pixelpersona.pixel.photo import open_photo
+    from pixelpersona.pixel.portrait import crop_square
+    from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
+
+    if not 2 <= config.num_colors <= 256:
+        raise ValueError(f"num_colors={config.num_colors}: accepted 2 to 256")
+    if not 1 <= config.scale <= 64:
+        raise ValueError(f"scale={config.scale}: accepted 1 to 64")
+    if config.out.suffix.lower() != ".png":
+        raise ValueError(f"out={config.out}: accepted a file name ending in .png")
+    photo = crop_square(open_photo(config.photo), config.model.image_size, config.framing)
+    sampler = make_sampler(config.sampler)
+
+    from pixelpersona.inference.stylizer import Stylizer
+    from pixelpersona.models.adapter import load_lora
+
+    base = make_base(config.model)
+    adapter = config.lora.file(config.model)
+    if adapter is not None:
+        load_lora(base.unet, adapter)
+    stylizer = Stylizer(base, sampler=sampler, prompt=config.model.prompt, num_colors=config.num_colors)
+    portrait = stylizer.portraits([photo], [config.seed])[0]
+    cells = config.out.with_suffix(".cells.png")
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    save_enlarged_png(portrait.snapped, config.out, config.scale)
+    save_cells_png(portrait.snapped, cells)
+    print(f"wrote {config.out} and {cells}")
+
+
+if __name__ == "__main__":
+    main()

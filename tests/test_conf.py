@@ -1,0 +1,109 @@
+"""Every option file and every experiment composes, fits its schema, and builds."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from pixelpersona.config import config_folder, register
+
+DOORS = {
+    "prepare": "PrepareConfig",
+    "pretrain": "PretrainConfig",
+    "train": "TrainConfig",
+    "evaluate": "EvaluateConfig",
+    "report": "ReportConfig",
+    "stylize": "StylizeConfig",
+}
+GROUPS = [
+    "dataset", "pixelate", "augment", "model", "method", "lora", "optimizer", "lr_schedule", "loss", "loop",
+    "sampler", "tracker",
+]  # fmt: skip
+NEEDED = {"dataset=folder": ["dataset.path=photos"]}
+
+
+def _options(group: str) -> list[str]:
+    return sorted(file.stem for file in (config_folder() / group).glob("*.yaml"))
+
+
+def _compose(door: str, *words: str) -> Any:
+    schema = getattr(importlib.import_module(f"pixelpersona.{door}"), DOORS[door])
+    register("", f"{door}_schema", schema)
+    required = ["photo=a.jpg", "out=a.png"] if door == "stylize" else []
+    if door == "pretrain":
+        required = ["dataset.path=photos"]
+    with initialize_config_dir(str(config_folder()), version_base=None):
+        tree = compose(door, [*words, *required], return_hydra_config=False)
+    config = OmegaConf.to_object(tree)
+    assert isinstance(config, schema)
+    return config
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_composes_as_it_is(door: str) -> None:
+    assert _compose(door).name
+
+
+def test_no_folder_is_left_out() -> None:
+    folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
+    assert folders == {*GROUPS, "eval", "experiment", "hydra", "paths"}
+    files = {path.stem for path in config_folder().glob("*.yaml")}
+    assert files == set(DOORS)
+
+
+@pytest.mark.parametrize("word", [f"{group}={option}" for group in GROUPS for option in _options(group)])
+def test_every_option_of_train_composes_and_builds(word: str) -> None:
+    from pixelpersona.build.data import make_recipe
+    from pixelpersona.build.inference import make_sampler
+    from pixelpersona.build.training import num_steps
+    from pixelpersona.training.optim import lr_factor
+
+    config = _compose("train", word, *NEEDED.get(word, []))
+    recipe = make_recipe(config.dataset, config.pixelate, config.augment, config.model, seed=0)
+    assert recipe.size == config.model.image_size
+    assert make_sampler(config.sampler).num_calls >= 1
+    assert num_steps(config.loop, steps_per_epoch=10) >= 1
+    assert 0 < lr_factor(config.lr_schedule.kind, 0, num_steps=10, num_warmup_steps=0) <= 1
+    assert all(group.lr == config.optimizer.lr > 0 for group in config.optimizer.groups.values())
+
+
+@pytest.mark.parametrize("option", _options("eval"))
+def test_every_evaluation_composes(option: str) -> None:
+    assert _compose("evaluate", f"eval={option}").eval.num_colors == 16
+
+
+@pytest.mark.parametrize("experiment", _options("experiment"))
+def test_every_experiment_composes_for_train(experiment: str) -> None:
+    config = _compose("train", f"experiment={experiment}")
+    assert str(config.name)
+
+
+@pytest.mark.parametrize("door", ["prepare", "train", "evaluate", "report", "stylize"])
+def test_the_demo_is_one_experiment_for_all_its_doors(door: str) -> None:
+    config = _compose(door, "experiment=demo")
+    assert config.paths.runs == Path("runs/demo")
+    assert config.timing == Path("runs/demo/timing.json")
+
+
+def test_the_original_recipe_number_by_number() -> None:
+    config = _compose("train", "experiment=celeba_sd15")
+    assert (config.dataset.kind.value, config.dataset.limit) == ("celeba", 1000)
+    assert (config.pixelate.factor, config.pixelate.palette) == (6, 32)
+    assert (config.model.name, config.model.image_size) == ("sd15", 512)
+    assert config.model.path == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    assert (config.lora.rank, config.lora.alpha) == (4, 4)
+    assert set(config.lora.targets) == {"to_q", "to_k", "to_v", "to_out.0"}
+    assert all(group.lr == 5e-5 for group in config.optimizer.groups.values())
+    assert (config.loop.num_epochs, config.loop.batch_size) == (3, 8)
+    assert (config.loss.kind, config.loss.snr_gamma, config.lr_schedule.kind) == ("mse", None, "constant")
+    assert (config.sampler.strength, config.sampler.guidance) == (0.5, 7.5)
+    assert config.model.prompt == "pixel art portrait, 16-color style"
+
+
+def test_rank_is_one_word() -> None:
+    config = _compose("train", "lora.rank=8")
+    assert (config.lora.rank, config.lora.alpha, config.name) == (8, 8, "lora-r8")
+    assert _compose("train", "method=translator").name == "translator"
