@@ -1,4 +1,4 @@
-"""`python -m pixelpersona.prepare dataset=folder dataset.path=DIR`: photos → pairs → cached latents and text."""
+"""`python -m pixelpersona.prepare dataset=folder dataset.path=DIR`: photos → pairs → latents and text."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

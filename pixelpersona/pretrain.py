@@ -6,12 +6,17 @@ Each stage reads what the one before wrote below <paths.runs>/pretrain and conti
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixelpersona.build.data import DatasetConfig, PathsConfig, make_source
 from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.pretraining import PortraitsConfig, StageConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
+from pixelpersona.config import to_yaml
 from pixelpersona.door import door
+
+if TYPE_CHECKING:
+    from pixelpersona.tracking.tracker import Tracker
 
 
 class Stage(Enum):
@@ -36,6 +41,20 @@ class PretrainConfig:
     portraits: PortraitsConfig = field(default_factory=PortraitsConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
+    """The stage's record, continued after its newest checkpoint."""
+    from pixelpersona.training.state import latest_step
+
+    return make_tracker(
+        config.tracker,
+        folder,
+        name=f"{config.name}-{folder.name}",
+        job_type="pretrain",
+        config={"yaml": to_yaml(config)},
+        resume_step=latest_step(folder / "checkpoints"),
+    )
 
 
 @door("pretrain", PretrainConfig)
@@ -64,7 +83,6 @@ def main(config: PretrainConfig) -> None:
     if config.stage in (Stage.all, Stage.portraits):
         base = load_base(folder / "base", name="tiny")
         draw_portraits_stage(base, photos, folder, config.portraits, config.seed)
-
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 _SHEETS = {
     "snapped": ("On the grid", "What a user gets: every picture on its grid and 16 colours."),
-    "raw": ("Straight from the model", "Before any clean-up: only here can a fine-tune show that it learned."),
+    "raw": (
+        "Straight from the model",
+        "Before any clean-up: only here can a fine-tune show that it learned.",
+    ),
     "worst": ("Failures", "The photos whose LoRA portraits are least like them, worst first."),
 }
 
@@ -61,14 +64,21 @@ def main(config: ReportConfig) -> None:
     write_page(page, inputs.results, title=config.title, runs=inputs.runs, sheets=sheets, how=how)
     if config.study is not None:
         snapped = folder / "sheets" / "snapped.png"
-        write_study(config.study, question=config.question, command=list(how.commands), results=inputs.results,
-                    sheet_path=snapped)  # fmt: skip
+        write_study(
+            config.study,
+            question=config.question,
+            command=list(how.commands),
+            results=inputs.results,
+            sheet_path=snapped,
+        )
     console = Console(width=160)
     for stage in ("raw", "snapped"):
         console.print(to_console(results_table(inputs.results, stage)))
     for line in _outputs(folder, page, config.timing):
         print(line)
-    total = sum(seconds for stage, seconds in inputs.seconds.items() if stage != "report") + seconds_since_start()
+    total = (
+        sum(seconds for stage, seconds in inputs.seconds.items() if stage != "report") + seconds_since_start()
+    )
     print(f"total: {total:.0f} s")
 
 

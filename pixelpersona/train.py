@@ -139,7 +139,9 @@ def _train(
     if loop.num_samples:
         make, score, sheet = make_samples(job, pair_set, loop.num_samples)
         hooks.append(
-            SampleHook(make, score, sheet, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps)
+            SampleHook(
+                make, score, sheet, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps
+            )
         )
     hooks.append(
         CheckpointHook(
@@ -186,9 +188,9 @@ def _plan(
     groups = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     return "\n".join(
         [
-            f"{config.name}: {config.method.kind.value} on {config.model.name}, trainable parameters: {groups}",
+            f"{config.name}: {config.method.kind.value} on {config.model.name}; parameters: {groups}",
             f"pairs: {len(pair_set.pairs('train'))} to train on, {len(pair_set.pairs('heldout'))} held out",
-            f"steps: {state.step} to {total_steps} of batch {config.loop.batch_size}; everything goes to {folder}",
+            f"steps: {state.step} to {total_steps} of batch {config.loop.batch_size}; all goes to {folder}",
         ]
     )
 

@@ -19,9 +19,19 @@ DOORS = {
     "stylize": "StylizeConfig",
 }
 GROUPS = [
-    "dataset", "pixelate", "augment", "model", "method", "lora", "optimizer", "lr_schedule", "loss", "loop",
-    "sampler", "tracker",
-]  # fmt: skip
+    "dataset",
+    "pixelate",
+    "augment",
+    "model",
+    "method",
+    "lora",
+    "optimizer",
+    "lr_schedule",
+    "loss",
+    "loop",
+    "sampler",
+    "tracker",
+]
 NEEDED = {"dataset=folder": ["dataset.path=photos"]}
 
 

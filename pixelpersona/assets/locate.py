@@ -7,7 +7,7 @@ NAMES = ("tiny", "portraits", "lora")
 
 
 def path(name: str) -> Path:
-    """The folder of a packaged asset: tiny (the base), portraits (photos of nobody), lora (the default style).
+    """The folder of a packaged asset: tiny (the base), portraits (photos of nobody), lora (a trained style).
 
     Raises ValueError when there is no asset of that name, FileNotFoundError when it was not installed.
     """

@@ -66,7 +66,9 @@ def make_source(dataset: DatasetConfig) -> "PhotoSource":
             return FolderSource(asset("portraits"), heldout_share=dataset.heldout_share)
         case DatasetKind.folder:
             if dataset.path is None:
-                raise ValueError("dataset.path: dataset=folder needs a folder or zip of photos, dataset.path=DIR")
+                raise ValueError(
+                    "dataset.path: dataset=folder needs a folder or zip of photos, dataset.path=DIR"
+                )
             return FolderSource(dataset.path, heldout_share=dataset.heldout_share)
         case DatasetKind.celeba:
             return CelebASource(dataset.path or Path("data/celeba"), heldout_share=dataset.heldout_share)

@@ -34,7 +34,7 @@ class EvalConfig:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One column of the comparison. val_losses: fixed-noise losses per held-out photo, for diffusion models."""
+    """One column of the comparison. val_losses: fixed-noise losses per held-out photo, if any."""
 
     name: str
     maker: "PortraitMaker"
@@ -84,10 +84,10 @@ def variants(
     from pixelpersona.models.translator import TRANSLATOR_FILE, load_translator
 
     colors, cell = evaluation.num_colors, base.cell
-    teacher = _teacher_pictures(pair_set, evaluation)
+    teacher = _Teacher(pair_set, evaluation)
     yield Variant("photo", DirectStylizer(unchanged, cell=cell, num_colors=colors))
     yield Variant("pyxelate", DirectStylizer(teacher, cell=cell, num_colors=colors))
-    yield Variant("pyxelate-vae", DirectStylizer(_through(base, teacher), cell=cell, num_colors=colors))
+    yield Variant("pyxelate-vae", DirectStylizer(_Through(base, teacher), cell=cell, num_colors=colors))
 
     def stylizer(guidance: float, adapter: str | None = None) -> "PortraitMaker":
         settings = replace(make_sampler(sampler), guidance=guidance)
@@ -145,7 +145,7 @@ def _picture(portrait: "Portrait", snapped: bool) -> Image.Image:
     return Image.fromarray(portrait.snapped.image()) if snapped else portrait.image
 
 
-class _teacher_pictures:  # noqa: N801 (a function with memory)
+class _Teacher:
     """Photo → the pair's pixel art, looked up by the photo's bytes: the teacher draws nothing twice."""
 
     def __init__(self, pair_set: "PairSet", evaluation: EvalConfig) -> None:
@@ -156,10 +156,10 @@ class _teacher_pictures:  # noqa: N801 (a function with memory)
         return np.stack([self._pictures[photo.tobytes()] for photo in photos])
 
 
-class _through:  # noqa: N801
+class _Through:
     """What the autoencoder makes of another function's pictures: the best any LoRA could do."""
 
-    def __init__(self, base: "BaseModel", draw: _teacher_pictures) -> None:
+    def __init__(self, base: "BaseModel", draw: _Teacher) -> None:
         from pixelpersona.models.codec import Codec
 
         self._codec, self._draw = Codec(base), draw

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class SamplerConfig:
-    """kind: ddim or dpm (DPM-Solver++ 2M). num_steps: of the whole schedule, of which img2img takes `strength`.
+    """kind: ddim or dpm (DPM-Solver++ 2M). num_steps: of the whole schedule; img2img walks `strength`.
 
     strength: 0 (the photo) to 1 (nothing of it). guidance: 1 switches it off.
     """

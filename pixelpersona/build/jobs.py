@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pixelpersona.data.pairset import PairSet
-    from pixelpersona.inference.stylizer import PortraitMaker
+    from pixelpersona.inference.portrait import PortraitMaker
     from pixelpersona.models.base import BaseModel
     from pixelpersona.training.loop import Batches
 
@@ -65,7 +65,12 @@ def make_lora_job(
     train_set = encode_pairs(pair_set, "train", codec, paths.cache)
     heldout_set = encode_pairs(pair_set, "heldout", codec, paths.cache)
     add_lora(
-        base.unet, rank=lora.rank, alpha=lora.alpha, targets=lora.targets, dropout=lora.dropout, seed=loop.seed
+        base.unet,
+        rank=lora.rank,
+        alpha=lora.alpha,
+        targets=lora.targets,
+        dropout=lora.dropout,
+        seed=loop.seed,
     )
     objective = DiffusionObjective(
         base.unet, base.noise_schedule, snr_gamma=loss.snr_gamma, max_timestep=loss.max_timestep
@@ -79,7 +84,12 @@ def make_lora_job(
         validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
         maker=Stylizer(base, sampler=make_sampler(sampler), prompt=model.prompt),
         save=lambda folder: save_lora(base.unet, folder),
-        identity={"rank": lora.rank, "alpha": lora.alpha, "targets": sorted(lora.targets), "base": base.sha256},
+        identity={
+            "rank": lora.rank,
+            "alpha": lora.alpha,
+            "targets": sorted(lora.targets),
+            "base": base.sha256,
+        },
     )
 
 
@@ -90,7 +100,7 @@ def make_translator_job(
     import torch
 
     from pixelpersona.data.loader import PairBatches
-    from pixelpersona.inference.stylizer import TranslatorStylizer
+    from pixelpersona.inference.direct import TranslatorStylizer
     from pixelpersona.models.translator import Translator, save_translator
     from pixelpersona.training.objectives.translation import TranslationObjective
     from pixelpersona.training.validation import translation_loss
@@ -100,7 +110,9 @@ def make_translator_job(
     base = make_base(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(loop.seed)
-        translator = Translator(cell=model.cell, widths=(method.widths[0], method.widths[1], method.widths[2]))
+        translator = Translator(
+            cell=model.cell, widths=(method.widths[0], method.widths[1], method.widths[2])
+        )
     objective = TranslationObjective(translator, kind=loss.kind)
     batches = PairBatches(pair_set, "train", loop.batch_size, loop.seed)
     heldout = PairBatches(pair_set, "heldout", loop.batch_size, loop.seed)
@@ -125,6 +137,7 @@ def make_samples(
 ]:
     """(make, score, sheet) over the same held-out photos and seeds at every sampling."""
     from pixelpersona.evaluation.distribution import fid, kid
+    from pixelpersona.models.base import weights_sha256
     from pixelpersona.models.features import AutoencoderFeatures
     from pixelpersona.pixel.grid import Grid
     from pixelpersona.pixel.score import grid_contrast
@@ -134,7 +147,7 @@ def make_samples(
     shown = pairs[:num_samples]
     photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
     teachers = [Image.fromarray(pair_set.pixel(pair.id)) for pair in shown]
-    extractor = AutoencoderFeatures(job.base.vae, job.base.sha256)
+    extractor = AutoencoderFeatures(job.base.vae, weights_sha256(job.base.vae))
     reference = extractor.features(np.stack([pair_set.pixel(pair.id) for pair in pairs]))
     grid = Grid.of(job.base.image_size, job.base.image_size, job.base.cell)
 

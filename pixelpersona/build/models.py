@@ -57,6 +57,7 @@ def make_base(model: ModelConfig) -> "BaseModel":
     from pixelpersona.assets.locate import path as asset
     from pixelpersona.models.base import load_base
 
+    _quiet_libraries()
     if model.path is None and model.name != "tiny":
         raise ValueError(f"model.path: model={model.name} needs a hub id or a folder, model.path=...")
     base = load_base(model.path or asset("tiny"), name=model.name)
@@ -67,3 +68,12 @@ def make_base(model: ModelConfig) -> "BaseModel":
         )
     return base
 
+
+def _quiet_libraries() -> None:
+    """No progress bar for reading a file, no advice about packages that are left out on purpose."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
     from numpy.typing import NDArray
 
     from pixelpersona.data.sources import PhotoSource
@@ -67,7 +66,9 @@ class Photos:
         return photo_array(self.source, self.heldout_ids[:limit], self.size)
 
 
-def train_autoencoder_stage(photos: Photos, folder: Path, stage: StageConfig, tracker: "Tracker", seed: int) -> None:
+def train_autoencoder_stage(
+    photos: Photos, folder: Path, stage: StageConfig, tracker: "Tracker", seed: int
+) -> None:
     """Writes folder/vae: trained, EMA, latents of mean 0 and deviation 1 per channel."""
     import torch
 
@@ -78,8 +79,16 @@ def train_autoencoder_stage(photos: Photos, folder: Path, stage: StageConfig, tr
     torch.manual_seed(seed)
     vae = tiny.build_vae()
     images = photos.train()
-    train_autoencoder(vae, images, folder=folder / "autoencoder", tracker=tracker, num_steps=stage.num_steps,
-                      batch_size=stage.batch_size, lr=stage.lr, seed=seed)  # fmt: skip
+    train_autoencoder(
+        vae,
+        images,
+        folder=folder / "autoencoder",
+        tracker=tracker,
+        num_steps=stage.num_steps,
+        batch_size=stage.batch_size,
+        lr=stage.lr,
+        seed=seed,
+    )
     with torch.no_grad():
         parts = [to_unit(images[i : i + 32]) for i in range(0, min(len(images), _NUM_FOR_STATISTICS), 32)]
         latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts])
@@ -119,8 +128,17 @@ def train_unet_stage(
         sha256="",
     )
     latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy", seed=seed)
-    train_denoiser(base, latents, captions, folder=folder / "unet", tracker=tracker, num_steps=stage.num_steps,
-                   batch_size=stage.batch_size, lr=stage.lr, seed=seed)  # fmt: skip
+    train_denoiser(
+        base,
+        latents,
+        captions,
+        folder=folder / "unet",
+        tracker=tracker,
+        num_steps=stage.num_steps,
+        batch_size=stage.batch_size,
+        lr=stage.lr,
+        seed=seed,
+    )
     save_base(base, folder / "base")
     print(f"wrote {folder / 'base'}")
 
@@ -136,6 +154,7 @@ def draw_portraits_stage(
     from pixelpersona.data.pretraining import photo_array
     from pixelpersona.data.randomness import numpy_rng
     from pixelpersona.inference.imagine import imagine
+    from pixelpersona.models.base import weights_sha256
     from pixelpersona.models.features import AutoencoderFeatures
 
     rng = numpy_rng(seed, 0, "portrait captions")
@@ -143,7 +162,7 @@ def draw_portraits_stage(
     captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in chosen]
     seeds = [seed * 1_000_003 + index for index in range(len(captions))]
     images = imagine(base, captions, seeds, guidance=portraits.guidance)
-    extractor = AutoencoderFeatures(base.vae, base.sha256)
+    extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
     real = extractor.features(photo_array(photos.source, chosen, base.image_size))
     drawn = extractor.features(np.stack([np.asarray(image) for image in images]))
     distance = (((drawn - real.mean(dim=0)) / real.std(dim=0).clamp(min=1e-6)) ** 2).mean(dim=1)

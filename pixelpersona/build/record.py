@@ -9,7 +9,17 @@ from pathlib import Path
 
 from pixelpersona.config import PACKAGE, to_yaml
 
-_PACKAGES = ("pixelpersona", "torch", "diffusers", "transformers", "accelerate", "peft", "torchmetrics", "numpy", "wandb")
+_PACKAGES = (
+    "pixelpersona",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "peft",
+    "torchmetrics",
+    "numpy",
+    "wandb",
+)
 
 
 def versions() -> dict[str, str]:

@@ -32,7 +32,9 @@ class CropBatches:
     channels (15 %) show the autoencoder colours that faces do not have.
     """
 
-    def __init__(self, photos: NDArray[np.uint8], *, batch_size: int, crop: int, cell: int, seed: int) -> None:
+    def __init__(
+        self, photos: NDArray[np.uint8], *, batch_size: int, crop: int, cell: int, seed: int
+    ) -> None:
         self.photos, self.batch_size, self.crop, self.cell, self.seed = photos, batch_size, crop, cell, seed
 
     def at(self, step: int) -> Tensor:
@@ -86,7 +88,9 @@ class CaptionedLatentBatches:
         text = self.tokens[index, torch.from_numpy(spelling)]
         dropped = torch.from_numpy(rng.random(self.batch_size) < self.dropout)
         text = torch.where(dropped[:, None], self.empty, text)
-        return LatentBatch(latents=self.latents[index].float(), text=text, ids=tuple(str(int(i)) for i in index))
+        return LatentBatch(
+            latents=self.latents[index].float(), text=text, ids=tuple(str(int(i)) for i in index)
+        )
 
 
 def encode_photos(photos: NDArray[np.uint8], encoder: Encoder, file: Path, *, seed: int) -> Tensor:

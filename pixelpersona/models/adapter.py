@@ -31,7 +31,9 @@ def add_lora(
     """
     if rank < 1:
         raise ValueError(f"lora.rank={rank}: accepted 1 or more")
-    unmatched = [t for t in targets if not any(n == t or n.endswith(f".{t}") for n, _ in unet.named_modules())]
+    unmatched = [
+        t for t in targets if not any(n == t or n.endswith(f".{t}") for n, _ in unet.named_modules())
+    ]
     if unmatched:
         raise ValueError(f"lora.targets: no module of the UNet is called {', '.join(unmatched)}")
     unet.requires_grad_(False)
@@ -73,14 +75,19 @@ def load_lora(unet: UNet2DConditionModel, path: Path) -> None:
         raise ValueError(f"lora.path={path}: no such LoRA (a {ADAPTER_FILE} or a folder with one)")
     try:
         weights, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
-            str(file.parent), weight_name=file.name, return_lora_metadata=True, unet_config=unet.config,
+            str(file.parent),
+            weight_name=file.name,
+            return_lora_metadata=True,
+            unet_config=unet.config,
             local_files_only=True,
-        )  # fmt: skip
+        )
         StableDiffusionPipeline.load_lora_into_unet(
             weights, network_alphas=alphas, unet=unet, adapter_name="default", metadata=metadata
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ValueError(f"lora.path={path}: not a LoRA of this base ({str(error).splitlines()[0]})") from error
+        raise ValueError(
+            f"lora.path={path}: not a LoRA of this base ({str(error).splitlines()[0]})"
+        ) from error
     unet.requires_grad_(False)
 
 

@@ -53,7 +53,9 @@ def load_base(path: Path | str, *, name: str, dtype: torch.dtype = torch.float32
     if folder.is_dir():
         missing = [part for part in _PARTS if not (folder / part).is_dir()]
         if missing:
-            raise ValueError(f"model.path={source}: no {', '.join(missing)} folder; expected diffusers' layout")
+            raise ValueError(
+                f"model.path={source}: no {', '.join(missing)} folder; expected diffusers' layout"
+            )
     elif source.count("/") != 1 or folder.is_absolute() or source.startswith("."):
         raise ValueError(f"model.path={source}: no such folder (a folder in diffusers' layout, or a hub id)")
     try:
@@ -93,7 +95,9 @@ def save_base(base: BaseModel, folder: Path, *, dtype: torch.dtype = torch.float
     pipeline.to(dtype=dtype)
     pipeline.save_pretrained(folder)
     pipeline.to(dtype=torch.float32)
-    base.tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt: older readers
+    base.tokenizer.backend_tokenizer.model.save(
+        str(folder / "tokenizer")
+    )  # vocab.json, merges.txt: older readers
     config_file = folder / "text_encoder" / "config.json"
     config = json.loads(config_file.read_text()) | {"dtype": "float32"}
     config_file.write_text(json.dumps(config, indent=2) + "\n")
@@ -111,8 +115,11 @@ def weights_sha256(*modules: nn.Module) -> str:
 
 
 def _sealed(base: BaseModel) -> BaseModel:
-    schedule = json.dumps({k: v for k, v in base.noise_schedule.config.items() if not k.startswith("_")},
-                          sort_keys=True, default=str)
+    schedule = json.dumps(
+        {k: v for k, v in base.noise_schedule.config.items() if not k.startswith("_")},
+        sort_keys=True,
+        default=str,
+    )
     digest = hashlib.sha256(weights_sha256(base.text_encoder, base.vae, base.unet).encode())
     digest.update(json.dumps(base.tokenizer.get_vocab(), sort_keys=True).encode())
     digest.update(schedule.encode())

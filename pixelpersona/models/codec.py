@@ -41,7 +41,9 @@ class Codec:
         """uint8 [B, H, W, 3] → latents float32 [B, C, H/cell, W/cell], the posterior's mean, scaled."""
         latents = []
         for start in range(0, len(images), self.batch_size):
-            pixels = to_unit(images[start : start + self.batch_size]).to(self.base.vae.device, self.base.vae.dtype)
+            pixels = to_unit(images[start : start + self.batch_size]).to(
+                self.base.vae.device, self.base.vae.dtype
+            )
             latents.append(self.base.vae.encode(pixels).latent_dist.mode().float().cpu())
         return torch.cat(latents) * self.scaling_factor
 
@@ -51,7 +53,9 @@ class Codec:
         images = []
         for start in range(0, len(latents), self.batch_size):
             chunk = latents[start : start + self.batch_size] / self.scaling_factor
-            images.append(to_uint8(self.base.vae.decode(chunk.to(self.base.vae.device, self.base.vae.dtype)).sample))
+            images.append(
+                to_uint8(self.base.vae.decode(chunk.to(self.base.vae.device, self.base.vae.dtype)).sample)
+            )
         return np.concatenate(images)
 
     @torch.no_grad()

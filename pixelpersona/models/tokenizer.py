@@ -41,4 +41,3 @@ def train_tokenizer(captions: Iterable[str], folder: Path, *, vocab_size: int = 
         merges=str(folder / "merges.txt"),
         model_max_length=TEXT_LENGTH,
     )
-

@@ -1,4 +1,4 @@
-"""The trained baseline: a supervised U-Net from photo to pixel art, no diffusion (Ronneberger 2015, arXiv:1505.04597)."""
+"""The trained baseline: a supervised U-Net (Ronneberger 2015, arXiv:1505.04597) from photo to pixel art."""
 
 import json
 from pathlib import Path

@@ -21,7 +21,7 @@ class Batches(Protocol):
 
 
 class Hook(Protocol):
-    """Something done between steps: samples, validation, metrics, checkpoints. Never changes the training."""
+    """Something done between steps: samples, validation, checkpoints. Never changes the training."""
 
     def due(self, step: int) -> bool: ...
 
@@ -30,7 +30,7 @@ class Hook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """One optimizer step: number of steps taken, loss, gradient norm before clipping, learning rate per group."""
+    """One optimizer step: steps taken so far, loss, gradient norm before clipping, lr per group."""
 
     step: int
     loss: float
@@ -61,8 +61,9 @@ def train(
     """
     objective, optimizer = accelerator.prepare(state.objective, state.optimizer)
     objective.train()
-    progress = tqdm(total=num_steps, initial=state.step, desc=title, unit="step",
-                    disable=not accelerator.is_main_process)  # fmt: skip
+    progress = tqdm(
+        total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
+    )
     while state.step < num_steps:
         batch = batches.at(state.step)
         with accelerator.autocast():
@@ -95,7 +96,9 @@ def _optimizer_step(
     value = float(loss.detach())
     scaling = accelerator.scaler is not None  # fp16: the scaler itself skips an overflowed step
     if not math.isfinite(value) or not (math.isfinite(grad_norm) or scaling):
-        raise NonFiniteError(f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step")
+        raise NonFiniteError(
+            f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step"
+        )
     optimizer.step()
     state.lr_schedule.step()
     optimizer.zero_grad(set_to_none=True)

@@ -37,24 +37,35 @@ def group_parameters(
         matches = [group.name for group in groups if re.search(group.pattern, name)]
         if len(matches) != 1:
             found = " and ".join(matches) if matches else "none"
-            raise ValueError(f"optimizer.groups: parameter {name} is matched by {found}; exactly one must match")
+            raise ValueError(
+                f"optimizer.groups: parameter {name} is matched by {found}; exactly one must match"
+            )
         members[matches[0]].append(parameter)
     return [
-        {"name": group.name, "params": members[group.name], "lr": group.lr, "weight_decay": group.weight_decay}
+        {
+            "name": group.name,
+            "params": members[group.name],
+            "lr": group.lr,
+            "weight_decay": group.weight_decay,
+        }
         for group in groups
         if members[group.name]
     ]
 
 
 def adamw(
-    parameter_groups: Sequence[dict[str, object]], *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    parameter_groups: Sequence[dict[str, object]],
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101), one fused kernel per step."""
     return torch.optim.AdamW(list(parameter_groups), betas=(beta1, beta2), eps=eps, fused=True)
 
 
 def lr_factor(kind: str, step: int, *, num_steps: int, num_warmup_steps: int) -> float:
-    """Factor on every group's learning rate at a step, 0 to 1: linear warm-up, then constant, cosine or linear."""
+    """Factor on every learning rate at a step, 0 to 1: linear warm-up, then constant, cosine or linear."""
     if step < num_warmup_steps:
         return (step + 1) / num_warmup_steps
     progress = min(1.0, (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps))

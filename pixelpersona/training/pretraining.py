@@ -1,4 +1,4 @@
-"""The two stages that make the packaged tiny base from photos: the autoencoder, then UNet and text encoder."""
+"""The two stages that make the tiny base from photos: the autoencoder, then UNet and text encoder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,13 @@ SPELLING_SHARES = (0.9, 0.06, 0.04)
 
 
 def new_state(
-    objective: nn.Module, *, lr: float, num_steps: int, num_warmup_steps: int, ema_decay: float, identity: dict[str, object]
+    objective: nn.Module,
+    *,
+    lr: float,
+    num_steps: int,
+    num_warmup_steps: int,
+    ema_decay: float,
+    identity: dict[str, object],
 ) -> TrainState:
     """AdamW with one group, cosine to zero after the warm-up, EMA with warm-up."""
     groups = group_parameters(objective.named_parameters(), [ParameterGroup("all", "", lr, 1e-4)])
@@ -61,9 +67,20 @@ def train_autoencoder(
     """
     vae.to(memory_format=torch.channels_last)
     vae.requires_grad_(True)
-    identity: dict[str, object] = {"stage": "autoencoder", "seed": seed, "num_photos": len(photos), "batch": batch_size}
-    state = new_state(AutoencoderObjective(vae, cell=tiny.CELL), lr=lr, num_steps=num_steps, num_warmup_steps=150,
-                      ema_decay=0.998, identity=identity)  # fmt: skip
+    identity: dict[str, object] = {
+        "stage": "autoencoder",
+        "seed": seed,
+        "num_photos": len(photos),
+        "batch": batch_size,
+    }
+    state = new_state(
+        AutoencoderObjective(vae, cell=tiny.CELL),
+        lr=lr,
+        num_steps=num_steps,
+        num_warmup_steps=150,
+        ema_decay=0.998,
+        identity=identity,
+    )
     batches = CropBatches(photos, batch_size=batch_size, crop=crop, cell=tiny.CELL, seed=seed)
     _run(state, batches, folder=folder, tracker=tracker, num_steps=num_steps, seed=seed, hooks=hooks)
 
@@ -88,14 +105,29 @@ def train_denoiser(
     unique = sorted({text for spellings in captions for text in spellings})
     ids = dict(zip(unique, tokenize(base, unique), strict=True))
     tokens = torch.stack([torch.stack([ids[text] for text in spellings]) for spellings in captions])
-    batches = CaptionedLatentBatches(latents, tokens, tokenize(base, [""])[0], batch_size=batch_size, seed=seed,
-                                     spelling_shares=SPELLING_SHARES)  # fmt: skip
+    batches = CaptionedLatentBatches(
+        latents,
+        tokens,
+        tokenize(base, [""])[0],
+        batch_size=batch_size,
+        seed=seed,
+        spelling_shares=SPELLING_SHARES,
+    )
     base.unet.to(memory_format=torch.channels_last)
     base.unet.requires_grad_(True)
     base.text_encoder.requires_grad_(True)
-    objective = DiffusionObjective(base.unet, base.noise_schedule, text_encoder=base.text_encoder, snr_gamma=5.0)
-    identity: dict[str, object] = {"stage": "unet", "seed": seed, "num_photos": len(latents), "batch": batch_size}
-    state = new_state(objective, lr=lr, num_steps=num_steps, num_warmup_steps=200, ema_decay=0.999, identity=identity)
+    objective = DiffusionObjective(
+        base.unet, base.noise_schedule, text_encoder=base.text_encoder, snr_gamma=5.0
+    )
+    identity: dict[str, object] = {
+        "stage": "unet",
+        "seed": seed,
+        "num_photos": len(latents),
+        "batch": batch_size,
+    }
+    state = new_state(
+        objective, lr=lr, num_steps=num_steps, num_warmup_steps=200, ema_decay=0.999, identity=identity
+    )
     _run(state, batches, folder=folder, tracker=tracker, num_steps=num_steps, seed=seed, hooks=hooks)
 
 
@@ -127,7 +159,7 @@ def _run(
 
 
 def reconstruction_psnr(vae: AutoencoderKL, photos: NDArray[np.uint8]) -> float:
-    """Mean over photos of the peak signal-to-noise ratio in dB, uint8 [N, H, W, 3] through the autoencoder."""
+    """Mean over photos, uint8 [N, H, W, 3], of the reconstruction's peak signal-to-noise ratio in dB."""
     ratios = []
     with torch.no_grad():
         for start in range(0, len(photos), 16):
@@ -135,4 +167,3 @@ def reconstruction_psnr(vae: AutoencoderKL, photos: NDArray[np.uint8]) -> float:
             rebuilt = vae.decode(vae.encode(images).latent_dist.mode()).sample.clamp(-1, 1)
             ratios.append(10 * torch.log10(4.0 / (rebuilt - images).square().mean(dim=(1, 2, 3))))
     return float(torch.cat(ratios).mean())
-

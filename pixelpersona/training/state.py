@@ -70,7 +70,15 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first. Drafts of a killed run do not count."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / _MANIFEST).is_file())
+    return sorted(
+        path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / _MANIFEST).is_file()
+    )
+
+
+def latest_step(folder: Path) -> int | None:
+    """The step of the newest finished checkpoint, None when there is none."""
+    checkpoints = list_checkpoints(folder)
+    return int(checkpoints[-1].name.removeprefix("step-")) if checkpoints else None
 
 
 def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
@@ -81,7 +89,9 @@ def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     """
     manifest_file = checkpoint / _MANIFEST
     if not manifest_file.is_file():
-        raise ValueError(f"loop.resume={checkpoint}: no such checkpoint (a folder step-NNNNNN with {_MANIFEST})")
+        raise ValueError(
+            f"loop.resume={checkpoint}: no such checkpoint (a folder step-NNNNNN with {_MANIFEST})"
+        )
     manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
     for name, digest in manifest["sha256"].items():
         if not (checkpoint / name).is_file() or _sha256(checkpoint / name) != digest:
@@ -130,7 +140,9 @@ def _other_state(state: TrainState) -> dict[str, Any]:
 
 def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkpoint: Path) -> None:
     keys = sorted(mine.keys() | theirs.keys())
-    changed = [f"{key} was {theirs.get(key)}, is {mine.get(key)}" for key in keys if mine.get(key) != theirs.get(key)]
+    changed = [
+        f"{key} was {theirs.get(key)}, is {mine.get(key)}" for key in keys if mine.get(key) != theirs.get(key)
+    ]
     if changed:
         raise ValueError(f"{checkpoint}: made by another run ({'; '.join(changed)})")
 

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_a_damaged_set_is_made_again(folder: Path, tmp_path: Path, damage: str) 
             (whole.folder / "metadata.jsonl").write_text(lines.replace("heldout", "train"), "utf-8")
         case _:
             (whole.folder / "manifest.json").unlink()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=re.escape(str(whole.folder))):
         PairSet.load(whole.folder)
     assert content(prepare(folder, tmp_path / "data", recipe).folder) == before
     assert len(list((tmp_path / "data").iterdir())) == 1

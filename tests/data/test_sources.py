@@ -113,7 +113,7 @@ def test_decomposed_file_names_meet_composed_metadata(tmp_path: Path) -> None:
 def test_bad_metadata_is_named(tmp_path: Path, line: bytes, message: str) -> None:
     first = b'{"file_name": "a.png"}\n'
     archive = write_zip(tmp_path / "x.zip", {"a.png": photo_bytes(), "metadata.jsonl": first + line})
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"\S") as caught:
         FolderSource(archive)
     assert str(archive) in str(caught.value)
     assert message in str(caught.value)
@@ -128,7 +128,7 @@ def test_missing_empty_and_unreadable_places_are_named(tmp_path: Path) -> None:
     )
     write_zip(tmp_path / "none.zip", {"a.txt": b""})
     for name in ("missing", "empty", "bad.zip", "cut.zip", "none.zip"):
-        with pytest.raises(ValueError) as caught:
+        with pytest.raises(ValueError, match=r"\S") as caught:
             FolderSource(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
 
@@ -234,7 +234,7 @@ def test_celeba_root_may_be_the_photos_folder_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_missing_celeba_says_how_to_get_it(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"\S") as caught:
         CelebASource(tmp_path / name)
     message = str(caught.value)
     assert "\n" not in message

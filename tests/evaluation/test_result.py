@@ -154,4 +154,5 @@ def test_metric_table_is_consistent() -> None:
     snapped = [m for m in METRICS.values() if m.stage == "snapped"]
     assert [m.stem for m in raw] == [m.stem for m in snapped]
     assert all(name == m.name and m.low < m.high for name, m in METRICS.items())
-    assert METRICS["grid_contrast_raw"].stem == "grid_contrast" and METRICS["val_loss"].stage == ""
+    assert METRICS["grid_contrast_raw"].stem == "grid_contrast"
+    assert METRICS["val_loss"].stage == ""

@@ -1,4 +1,4 @@
-"""LoRA: parameter counts of Stable Diffusion 1.5, identity at the start, and files that plain diffusers reads."""
+"""LoRA: counts on Stable Diffusion 1.5, identity at the start, and files that plain diffusers reads."""
 
 from pathlib import Path
 
@@ -12,9 +12,12 @@ from pixelpersona.models.adapter import add_lora, count_parameters, load_lora, r
 from pixelpersona.models.base import BaseModel, load_base
 
 SD15_UNET = dict(
-    sample_size=64, cross_attention_dim=768, attention_head_dim=8, layers_per_block=2,
+    sample_size=64,
+    cross_attention_dim=768,
+    attention_head_dim=8,
+    layers_per_block=2,
     block_out_channels=(320, 640, 1280, 1280),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(4, 797_184), (8, 1_594_368)])

@@ -39,7 +39,9 @@ def test_folding_normalises_latents_and_keeps_pictures(micro_base: BaseModel) ->
     after = vae.encode(images).latent_dist
     torch.testing.assert_close(after.mean.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(after.mean.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(vae.decode(after.mean + after.std * noise).sample, picture, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        vae.decode(after.mean + after.std * noise).sample, picture, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_text_is_padded_to_one_length(micro_base: BaseModel) -> None:

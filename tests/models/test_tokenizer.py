@@ -16,7 +16,10 @@ def test_prompt_in_the_corpus_takes_few_tokens(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "saved")
     again = CLIPTokenizer.from_pretrained(tmp_path / "saved")
     assert again(PROMPT).input_ids == tokenizer(PROMPT).input_ids
-    assert again.decode(again(PROMPT).input_ids, skip_special_tokens=True) == "pixel art portrait , 1 6 - color style"
+    assert (
+        again.decode(again(PROMPT).input_ids, skip_special_tokens=True)
+        == "pixel art portrait , 1 6 - color style"
+    )
 
 
 def test_unknown_words_fall_into_letters(tmp_path: Path) -> None:

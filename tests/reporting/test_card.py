@@ -30,9 +30,12 @@ INFO = CardInfo(
 def test_hugging_face_reads_the_front_matter(tmp_path: Path, results: EvalResults) -> None:
     card = ModelCard.load(write_card(tmp_path, INFO, results, "lora-r4"))
     data = card.data.to_dict()
-    assert data["base_model"] == INFO.base_model and data["base_model_relation"] == "adapter"
-    assert data["license"] == "creativeml-openrail-m" and data["instance_prompt"] == INFO.prompt
-    assert data["library_name"] == "diffusers" and set(data["tags"]) == set(TAGS)
+    assert data["base_model"] == INFO.base_model
+    assert data["base_model_relation"] == "adapter"
+    assert data["license"] == "creativeml-openrail-m"
+    assert data["instance_prompt"] == INFO.prompt
+    assert data["library_name"] == "diffusers"
+    assert set(data["tags"]) == set(TAGS)
     read = {r.metric_type: r.metric_value for r in card.data.eval_results or []}
     metrics = results.variant("lora-r4").metrics
     assert read == {name: pytest.approx(e.mean, abs=1e-6) for name, e in metrics.items()}
@@ -50,8 +53,11 @@ def test_the_text_holds_recipe_metrics_and_hashes(tmp_path: Path, results: EvalR
 
 def test_local_paths_stay_at_home(tmp_path: Path, results: EvalResults) -> None:
     text = write_card(tmp_path, INFO, results, "lora-r4").read_text(encoding="utf-8")
-    assert "someone" not in text and str(tmp_path) not in text
-    assert "| data | celeba |" in text and "| model.path | sd15 |" in text and "| other | photos |" in text
+    assert "someone" not in text
+    assert str(tmp_path) not in text
+    assert "| data | celeba |" in text
+    assert "| model.path | sd15 |" in text
+    assert "| other | photos |" in text
 
 
 @pytest.mark.parametrize("base", ["/models/sd15", "~/sd15", "./sd15", "C:\\sd15", "models/sd15/unet"])

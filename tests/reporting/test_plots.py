@@ -39,7 +39,9 @@ def test_svg_is_an_element_of_its_own(runs: list[RunRecord], results: EvalResult
     identifiers: list[str] = []
     for plot in [*plots, headline]:
         root = ET.fromstring(plot.svg)
-        assert root.tag == "svg" and root.get("viewBox") and root.get("width") is None
+        assert root.tag == "svg"
+        assert root.get("viewBox")
+        assert root.get("width") is None
         assert not re.search(r"https?:|<script|<style|#010203|xmlns", plot.svg)
         assert "currentColor" in plot.svg
         own = [e.get("id") or "" for e in root.iter() if e.get("id")]

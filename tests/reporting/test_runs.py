@@ -30,9 +30,12 @@ def test_a_whole_folder_is_read(tmp_path: Path, results: EvalResults) -> None:
     save_results(results, folder / "result.json")
     run = read_run(folder)
     assert (run.id, run.overrides, run.method) == ("lora-r4", ["lora.rank=4", "photo=사진.jpg"], "lora")
-    assert run.curves["train/loss"] == [(1, 0.5), (2, 0.25)] and run.curves["val/loss"] == [(2, 0.3)]
-    assert run.config["lora"] == {"rank": 4} and run.versions == {"torch": "2.13.0"}
-    assert run.git == {"commit": "abc", "dirty": False} and run.data == {"pairs": "d" * 64}
+    assert run.curves["train/loss"] == [(1, 0.5), (2, 0.25)]
+    assert run.curves["val/loss"] == [(2, 0.3)]
+    assert run.config["lora"] == {"rank": 4}
+    assert run.versions == {"torch": "2.13.0"}
+    assert run.git == {"commit": "abc", "dirty": False}
+    assert run.data == {"pairs": "d" * 64}
     assert run.results == results
 
 

@@ -33,8 +33,11 @@ def test_a_study_holds_question_answer_command_and_numbers(
     text = write(folder, results, sheet)
     assert text.startswith("# Is rank 8 worth it?\n")
     assert all(sentence in text for sentence in verdict(results))
-    assert "```sh\nmake demo\n```" in text and "(sheet.png)" in text and "One seed." in text
-    assert "- sampler: num_steps 12, guidance 3.0" in text and "f" * 64 in text
+    assert "```sh\nmake demo\n```" in text
+    assert "(sheet.png)" in text
+    assert "One seed." in text
+    assert "- sampler: num_steps 12, guidance 3.0" in text
+    assert "f" * 64 in text
     assert load_results(folder / "results.json") == results
     assert (folder / "sheet.png").read_bytes() == sheet.read_bytes()
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "results.json", "sheet.png"]

@@ -27,26 +27,31 @@ def test_two_fine_tunes_that_learnt_the_style(results: EvalResults) -> None:
         "interval, over the same 32 photos.)"
     )
     assert "no loss is shown for LoRA rank 4 (0.00, " in likeness
-    assert "LoRA rank 8 (\N{MINUS SIGN}0.12, " in likeness and likeness.endswith("loses some of it.")
+    assert "LoRA rank 8 (\N{MINUS SIGN}0.12, " in likeness
+    assert likeness.endswith("loses some of it.")
 
 
 def test_a_fine_tune_that_did_not_learn(results: EvalResults) -> None:
     style, likeness = verdict(with_differences(results, UNCLEAR, UNCLEAR))
     assert "LoRA rank 4 (+0.01, \N{MINUS SIGN}0.03 to 0.05) is not shown to differ" in style
-    assert "more clearly" not in style and "less clearly" not in style
-    assert "no loss is shown for LoRA rank 4" in likeness and "one above 0.03 is unlikely" in likeness
+    assert "more clearly" not in style
+    assert "less clearly" not in style
+    assert "no loss is shown for LoRA rank 4" in likeness
+    assert "one above 0.03 is unlikely" in likeness
 
 
 def test_a_fine_tune_that_made_it_worse(results: EvalResults) -> None:
     style, likeness = verdict(with_differences(results, DOWN, UP))
     assert "draws pixel art less clearly than the untouched base" in style
-    assert "keeps more of it" in likeness and "loss" not in likeness
+    assert "keeps more of it" in likeness
+    assert "loss" not in likeness
 
 
 def test_style_and_likeness_may_part(results: EvalResults) -> None:
     style, likeness = verdict(with_differences(results, UP, DOWN))
     assert "draws pixel art more clearly" in style
-    assert "loses some of it" in likeness and "no loss" not in likeness
+    assert "loses some of it" in likeness
+    assert "no loss" not in likeness
 
 
 def test_nothing_to_compare_is_said(results: EvalResults) -> None:

@@ -54,11 +54,21 @@ def _state(identity: dict[str, object] | None = None) -> TrainState:
 def _train(state: TrainState, folder: Path, num_steps: int, resume_step: int | None = None) -> None:
     tracker = JsonlTracker(folder, resume_step=resume_step)
     checks = [
-        ValidationHook(lambda: float(state.trainable()["up.bias"].sum()), tracker, every_steps=5, num_steps=20),
+        ValidationHook(
+            lambda: float(state.trainable()["up.bias"].sum()), tracker, every_steps=5, num_steps=20
+        ),
         CheckpointHook(folder / "checkpoints", every_steps=5, num_steps=num_steps),
     ]
-    train(state, Numbers(), num_steps=num_steps, seed=7, accelerator=Accelerator(cpu=True), tracker=tracker,
-          hooks=checks, log_every_steps=1)  # fmt: skip
+    train(
+        state,
+        Numbers(),
+        num_steps=num_steps,
+        seed=7,
+        accelerator=Accelerator(cpu=True),
+        tracker=tracker,
+        hooks=checks,
+        log_every_steps=1,
+    )
 
 
 @pytest.mark.parametrize("stop", [5, 7, 13])
@@ -92,8 +102,14 @@ def test_every_group_logs_its_learning_rate(tmp_path: Path) -> None:
 def test_a_nan_stops_before_the_step(tmp_path: Path) -> None:
     state = _state()
     with pytest.raises(NonFiniteError, match="step 3"):
-        train(state, Numbers(bad_step=2), num_steps=5, seed=0, accelerator=Accelerator(cpu=True),
-              tracker=NoTracker())  # fmt: skip
+        train(
+            state,
+            Numbers(bad_step=2),
+            num_steps=5,
+            seed=0,
+            accelerator=Accelerator(cpu=True),
+            tracker=NoTracker(),
+        )
     assert state.step == 2
     assert all(torch.isfinite(p).all() for p in state.trainable().values())
 

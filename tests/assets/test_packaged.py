@@ -1,0 +1,75 @@
+"""What is packaged: it fits, it runs in plain diffusers, and MODEL_CARD.md names its hashes."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diffusers import StableDiffusionImg2ImgPipeline
+from PIL import Image
+from safetensors import safe_open
+from skimage.data import astronaut
+
+from pixelpersona.assets.locate import path as asset
+from pixelpersona.pixel.portrait import crop_square
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _weights() -> list[Path]:
+    return sorted(file for name in ("tiny", "lora") for file in asset(name).rglob("*.safetensors"))
+
+
+def test_all_assets_together_are_below_24_megabytes() -> None:
+    files = [file for file in asset("tiny").parent.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 24_000_000
+
+
+def test_the_base_is_stored_in_half_precision() -> None:
+    for file in asset("tiny").rglob("*.safetensors"):
+        with safe_open(file, framework="np") as opened:
+            assert {opened.get_slice(key).get_dtype() for key in opened.keys()} == {"F16"}  # noqa: SIM118 (no mapping)
+
+
+def test_plain_diffusers_draws_a_portrait_with_base_and_lora() -> None:
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(asset("tiny"))
+    pipeline.set_progress_bar_config(disable=True)
+    photo = crop_square(Image.fromarray(astronaut()), 128, "tight")
+
+    def draw() -> np.ndarray:
+        prompt = "pixel art portrait, 16-color style"
+        picture = pipeline(
+            prompt, image=photo, strength=0.5, guidance_scale=3.0, num_inference_steps=10
+        ).images[0]
+        assert picture.size == (128, 128)
+        return np.asarray(picture).astype(float)
+
+    base = draw()
+    pipeline.load_lora_weights(asset("lora"))
+    styled = draw()
+    assert np.abs(styled - base).mean() > 2
+    # Both still show this photo: closer to it than to its mirror image.
+    target = np.asarray(photo).astype(float)
+    for picture in (base, styled):
+        assert np.abs(picture - target).mean() < np.abs(picture - target[:, ::-1]).mean()
+
+
+def test_portraits_are_256_of_which_64_are_held_out() -> None:
+    rows = [json.loads(line) for line in (asset("portraits") / "metadata.jsonl").read_text().splitlines()]
+    assert len(rows) == 256
+    assert sum(row["split"] == "heldout" for row in rows) == 64
+    assert all(Image.open(asset("portraits") / row["file_name"]).size == (128, 128) for row in rows)
+    sizes = [(asset("portraits") / row["file_name"]).stat().st_size for row in rows]
+    assert sum(sizes) < 2_000_000
+
+
+@pytest.mark.parametrize("file", _weights(), ids=lambda file: file.parent.name)
+def test_the_model_card_names_the_hash_of_every_weight_file(file: Path) -> None:
+    card = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in card
+
+
+def test_an_unknown_asset_is_named() -> None:
+    with pytest.raises(ValueError, match="asset nothing: accepted tiny, portraits, lora"):
+        asset("nothing")

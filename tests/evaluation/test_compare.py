@@ -1,0 +1,205 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image, ImageFilter
+
+from pixelpersona.evaluation.compare import (
+    Benchmark,
+    compare_variant,
+    differences,
+    make_benchmark,
+    score_variant,
+)
+from pixelpersona.evaluation.result import METRICS, EvalResult
+from pixelpersona.inference.direct import DirectStylizer, unchanged
+from pixelpersona.models.features import AutoencoderFeatures
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.score import grid_contrast, structure
+from pixelpersona.pixel.snap import snap
+
+SIZE, CELL, NUM = 32, 4, 6
+GRID = Grid.of(SIZE, SIZE, CELL)
+
+
+def picture(seed: int) -> Image.Image:
+    small = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+def pixelated(photo: Image.Image) -> Image.Image:
+    return Image.fromarray(snap(np.asarray(photo), GRID, 16).image())
+
+
+def teacher(batch: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(pixelated(Image.fromarray(photo))) for photo in batch])
+
+
+def blur(batch: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(Image.fromarray(p).filter(ImageFilter.GaussianBlur(2))) for p in batch])
+
+
+@pytest.fixture(scope="module")
+def features() -> AutoencoderFeatures:
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        sample_size=SIZE,
+        mid_block_add_attention=False,
+    )
+    return AutoencoderFeatures(vae.eval(), "vae")
+
+
+def benchmark_of(features: AutoencoderFeatures, num: int = NUM) -> Benchmark:
+    photos = [picture(seed) for seed in range(num)]
+    return make_benchmark(
+        photos,
+        [f"photo-{i}" for i in range(num)],
+        list(range(num)),
+        [pixelated(photo) for photo in photos],
+        features,
+        cell=CELL,
+        base_sha256="base",
+        paired=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def benchmark_set(features: AutoencoderFeatures) -> Benchmark:
+    return benchmark_of(features)
+
+
+@pytest.fixture(scope="module")
+def results(benchmark_set: Benchmark) -> dict[str, EvalResult]:
+    draws = {"photo": unchanged, "pyxelate": teacher, "base": blur}
+    return {
+        name: compare_variant(name, DirectStylizer(draw, cell=CELL), benchmark_set)[0]
+        for name, draw in draws.items()
+    }
+
+
+def test_every_staged_metric_is_measured_and_known(results: dict[str, EvalResult]) -> None:
+    staged = [name for name in METRICS if name != "val_loss"]
+    for result in results.values():
+        assert sorted(result.metrics) == sorted(staged)
+        for name, estimate in result.metrics.items():
+            assert METRICS[name].low <= estimate.low <= estimate.mean <= estimate.high, name
+            assert estimate.mean <= METRICS[name].high + 1e-9, name
+        assert sorted(set(staged) - set(result.per_photo)) == [
+            "fid_persona_raw",
+            "fid_persona_snapped",
+            "kid_persona_raw",
+            "kid_persona_snapped",
+        ]
+
+
+def test_values_are_those_of_the_single_measures(
+    results: dict[str, EvalResult], benchmark_set: Benchmark
+) -> None:
+    photos = [np.asarray(photo) for photo in benchmark_set.photos]
+    drawn = blur(np.stack(photos))
+    base = results["base"]
+    assert base.per_photo["grid_contrast_raw"] == [grid_contrast(d, GRID) for d in drawn]
+    assert base.per_photo["structure_raw"] == [
+        structure(photo, d, GRID) for photo, d in zip(photos, drawn, strict=True)
+    ]
+    assert base.metrics["structure_raw"].mean == pytest.approx(np.mean(base.per_photo["structure_raw"]))
+
+
+def test_controls_come_out_as_they_must(results: dict[str, EvalResult]) -> None:
+    art, photo = results["pyxelate"].metrics, results["photo"].metrics
+    assert art["grid_contrast_raw"].mean == pytest.approx(1.0)
+    assert art["palette_error_raw"].mean == pytest.approx(0.0, abs=1e-6)
+    assert art["kid_persona_raw"].mean == pytest.approx(0.0, abs=1e-9)
+    assert art["fid_persona_raw"].mean == pytest.approx(0.0, abs=1e-4)
+    assert photo["structure_raw"].mean == pytest.approx(1.0)
+    assert photo["kid_persona_raw"].mean > art["kid_persona_raw"].mean
+    # Snapping the photo makes it pixel art; what the teacher drew stays what it is.
+    assert photo["grid_contrast_raw"].mean < 0.5 < photo["grid_contrast_snapped"].mean
+    assert photo["kid_persona_snapped"].mean < photo["kid_persona_raw"].mean
+
+
+def test_the_same_evaluation_is_equal_to_the_last_digit(
+    features: AutoencoderFeatures, results: dict[str, EvalResult]
+) -> None:
+    torch.manual_seed(123)
+    np.random.seed(123)
+    again, portraits = compare_variant(
+        "base", DirectStylizer(blur, cell=CELL, batch_size=2), benchmark_of(features)
+    )
+    assert again == results["base"]
+    assert [portrait.seed for portrait in portraits] == list(range(NUM))
+
+
+def test_likeness_falls_when_portraits_are_swapped(
+    benchmark_set: Benchmark, results: dict[str, EvalResult]
+) -> None:
+    swapped = benchmark_set.photos[1:] + benchmark_set.photos[:1]
+    wrong = score_variant("photo", swapped, [pixelated(p) for p in swapped], benchmark_set).metrics
+    right = results["photo"].metrics
+    for name in ("likeness_raw", "likeness_snapped", "structure_raw"):
+        assert wrong[name].mean < right[name].mean - 0.2
+    assert wrong["layout_top1_raw"].mean < right["layout_top1_raw"].mean
+
+
+def test_differences_are_paired_and_against_the_baseline(results: dict[str, EvalResult]) -> None:
+    made = differences(list(results.values()))
+    assert {(d.variant, d.baseline) for d in made} == {("photo", "base"), ("pyxelate", "base")}
+    assert all(d.metric in results["base"].per_photo for d in made)
+    gain = next(d for d in made if (d.variant, d.metric) == ("pyxelate", "grid_contrast_raw"))
+    values = [results[name].per_photo["grid_contrast_raw"] for name in ("pyxelate", "base")]
+    assert gain.estimate.mean == pytest.approx(np.mean(np.subtract(*values)))
+    assert gain.estimate.low > 0.2
+    assert {d.baseline for d in differences(list(results.values()), "photo")} == {"photo"}
+
+
+def test_differences_of_what_cannot_be_compared(results: dict[str, EvalResult]) -> None:
+    photo, base = results["photo"], results["base"]
+    with pytest.raises(ValueError, match="no variant 'lora-r4'"):
+        differences([photo, base], "lora-r4")
+    with pytest.raises(ValueError, match="different photos or seeds"):
+        differences([replace(photo, seeds=[9] * NUM), base])
+    with pytest.raises(ValueError, match="features_sha256"):
+        differences([replace(photo, features_sha256="other"), base])
+
+
+def test_validation_losses_are_compared_where_both_have_them(benchmark_set: Benchmark) -> None:
+    pictures = benchmark_set.photos
+    base = score_variant("base", pictures, pictures, benchmark_set, val_losses=[0.5] * NUM)
+    lora = score_variant(
+        "lora-r4", pictures, pictures, benchmark_set, val_losses=[0.4] * NUM, num_parameters=8
+    )
+    assert lora.num_parameters == 8
+    assert lora.metrics["val_loss"].mean == pytest.approx(0.4)
+    loss = next(d for d in differences([base, lora]) if d.metric == "val_loss")
+    assert loss.estimate.mean == pytest.approx(-0.1)
+
+
+def test_wrong_inputs_are_named(features: AutoencoderFeatures, benchmark_set: Benchmark) -> None:
+    photos = benchmark_set.photos
+    with pytest.raises(ValueError, match="base, raw: accepted one picture per photo"):
+        score_variant("base", photos[1:], photos, benchmark_set)
+
+    def make(
+        photos: list[Image.Image], ids: list[str], art: list[Image.Image], paired: bool = True
+    ) -> Benchmark:
+        return make_benchmark(
+            photos, ids, [0] * len(ids), art, features, cell=CELL, base_sha256="b", paired=paired
+        )
+
+    ids = benchmark_set.photo_ids
+    with pytest.raises(ValueError, match="6 photos, 5 ids"):
+        make(photos, ids[1:], photos)
+    with pytest.raises(ValueError, match="an id comes twice"):
+        make(photos, ids[:-1] + ids[:1], photos)
+    with pytest.raises(ValueError, match="5 reference pictures for 6 photos"):
+        make(photos, ids, photos[1:])
+    with pytest.raises(ValueError, match="accepted 4 or more"):
+        make(photos, ids, photos[:2], paired=False)
+    with pytest.raises(ValueError, match="of one size, got 16x16, 32x32"):
+        make(photos, ids, [*photos[1:], photos[0].resize((16, 16))])

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from pixelpersona.evaluation.fidelity import altered_photo, face_weight, layout_similarities, top1
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    return Image.fromarray(astronaut()[:256, 96:352]).resize((64, 64))
+
+
+def test_alteration_is_a_function_of_photo_id_and_seed(photo: Image.Image) -> None:
+    before = photo.tobytes()
+    first = altered_photo(photo, "a", 1)
+    assert first.size == photo.size
+    assert first.tobytes() == altered_photo(photo, "a", 1).tobytes()
+    assert len({altered_photo(photo, name, seed).tobytes() for name in "ab" for seed in (0, 1)}) == 4
+    assert photo.tobytes() == before
+
+
+def test_background_is_one_colour_and_the_face_is_kept(photo: Image.Image) -> None:
+    altered = np.asarray(altered_photo(photo, "a"))
+    outside = altered[face_weight(64, 64) == 0]
+    assert len(outside) > 64 * 64 * 0.1
+    assert (outside == outside[0]).all()
+    middle = (slice(16, 48), slice(16, 48))
+    kept = np.corrcoef(altered[middle].ravel(), np.asarray(photo)[middle].ravel())[0, 1]
+    assert 0.5 < kept < 0.999
+
+
+def test_alterations_stay_inside_their_ranges() -> None:
+    # A grey photo: crop, contrast around the mean and saturation leave it as it is, so what remains is
+    # brightness times tint, at most 1.3 * 1.2 and at least 0.7 * 0.8.
+    grey = Image.new("RGB", (32, 32), (100, 100, 100))
+    colors = np.array([np.asarray(altered_photo(grey, str(i)))[16, 16] for i in range(60)])
+    assert colors.min() >= 100 * 0.7 * 0.8 - 2
+    assert colors.max() <= 100 * 1.3 * 1.2 + 2
+    assert colors.max() - colors.min() > 40
+
+
+def test_top1_counts_own_photos_only_when_they_are_best() -> None:
+    similarity = torch.tensor([[0.9, 0.1, 0.2], [0.5, 0.4, 0.3], [0.0, 0.7, 0.7]])
+    assert top1(similarity) == [1.0, 0.0, 0.0]
+
+
+def test_layout_finds_colour_blobs_in_the_face() -> None:
+    rng = np.random.default_rng(0)
+    blobs = [
+        Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((64, 64)) for _ in range(5)
+    ]
+    assert top1(layout_similarities(blobs, blobs)) == [1.0] * 5
+    turned = blobs[1:] + blobs[:1]
+    assert top1(layout_similarities(blobs, turned)) == [0.0] * 5
+
+
+def test_layout_does_not_see_the_corners() -> None:
+    rng = np.random.default_rng(0)
+    photos = [Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)) for _ in range(3)]
+    changed = photos[0].copy()
+    changed.paste((255, 0, 0), (0, 0, 4, 4))
+    expected = layout_similarities(photos, photos[:1])
+    torch.testing.assert_close(layout_similarities(photos, [changed]), expected)

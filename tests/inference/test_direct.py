@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from pixelpersona.inference.direct import DirectStylizer, TranslatorStylizer, unchanged
+from pixelpersona.inference.portrait import PortraitMaker
+
+
+@pytest.fixture
+def photos() -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(5)]
+
+
+def test_the_photo_itself_is_a_variant(photos: list[Image.Image]) -> None:
+    maker: PortraitMaker = DirectStylizer(unchanged, cell=4, num_colors=8)
+    portraits = maker.portraits(photos, [3, 4, 5, 6, 7])
+    assert [p.image.tobytes() for p in portraits] == [p.tobytes() for p in photos]
+    assert [p.seed for p in portraits] == [3, 4, 5, 6, 7]
+    assert all(len(p.palette) <= 8 and p.cells.shape == (8, 8, 3) for p in portraits)
+    assert {(p.prompt, p.strength, p.guidance, p.adapter) for p in portraits} == {("", 0.0, 0.0, None)}
+
+
+def test_it_draws_in_batches_of_the_given_size(photos: list[Image.Image]) -> None:
+    sizes = []
+
+    def invert(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        sizes.append(len(batch))
+        return 255 - batch
+
+    portraits = DirectStylizer(invert, cell=4, batch_size=2).portraits(photos, range(5))
+    assert sizes == [2, 2, 1]
+    for portrait, photo in zip(portraits, photos, strict=True):
+        assert (np.asarray(portrait.image) == 255 - np.asarray(photo)).all()
+        assert portrait.photo.tobytes() == photo.tobytes()
+
+
+class Negative(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sign = nn.Parameter(torch.tensor(-1.0))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.sign * photo)
+
+
+def test_a_translator_draws_in_eval_mode_and_is_put_back(photos: list[Image.Image]) -> None:
+    translator = Negative().train()
+    portraits = TranslatorStylizer(translator, cell=4).portraits(photos, range(5))
+    assert translator.training
+    for portrait, photo in zip(portraits, photos, strict=True):
+        assert (np.asarray(portrait.image) == 255 - np.asarray(photo)).all()
+        assert portrait.adapter == "translator"
+
+
+def test_wrong_photos_are_named(photos: list[Image.Image]) -> None:
+    with pytest.raises(ValueError, match="photo 0 is 30x32 pixels: accepted multiples of 4"):
+        DirectStylizer(unchanged, cell=4).portraits([photos[0].resize((30, 32))], [0])
+    with pytest.raises(ValueError, match="5 photos and 0 seeds"):
+        DirectStylizer(unchanged, cell=4).portraits(photos, [])

@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from pixelpersona.inference.sampler import Sampler, make_scheduler
+from pixelpersona.inference.stylizer import Stylizer
+from pixelpersona.models.base import BaseModel
+from pixelpersona.models.codec import to_unit
+from pixelpersona.models.tiny import build_noise_schedule
+from pixelpersona.models.tokenizer import train_tokenizer
+from pixelpersona.pixel.score import num_colors
+
+PROMPT = "pixel art portrait, 16-color style"
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """Random weights, 32x32 pixels, cells of 4."""
+    folder: Path = tmp_path_factory.mktemp("tokenizer")
+    tokenizer = train_tokenizer([PROMPT, "a photo of a woman"], folder, vocab_size=600)
+    torch.manual_seed(0)
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=tokenizer.model_max_length,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 16, 16),
+        norm_num_groups=4,
+        sample_size=SIZE,
+        scaling_factor=1.0,
+        mid_block_add_attention=False,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIZE // 4,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    with torch.no_grad():
+        for parameter in vae.decoder.conv_out.parameters():
+            parameter.mul_(4.0)  # random weights draw grey: more contrast shows more differences
+    parts = {"text_encoder": text_encoder.eval(), "vae": vae.eval(), "unet": unet.eval()}
+    for module in parts.values():
+        module.requires_grad_(False)
+    return BaseModel(
+        tokenizer=tokenizer, noise_schedule=build_noise_schedule(), name="test", sha256="0", **parts
+    )
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    small = [Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)) for _ in range(4)]
+    return [picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC) for picture in small]
+
+
+def make(base: BaseModel, kind: str = "dpm", guidance: float = 3.0, batch_size: int = 8) -> Stylizer:
+    sampler = Sampler(kind, 4, 0.5, guidance)  # type: ignore[arg-type]
+    return Stylizer(base, sampler=sampler, prompt=PROMPT, adapter="lora-r4", batch_size=batch_size)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(int)
+
+
+def test_a_portrait_does_not_depend_on_its_batch(base: BaseModel, photos: list[Image.Image]) -> None:
+    seeds = [7, 8, 9, 10]
+    together = make(base).portraits(photos, seeds)
+    alone = make(base, batch_size=1).portraits(photos[2:3], seeds[2:3])
+    assert len(together) == 4
+    assert np.abs(pixels(together[2].image) - pixels(alone[0].image)).max() <= 1
+
+
+def test_seed_and_photo_decide(base: BaseModel, photos: list[Image.Image]) -> None:
+    same, other_seed, other_photo = make(base).portraits([photos[0], photos[0], photos[1]], [1, 2, 1])
+    again = make(base).portraits([photos[0]] * 3, [1, 1, 1])
+    assert np.abs(pixels(again[1].image) - pixels(same.image)).max() <= 1
+    for different in (other_seed, other_photo):
+        assert np.abs(pixels(different.image) - pixels(same.image)).max() > 5
+
+
+@pytest.mark.parametrize("kind", ["ddim", "dpm"])
+def test_it_is_what_diffusers_draws(base: BaseModel, photos: list[Image.Image], kind: str) -> None:
+    stylizer = make(base, kind)
+    pipeline = StableDiffusionImg2ImgPipeline(
+        vae=base.vae,
+        text_encoder=base.text_encoder,
+        tokenizer=base.tokenizer,
+        unet=base.unet,
+        scheduler=make_scheduler(stylizer.sampler, base.noise_schedule),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        PROMPT,
+        image=photos[0],
+        strength=0.5,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(3),
+    ).images[0]
+    drawn = stylizer.portraits(photos[:1], [3])[0].image
+    assert np.abs(pixels(drawn) - pixels(expected)).max() <= 1
+
+
+def test_the_pipeline_takes_the_photo_as_it_is(base: BaseModel, photos: list[Image.Image]) -> None:
+    prepared = make(base)._pipeline.image_processor.preprocess(photos[:1])
+    torch.testing.assert_close(prepared, to_unit(np.stack([np.asarray(photos[0])])), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_steps", "strength"), [("dpm", 20, 0.5), ("ddim", 10, 0.3), ("dpm", 3, 1.0)]
+)
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_unet_calls(
+    base: BaseModel, photos: list[Image.Image], kind: str, num_steps: int, strength: float, guidance: float
+) -> None:
+    batches: list[int] = []
+    hook = base.unet.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
+    sampler = Sampler(kind, num_steps, strength, guidance)  # type: ignore[arg-type]
+    try:
+        Stylizer(base, sampler=sampler, prompt=PROMPT).portraits(photos[:2], [0, 1])
+    finally:
+        hook.remove()
+    assert batches == [4 if guidance > 1 else 2] * sampler.num_calls
+
+
+def test_the_prompt_is_encoded_once(base: BaseModel, photos: list[Image.Image]) -> None:
+    stylizer = make(base)
+    calls: list[int] = []
+    hook = base.text_encoder.register_forward_pre_hook(lambda module, inputs: calls.append(1))
+    try:
+        stylizer.portraits(photos, [0, 1, 2, 3])
+    finally:
+        hook.remove()
+    assert calls == []
+
+
+def test_portraits_say_how_they_came_to_be(base: BaseModel, photos: list[Image.Image]) -> None:
+    for portrait, photo, seed in zip(
+        make(base).portraits(photos, [4, 5, 6, 7]), photos, [4, 5, 6, 7], strict=True
+    ):
+        assert portrait.photo.tobytes() == photo.tobytes()
+        assert (portrait.prompt, portrait.seed, portrait.strength) == (PROMPT, seed, 0.5)
+        assert (portrait.guidance, portrait.adapter) == (3.0, "lora-r4")
+        assert portrait.image.size == (SIZE, SIZE)
+        assert portrait.cells.shape == (8, 8, 3)
+        assert len(portrait.palette) <= 16
+        snapped = portrait.snapped.image()
+        assert num_colors(snapped) <= 16
+        assert (snapped == snapped[::4, ::4].repeat(4, axis=0).repeat(4, axis=1)).all()
+
+
+def test_a_model_in_training_stays_in_training(base: BaseModel, photos: list[Image.Image]) -> None:
+    seen: list[bool] = []
+    hook = base.unet.register_forward_pre_hook(lambda module, inputs: seen.append(module.training))
+    base.unet.train()
+    try:
+        make(base).portraits(photos[:1], [0])
+        assert base.unet.training
+        assert not any(seen)
+    finally:
+        hook.remove()
+        base.unet.eval()
+
+
+def test_wrong_photos_are_named(base: BaseModel, photos: list[Image.Image]) -> None:
+    with pytest.raises(ValueError, match="photo 1 is 40x32 pixels: accepted 32x32"):
+        make(base).portraits([photos[0], photos[1].resize((40, 32))], [0, 1])
+    with pytest.raises(ValueError, match="4 photos and 2 seeds"):
+        make(base).portraits(photos, [0, 1])
+    with pytest.raises(ValueError, match="batch_size=0"):
+        make(base, batch_size=0)

@@ -1,0 +1,217 @@
+"""The commands as a user calls them, on a Stable Diffusion small enough for seconds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from skimage.data import astronaut
+
+from pixelpersona import evaluate, prepare, report, stylize, train
+from pixelpersona.evaluation.result import load_results
+from pixelpersona.tracking.jsonl import read_jsonl
+
+NUM_PHOTOS, NUM_HELDOUT = 12, 5
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Crops of a public-domain portrait, a third of them held out."""
+    folder = tmp_path_factory.mktemp("사진 (1), a=b [x]")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(NUM_PHOTOS):
+        top, left = rng.integers(0, 200, 2)
+        name = f"내 사진 {number}.png"
+        Image.fromarray(astronaut()[top : top + 256, left : left + 256]).resize((48, 48)).save(folder / name)
+        rows.append({"file_name": name, "split": "heldout" if number < NUM_HELDOUT else "train"})
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "metadata.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(photos: Path, micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    root = tmp_path_factory.mktemp("out")
+    return [
+        "dataset=folder",
+        f"dataset.path={photos}",
+        "dataset.framing=center",
+        f"paths.cache={root / 'cache'}",
+        f"paths.runs={root / 'runs'}",
+        f"timing={root / 'runs' / 'timing.json'}",
+        f"model.path={micro_base_folder}",
+        "model.image_size=32",
+        "model.cell=4",
+    ]
+
+
+TRAIN = [
+    "loop=quick",
+    "loop.num_steps=4",
+    "loop.checkpoint_every_steps=2",
+    "loop.log_every_steps=1",
+    "sampler=fast",
+]
+
+
+@pytest.fixture(scope="module")
+def runs(words: list[str]) -> Path:
+    """A sweep of two ranks, a translator, and their evaluation: what `make demo` does."""
+    prepare.main(words)
+    train.main(["-m", *words, *TRAIN, "lora.rank=2,3"])
+    train.main([*words, *TRAIN, "method=translator", "method.widths=[8,8,8]", "tracker=none"])
+    evaluate.main([*words, "sampler=fast", "eval.sheet_rows=2"])
+    return Path(next(word for word in words if word.startswith("paths.runs=")).removeprefix("paths.runs="))
+
+
+def test_every_run_explains_itself(runs: Path) -> None:
+    for name in ("lora-r2", "lora-r3", "translator"):
+        found = {path.name for path in (runs / name).iterdir()}
+        assert found >= {
+            "config.yaml",
+            "overrides.yaml",
+            "versions.json",
+            "git.json",
+            "data.json",
+            "metrics.jsonl",
+        }
+    assert (runs / "lora-r3" / "wandb").is_dir()
+    assert not (runs / "translator" / "wandb").exists()
+
+
+def test_losses_samples_and_set_metrics_are_logged(runs: Path) -> None:
+    rows = read_jsonl(runs / "lora-r2" / "metrics.jsonl")
+    keys = {key for row in rows for key in row}
+    assert {"train/loss", "train/grad_norm", "val/loss", "eval/kid_persona", "eval/fid_persona"} <= keys
+    assert {"eval/grid_contrast", "train/lr/unet_down", "train/lr/unet_up"} <= keys
+    sheet = Image.open(next((runs / "lora-r2" / "samples").rglob("step-000004*.png")))
+    assert min(sheet.size) > 100
+
+
+def test_weights_have_the_rank_that_was_asked_for(runs: Path) -> None:
+    for rank in (2, 3):
+        weights = load_file(runs / f"lora-r{rank}" / "pytorch_lora_weights.safetensors")
+        down = [value for key, value in weights.items() if "lora_A" in key or "lora.down" in key]
+        assert down
+        assert all(value.shape[0] == rank for value in down)
+
+
+def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
+    results = load_results(runs / "result.json")
+    assert [result.variant for result in results.variants] == [
+        "photo",
+        "pyxelate",
+        "pyxelate-vae",
+        "base",
+        "base-g1",
+        "translator",
+        "lora-r2",
+        "lora-r3",
+    ]
+    raw = json.loads((runs / "result.json").read_text())["variants"][-1]["metrics"]
+    assert {"mean", "low", "high"} <= raw["grid_contrast_raw"].keys()
+    for result in results.variants:
+        assert result.metrics["grid_contrast_snapped"].mean == pytest.approx(1.0)
+        assert result.metrics["palette_error_snapped"].mean == pytest.approx(0.0, abs=1e-6)
+        assert len(result.per_photo["structure_raw"]) == NUM_HELDOUT
+    assert results.variant("pyxelate").metrics["grid_contrast_raw"].mean == pytest.approx(1.0)
+    assert results.variant("photo").metrics["structure_raw"].mean > 0.95
+    assert "val_loss" in results.variant("lora-r3").metrics
+
+
+def test_report_is_written_and_the_last_line_is_the_total(
+    runs: Path, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    report.main([word for word in words if word.startswith(("paths.runs", "timing"))] + [f"study={study}"])
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-1].startswith("total: ")
+    html = (runs / "report.html").read_text(encoding="utf-8")
+    assert "lora-r3" in html
+    assert "data:image/png;base64," in html
+    assert {path.name for path in study.iterdir()} == {"README.md", "results.json", "sheet.png"}
+    stages = json.loads((runs / "timing.json").read_text())
+    assert {"prepare", "train lora-r2", "train lora-r3", "train translator", "evaluate"} <= stages.keys()
+    assert all(seconds > 0 for seconds in stages.values())
+
+
+def test_stylize_writes_both_pictures_on_grid_and_palette(
+    runs: Path, words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "나 [1], a=b.png"
+    model = [word for word in words if word.startswith("model.")]
+    stylize.main(
+        [
+            f"photo={photos / '내 사진 1.png'}",
+            f"out={out}",
+            f"lora.path={runs / 'lora-r3'}",
+            "framing=center",
+            "scale=5",
+            "num_colors=6",
+            "sampler=fast",
+            *model,
+        ]
+    )
+    cells = Image.open(out.with_suffix(".cells.png"))
+    assert (cells.mode, cells.size) == ("P", (8, 8))
+    assert Image.open(out).size == (40, 40)
+    true_size = np.asarray(cells.convert("RGB"))
+    assert np.array_equal(np.asarray(Image.open(out).convert("RGB")), true_size.repeat(5, 0).repeat(5, 1))
+    assert len(np.unique(true_size.reshape(-1, 3), axis=0)) <= 6
+
+
+def test_the_same_command_goes_on_where_it_stopped(runs: Path, words: list[str], tmp_path: Path) -> None:
+    again = [*words, *TRAIN, "tracker=none", f"paths.runs={tmp_path}", "lora.rank=2"]
+    train.main(again)
+    whole = (tmp_path / "lora-r2" / "pytorch_lora_weights.safetensors").read_bytes()
+    rows = read_jsonl(tmp_path / "lora-r2" / "metrics.jsonl")
+    checkpoints = tmp_path / "lora-r2" / "checkpoints"
+    for file in sorted((checkpoints / "step-000004").iterdir()):
+        file.unlink()
+    (checkpoints / "step-000004").rmdir()
+    train.main(again)
+    assert (tmp_path / "lora-r2" / "pytorch_lora_weights.safetensors").read_bytes() == whole
+    assert read_jsonl(tmp_path / "lora-r2" / "metrics.jsonl") == rows
+    assert (runs / "lora-r2" / "pytorch_lora_weights.safetensors").read_bytes() == whole
+
+
+@pytest.fixture
+def complain(capsys: pytest.CaptureFixture[str]) -> Iterator[object]:
+    def call(main: object, words: list[str]) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(words)  # type: ignore[operator]
+        assert stop.value.code == 2
+        error: str = capsys.readouterr().err
+        assert "Traceback" not in error
+        lines = [line for line in error.splitlines() if line.strip() and "%|" not in line]
+        assert len(lines) == 1, error
+        return lines[0]
+
+    return call
+
+
+def test_mistakes_are_one_line_and_exit_code_2(complain, words: list[str], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff not a photo")
+    (tmp_path / "empty").mkdir()
+    assert "lora.rank" in complain(train.main, [*words, "lora.rnak=8"])
+    assert "loop.batch_size" in complain(train.main, [*words, "loop.batch_size=many"])
+    assert "nowhere" in complain(prepare.main, ["dataset=folder", f"dataset.path={tmp_path / 'nowhere'}"])
+    assert "empty" in complain(prepare.main, ["dataset=folder", f"dataset.path={tmp_path / 'empty'}"])
+    assert (
+        "kaggle" in complain(prepare.main, ["dataset=celeba", f"dataset.path={tmp_path / 'celeba'}"]).lower()
+    )
+    assert "broken.jpg" in complain(stylize.main, [f"photo={broken}", f"out={tmp_path / 'x.png'}"])
+    assert "missing.jpg" in complain(
+        stylize.main, [f"photo={tmp_path / 'missing.jpg'}", f"out={tmp_path}/x.png"]
+    )
+    assert "result.json" in complain(report.main, [f"paths.runs={tmp_path / 'empty'}"])
+    model = [word for word in words if word.startswith("model.")]
+    photo = [f"photo={tmp_path / 'good.png'}", f"out={tmp_path / 'x.png'}", "framing=center", *model]
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "good.png")
+    assert "no such LoRA" in complain(stylize.main, [*photo, f"lora.path={tmp_path / 'no-lora'}"])
+    assert not (tmp_path / "x.png").exists()
