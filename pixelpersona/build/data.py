@@ -37,10 +37,12 @@ class DatasetConfig:
 
 @dataclass(kw_only=True, slots=True)
 class PixelateConfig:
-    """factor: source pixels per art cell. palette: colours per picture."""
+    """factor: source pixels per art cell. palette: colours per picture. svd, sobel: see pixel/pyxelate.py."""
 
     factor: int = 4
     palette: int = 16
+    svd: bool = True
+    sobel: int = 3
 
 
 @dataclass(kw_only=True, slots=True)
@@ -86,7 +88,7 @@ def make_recipe(
     return PairRecipe(
         size=model.image_size,
         framing=dataset.framing,
-        pixelate=PixelateRecipe(factor=pixelate.factor, palette=pixelate.palette),
+        pixelate=PixelateRecipe(**asdict(pixelate)),
         augment=Augmentation(**asdict(augment)),
         variants=dataset.variants,
         caption=model.prompt,
