@@ -1,0 +1,66 @@
+"""What `make demo` promises, measured: the style takes, at both ranks, on photos never trained on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pixelpersona import evaluate, prepare, report, train
+from pixelpersona.evaluation.result import EvalResults, load_results, paired_difference
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("demo")
+    words = ["experiment=demo", f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"]
+    prepare.main(words)
+    train.main(["-m", *words, "lora.rank=4,8"])
+    train.main([*words, "method=translator"])
+    evaluate.main(words)
+    report.main(words[:2])
+    return root / "runs"
+
+
+@pytest.fixture(scope="module")
+def results(runs: Path) -> EvalResults:
+    return load_results(runs / "result.json")
+
+
+@pytest.mark.parametrize("lora", ["lora-r4", "lora-r8"])
+def test_the_style_takes(results: EvalResults, lora: str) -> None:
+    tuned, base = results.variant(lora), results.variant("base")
+    gain = paired_difference(tuned.per_photo["grid_contrast_raw"], base.per_photo["grid_contrast_raw"])
+    assert gain.low > 0.2
+    ceiling = results.variant("pyxelate-vae").metrics["grid_contrast_raw"].mean
+    assert tuned.metrics["grid_contrast_raw"].mean >= 0.5 * ceiling
+    assert tuned.metrics["val_loss"].mean < base.metrics["val_loss"].mean
+
+
+def test_rank_8_is_not_worse_than_rank_4(results: EvalResults) -> None:
+    eight, four = (results.variant(f"lora-r{rank}").per_photo["grid_contrast_raw"] for rank in (8, 4))
+    assert paired_difference(eight, four).low > -0.05
+
+
+def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
+    names = [result.variant for result in results.variants]
+    assert names == [
+        "photo",
+        "pyxelate",
+        "pyxelate-vae",
+        "base",
+        "base-g1",
+        "translator",
+        "lora-r4",
+        "lora-r8",
+    ]
+    assert all(len(result.photo_ids) == 64 for result in results.variants)
+
+
+def test_the_files_are_there(runs: Path) -> None:
+    assert (runs / "report.html").stat().st_size > 10_000
+    stages = json.loads((runs / "timing.json").read_text())
+    assert {"prepare", "train lora-r4", "train lora-r8", "train translator", "evaluate", "report"} == set(
+        stages
+    )
