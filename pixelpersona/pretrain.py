@@ -12,7 +12,6 @@ from pixelpersona.build.data import DatasetConfig, PathsConfig, make_source
 from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.pretraining import PortraitsConfig, StageConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
-from pixelpersona.config import to_yaml
 from pixelpersona.door import door
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ class PretrainConfig:
 
 def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
     """The stage's record, continued after its newest checkpoint."""
+    from pixelpersona.build.record import public_config
     from pixelpersona.training.state import latest_step
 
     return make_tracker(
@@ -52,7 +52,7 @@ def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
         folder,
         name=f"{config.name}-{folder.name}",
         job_type="pretrain",
-        config={"yaml": to_yaml(config)},
+        config=public_config(config),
         resume_step=latest_step(folder / "checkpoints"),
     )
 

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,8 @@ def main(config: TrainConfig) -> None:
     try:
         _train(config, folder, pair_set, job, state, tracker, total_steps)
         weights = job.save(folder)
+        if config.method.kind is MethodKind.lora:
+            _write_card(config, folder)
         tracker.summary({"best/val_loss": state.best, "steps": state.step})
         tracker.artifact(config.name, "model", [weights], dict(state.identity))
         exit_code = 0
@@ -89,8 +91,7 @@ def _begin(
     config: TrainConfig, folder: Path, pair_set: "PairSet", job: "Job", total_steps: int
 ) -> tuple["TrainState", "Tracker"]:
     """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
-    from pixelpersona.build.record import write_record
-    from pixelpersona.config import to_yaml
+    from pixelpersona.build.record import public_config, write_record
     from pixelpersona.training.state import drop_checkpoints, resume_latest
 
     identity = job.identity | {
@@ -109,7 +110,7 @@ def _begin(
         folder,
         name=config.name,
         job_type="train",
-        config={"yaml": to_yaml(config), **identity},
+        config=public_config(config) | identity,
         run_id=state.tracker_id or None,
         resume_step=state.step if resumed else None,
     )
@@ -166,6 +167,37 @@ def _train(
         title=config.name,
     )
     _log_speed(folder, time.perf_counter() - started, state.step - first_step, loop.batch_size)
+
+
+def _write_card(config: TrainConfig, folder: Path) -> None:
+    """README.md beside the LoRA, as Hugging Face reads it."""
+    from pixelpersona.reporting.card import CardInfo, write_card
+
+    packaged = config.model.path is None
+    path = Path(config.model.path or "PixelPersona tiny base")
+    info = CardInfo(
+        title=config.name,
+        base_model=path.name if path.is_dir() else path.as_posix(),
+        prompt=config.model.prompt,
+        license="other" if packaged else "creativeml-openrail-m",
+        license_note="non-commercial research only, as the packaged base" if packaged else "that of the base",
+        recipe={
+            "dataset": config.dataset.kind.value,
+            "pixelate": asdict(config.pixelate),
+            "lora": asdict(config.lora),
+            "optimizer": {"kind": config.optimizer.kind, "lr": config.optimizer.lr},
+            "lr_schedule": asdict(config.lr_schedule),
+            "loss": asdict(config.loss),
+            "steps": config.loop.num_steps,
+            "batch_size": config.loop.batch_size,
+            "seed": config.loop.seed,
+        },
+        commands=[" ".join(["python -m pixelpersona.train", *overrides()])],
+        strength=config.sampler.strength,
+        guidance=config.sampler.guidance,
+        num_steps=config.sampler.num_steps,
+    )
+    write_card(folder, info)
 
 
 def _log_speed(folder: Path, seconds: float, num_steps_taken: int, batch_size: int) -> None:

@@ -5,7 +5,10 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from pixelpersona.config import PACKAGE, to_yaml
 
@@ -31,6 +34,27 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def public_config(config: Any) -> dict[str, Any]:
+    """A door's configuration for a tracker: plain values, of paths only the last part.
+
+    config: the dataclass a door's body is given. Nothing of this machine's folders leaves it.
+    """
+    return {key: _public(value) for key, value in asdict(config).items()}
+
+
+def _public(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(key): _public(item) for key, item in value.items()}
+        case list():
+            return [_public(item) for item in value]
+        case Path():
+            return value.name
+        case Enum():
+            return value.value
+    return value
 
 
 def git_state() -> dict[str, object]:
