@@ -52,6 +52,8 @@ def _public(value: Any) -> Any:
             return [_public(item) for item in value]
         case Path():
             return value.name
+        case str() if Path(value).is_absolute():
+            return Path(value).name
         case Enum():
             return value.value
     return value

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from skimage.data import astronaut
 
 from pixelpersona.assets.locate import path as asset
-from pixelpersona.pixel.portrait import crop_square
+from pixelpersona.pixel.framing import crop_square
 
 ROOT = Path(__file__).resolve().parents[2]
 
