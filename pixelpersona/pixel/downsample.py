@@ -23,7 +23,7 @@ def cell_colors(image: NDArray[np.uint8], grid: Grid, method: str = "mean") -> N
         raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
     cells = cut(image, grid)
     if method == "median":
-        return np.rint(np.median(cells, axis=(2, 3))).astype(np.uint8)
+        return to_uint8(np.median(cells / 255.0, axis=(2, 3)))
     if method == "inner":
         if grid.cell >= 4:
             cells = cells[:, :, 1:-1, 1:-1]

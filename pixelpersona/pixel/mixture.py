@@ -62,7 +62,7 @@ def fit_mixture(
     num_components = int(labels.max()) + 1
     centered = points - moments.mean
     weighted = np.column_stack([counts, counts[:, None] * centered])
-    sums: Floats = np.column_stack([np.bincount(labels, column, minlength=num_components) for column in weighted.T])
+    sums: Floats = np.column_stack([np.bincount(labels, column, num_components) for column in weighted.T])
     points32 = np.ascontiguousarray(centered.T, dtype=np.float32)
     counts32 = counts.astype(np.float32)
     per_bit = 1.0 / np.log(2.0)

@@ -62,13 +62,17 @@ class Palette:
 def srgb_to_linear(srgb: ArrayLike) -> Floats:
     """sRGB 0-1 -> linear light 0-1, any shape (IEC 61966-2-1)."""
     x = np.asarray(srgb, dtype=np.float64)
-    return np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4)
+    curve = ((np.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4
+    linear: Floats = np.where(x <= 0.04045, x / 12.92, curve)
+    return linear
 
 
 def linear_to_srgb(linear: ArrayLike) -> Floats:
     """Linear light -> sRGB 0-1, any shape; what no screen can show is clipped."""
     x = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
-    return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055)
+    curve = 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055
+    srgb: Floats = np.where(x <= 0.0031308, x * 12.92, curve)
+    return srgb
 
 
 def srgb_to_oklab(srgb: ArrayLike) -> Floats:

@@ -4,35 +4,55 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
 
-_SEARCH_SIDE = 400  # the cascade sees a copy with this long side: speed and window sizes are tuned to it
-_SMALLEST_FACES = (48, 24)  # looking for large faces takes a fifth of the time, and most portraits have one
-_LARGEST_FACE = 380
-
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """A square of `scale` face widths, with the middle of the face at `center` (x, y) of it, both 0-1."""
+    """A square of `scale` face widths, with the middle of the face at `center` (x, y) of it, both 0-1.
+
+    A face's width is that of the box `find_face` gives: about twice the distance between the eyes.
+    """
 
     scale: float
     center: tuple[float, float]
 
 
-TIGHT = Framing(1.45, (0.48, 0.41))  # UTKFace's own framing, which the tiny base is trained on
-WIDE = Framing(1.9, (0.5, 0.5))  # head and shoulders, for Stable Diffusion 1.5
-FRAMINGS = ("tight", "wide", "center")
+TIGHT = Framing(
+    1.15, (0.50, 0.40)
+)  # UTKFace's own framing (by its photos), which the tiny base is trained on
+WIDE = Framing(1.8, (0.5, 0.5))  # head and shoulders, for Stable Diffusion 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Face:
-    """A box in the photo's own pixels: its centre and its width."""
+class Face:
+    """A square box in the photo's own pixels: its middle and its width."""
 
     x: float
     y: float
     width: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The cascade's view: the photo with this long side, this margin around it, faces from this width."""
+
+    long_side: int
+    margin: int
+    smallest: int
+
+
+# Close-ups first: the margin lets the cascade's window leave the photo, which faces that fill it need. Then, on
+# a larger copy, the small faces of group photos and full figures.
+_SEARCHES = (_Search(200, 50, 32), _Search(400, 0, 24))
+_LARGEST_SQUARE = 1.15  # shorter sides of the photo
+_WINDOW_STEP = 1.1  # from one window width to the next
+_MIN_OVERLAP = 0.5  # windows that share this much of their union show the same face
+_MIN_WINDOWS = 4  # a face is seen by at least so many windows ...
+_MIN_SUPPORT = 0.5  # ... and by this share of the windows of the most certain face
 
 
 @cache
@@ -40,51 +60,75 @@ def _cascade() -> Cascade:
     return Cascade(lbp_frontal_face_cascade_filename())
 
 
-def _find_face(image: Image.Image) -> _Face | None:
-    """The largest face that is not far from the middle, or None."""
-    factor = _SEARCH_SIDE / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    if min(size) < _SMALLEST_FACES[-1]:
-        return None
-    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BILINEAR), dtype=np.float32) / 255.0
-    for smallest in _SMALLEST_FACES:
-        boxes = _cascade().detect_multi_scale(
-            grey,
-            scale_factor=1.2,
-            step_ratio=1,
-            min_size=(smallest, smallest),
-            max_size=(_LARGEST_FACE, _LARGEST_FACE),
-        )
-        if boxes:
-            break
-    else:
-        return None
+def find_face(image: Image.Image) -> Face | None:
+    """The most certain, large face not far from the middle, or None.
 
-    def rank(box: dict[str, int]) -> tuple[float, int, int]:
-        x = (box["c"] + box["width"] / 2) / size[0] - 0.5
-        y = (box["r"] + box["height"] / 2) / size[1] - 0.5
-        # At a corner a face counts half of its width in the middle; corners break ties the same way always.
-        return box["width"] * (1.0 - 0.5 * min(1.0, float(np.hypot(x, y)) / 0.7)), -box["r"], -box["c"]
+    By scikit-image's cascade of local binary patterns (Liao et al. 2007); the same photo gives the same answer.
+    """
+    for search in _SEARCHES:
+        factor = search.long_side / max(image.size)
+        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+        if min(size) >= search.smallest:
+            best = _best_window(_windows(image, size, search), size)
+            if best is not None:
+                x, y, width = (float(value) / factor for value in best)
+                return Face(x, y, width)
+    return None
 
-    best = max(boxes, key=rank)
-    center = (best["c"] + best["width"] / 2, best["r"] + best["height"] / 2)
-    return _Face(center[0] / factor, center[1] / factor, best["width"] / factor)
+
+def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDArray[np.float64]:
+    """Every window in which the cascade sees a face: middle x, y and width in the small copy, [N, 3]."""
+    small = image.convert("L").resize(size, Image.Resampling.BICUBIC)
+    grey = np.pad(np.asarray(small, dtype=np.float32) / 255.0, search.margin, mode="edge")
+    boxes = _cascade().detect_multi_scale(
+        grey,
+        scale_factor=_WINDOW_STEP,
+        step_ratio=1,
+        min_size=(search.smallest, search.smallest),
+        max_size=(search.long_side, search.long_side),
+        min_neighbor_number=1,
+        intersection_score_threshold=1.1,  # never reached: its merging prefers whatever came first
+    )
+    found = [(b["c"] + b["width"] / 2, b["r"] + b["height"] / 2, b["width"]) for b in boxes]
+    return np.array(sorted(found), dtype=np.float64).reshape(-1, 3) - (search.margin, search.margin, 0)
+
+
+def _best_window(windows: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64] | None:
+    """The median [3] of the windows that agree on the best face, or None when too few agree on any."""
+    if len(windows) == 0:
+        return None
+    middle, width = windows[:, :2], windows[:, 2]
+    low = np.maximum(middle[:, None] - width[:, None, None] / 2, middle[None] - width[None, :, None] / 2)
+    high = np.minimum(middle[:, None] + width[:, None, None] / 2, middle[None] + width[None, :, None] / 2)
+    shared = np.clip(high - low, 0.0, None).prod(axis=2)
+    same = shared / (width[:, None] ** 2 + width[None] ** 2 - shared) >= _MIN_OVERLAP
+    support = same.sum(axis=1)
+    if support.max() < _MIN_WINDOWS:
+        return None
+    # At a corner of the photo a face counts half of what it counts in the middle.
+    off_center = np.hypot(*(middle / size - 0.5).T) / np.hypot(0.5, 0.5)
+    score = support * np.sqrt(width) * (1.0 - 0.5 * np.minimum(1.0, off_center))
+    score[support < max(_MIN_WINDOWS, _MIN_SUPPORT * support.max())] = -1.0
+    best: NDArray[np.float64] = np.median(windows[same[score.argmax()]], axis=0)
+    return best
 
 
 def crop_portrait(image: Image.Image, size: int, framing: Framing = TIGHT) -> Image.Image:
     """The square around the face, size x size pixels, mode RGB; the middle square when no face is found.
 
-    Where the square leaves the photo, the photo's edge is repeated. The face is found by scikit-image's LBP
-    cascade (Liao et al. 2007) on a copy of 400 pixels; the same photo always gives the same crop.
-    Raises ValueError when size < 1.
+    Where the square leaves the photo, the photo's edge is repeated; a photo too tight for the framing gives the
+    whole of it with a narrow border instead of long streaks. Raises ValueError when size < 1.
     """
     image = image.convert("RGB")
-    face = _find_face(image)
+    face = find_face(image)
     if face is None:
         return center_square(image, size)
-    side = max(1, round(face.width * framing.scale))
+    largest = round(_LARGEST_SQUARE * min(image.size))
+    side = max(1, min(largest, round(face.width * framing.scale)))
     left = round(face.x - framing.center[0] * side)
     top = round(face.y - framing.center[1] * side)
+    if side == largest:
+        left, top = _toward(image.width, side, left), _toward(image.height, side, top)
     return _resize(_square(image, left, top, side), size)
 
 
@@ -93,6 +137,11 @@ def center_square(image: Image.Image, size: int) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return _resize(_square(image.convert("RGB"), left, top, side), size)
+
+
+def _toward(length: int, side: int, start: int) -> int:
+    """Move a span of `side` pixels so that it leaves a photo of `length` pixels as little as it can."""
+    return int(np.clip(start, min(0, length - side), max(0, length - side)))
 
 
 def _square(image: Image.Image, left: int, top: int, side: int) -> Image.Image:
@@ -108,18 +157,3 @@ def _resize(image: Image.Image, size: int) -> Image.Image:
     if size < 1:
         raise ValueError(f"size: {size} is below 1")
     return image.resize((size, size), Image.Resampling.LANCZOS)
-
-
-def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
-    """The square of `size` pixels that a framing's name asks for: "tight" or "wide" around the face, "center".
-
-    Raises ValueError for another name.
-    """
-    match framing:
-        case "tight":
-            return crop_portrait(image, size, TIGHT)
-        case "wide":
-            return crop_portrait(image, size, WIDE)
-        case "center":
-            return center_square(image, size)
-    raise ValueError(f"framing={framing}: accepted {', '.join(FRAMINGS)}")

@@ -213,9 +213,9 @@ def _low_rank(rgb: Floats) -> Floats:
         else:
             left, values, right = randomized_svd(rgb[..., c], _RANK, n_iter=16, random_state=_SVD_SEED)
         channels.append((left[:, :_RANK] * values[:_RANK]) @ right[:_RANK])
-    # Scaled, not clipped: the local contrast that follows stretches the picture to its own range anyway.
-    low_rank: Floats = np.maximum(np.stack(channels, axis=-1), 0.0)
-    return low_rank / max(1.0, low_rank.max())
+    # Upstream divides by 255 once too often. The local contrast stretches the range again, but has only 257
+    # levels of value left, and its histograms show that: the division belongs to the look.
+    return np.clip(np.stack(channels, axis=-1) / 255.0, 0.0, 1.0)
 
 
 def _local_contrast(rgb: Floats) -> Floats:
@@ -223,13 +223,13 @@ def _local_contrast(rgb: Floats) -> Floats:
     hsv: Floats = rgb2hsv(rgb)
     hsv[..., 2] = equalize_adapthist(hsv[..., 2])
     hsv[..., 1:] *= _BRIGHTNESS
-    hsv = np.clip(hsv, 0.0, 1.0)
+    np.clip(hsv, 0.0, 1.0, out=hsv)
     hsv[hsv[..., 2] == 0.0] = 0.0  # black has neither hue nor saturation
     return hsv
 
 
 def _edge_weighted(channel: Floats, side: int) -> Floats:
-    """Mean of every side x side block weighted by Sobel magnitude: float64 [H, W] -> [H // side, W // side]."""
+    """Mean of every side x side block weighted by Sobel magnitude: [H, W] -> [H // side, W // side]."""
     rows, columns = channel.shape[0] // side, channel.shape[1] // side
     weight = sobel_magnitude(channel) + 1e-8  # a flat block is its plain mean
     blocks = (rows, side, columns, side)

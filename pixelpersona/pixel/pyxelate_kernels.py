@@ -18,7 +18,7 @@ _BLOCK = 128  # points per block: scores of 32 components stay in the first-leve
 _FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities keep their meaning
 
 
-@njit(cache=True, fastmath=_FAST, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath=_FAST, inline="always")
 def _exp2(x: Any) -> Any:
     """2**x for float32 x <= 0 (a polynomial of degree 5, relative error 1e-7); below -60 as at -60.
 
@@ -37,10 +37,8 @@ def _exp2(x: Any) -> Any:
     return p * np.int32(scale).view(np.float32)
 
 
-@njit(cache=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
-def expectation_sums(
-    points: Floats, counts: Floats, linear: Floats, offset: Floats
-) -> NDArray[np.float64]:
+@njit(cache=True, fastmath=_FAST)
+def expectation_sums(points: Floats, counts: Floats, linear: Floats, offset: Floats) -> NDArray[np.float64]:
     """One E-step and the sums the M-step needs.
 
     points: float32 [3, N], centred colours. counts: float32 [N]. A component's log-probability in base 2, up
@@ -90,13 +88,13 @@ def expectation_sums(
     return sums
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, inline="always")
 def _sort3(a: Any, b: Any, c: Any) -> Any:
     low, high = min(a, b), max(a, b)
     return min(low, c), max(low, min(high, c)), max(high, c)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def median_3x3(channel: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median of every pixel's 3x3 neighbourhood, float64 [H, W]; the edge is repeated outside.
 

@@ -24,7 +24,8 @@ def _window_variance(image: NDArray[np.uint8], cell: int) -> NDArray[np.float64]
     size = cell * cell
     # Integers to the end: a flat cell has a variance of exactly 0.
     scaled = size * window_sum(values * values) - window_sum(values) ** 2
-    return scaled.sum(axis=2) / size**2
+    variance: NDArray[np.float64] = scaled.sum(axis=2) / size**2
+    return variance
 
 
 def grid_contrast(image: NDArray[np.uint8], grid: Grid) -> float:
