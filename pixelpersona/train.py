@@ -66,7 +66,7 @@ def main(config: TrainConfig) -> None:
         _train(config, folder, pair_set, job, state, tracker, total_steps)
         weights = job.save(folder)
         if config.method.kind is MethodKind.lora:
-            _write_card(config, folder)
+            _write_card(config, folder, total_steps)
         tracker.summary({"best/val_loss": state.best, "steps": state.step})
         tracker.artifact(config.name, "model", [weights], dict(state.identity))
         exit_code = 0
@@ -169,7 +169,7 @@ def _train(
     _log_speed(folder, time.perf_counter() - started, state.step - first_step, loop.batch_size)
 
 
-def _write_card(config: TrainConfig, folder: Path) -> None:
+def _write_card(config: TrainConfig, folder: Path, total_steps: int) -> None:
     """README.md beside the LoRA, as Hugging Face reads it."""
     from pixelpersona.reporting.card import CardInfo, write_card
 
@@ -188,7 +188,7 @@ def _write_card(config: TrainConfig, folder: Path) -> None:
             "optimizer": {"kind": config.optimizer.kind, "lr": config.optimizer.lr},
             "lr_schedule": asdict(config.lr_schedule),
             "loss": asdict(config.loss),
-            "steps": config.loop.num_steps,
+            "steps": total_steps,
             "batch_size": config.loop.batch_size,
             "seed": config.loop.seed,
         },

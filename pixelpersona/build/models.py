@@ -53,7 +53,9 @@ class LoraConfig:
 
 
 def make_base(model: ModelConfig) -> "BaseModel":
-    """Load the base, frozen, in float32. Raises ValueError naming model.path."""
+    """Load the base, frozen, in float32, on the GPU if there is one. Raises ValueError naming model.path."""
+    import torch
+
     from pixelpersona.assets.locate import path as asset
     from pixelpersona.models.base import load_base
 
@@ -66,6 +68,9 @@ def make_base(model: ModelConfig) -> "BaseModel":
             f"model.image_size={model.image_size}, model.cell={model.cell}: "
             f"the base at {model.path or 'assets'} has {base.image_size} and {base.cell}"
         )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for module in (base.text_encoder, base.vae, base.unet):
+        module.to(device)
     return base
 
 
