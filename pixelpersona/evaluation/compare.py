@@ -1,0 +1,228 @@
+"""The same photos, seeds and measures for every variant, then their differences, paired over the photos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from pixelpersona.evaluation.distribution import fid_estimate, kid
+from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
+from pixelpersona.evaluation.result import (
+    Difference,
+    Estimate,
+    EvalResult,
+    bootstrap_mean,
+    paired_difference,
+    require_same_features,
+)
+from pixelpersona.inference.portrait import Portrait, PortraitMaker
+from pixelpersona.models.features import FeatureExtractor, likeness, similarities
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.score import grid_contrast, palette_error, structure
+
+_Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Benchmark:
+    """What every variant is measured against, made once by `make_benchmark`.
+
+    photos, altered: N RGB pictures of one size. art: features [M, D] of the reference pixel art; paired:
+    M = N and its row i was drawn from photo i. layout: layout features [N, L] of the altered photos.
+    """
+
+    photos: list[Image.Image]
+    photo_ids: list[str]
+    seeds: list[int]
+    altered: list[Image.Image]
+    layout: Tensor
+    art: Tensor
+    paired: bool
+    features: FeatureExtractor
+    cell: int
+    num_colors: int
+    base_sha256: str
+
+
+def make_benchmark(
+    photos: Sequence[Image.Image],
+    photo_ids: Sequence[str],
+    seeds: Sequence[int],
+    reference_art: Sequence[Image.Image],
+    features: FeatureExtractor,
+    *,
+    cell: int,
+    base_sha256: str,
+    paired: bool,
+    num_colors: int = 16,
+    altered_seed: int = 0,
+) -> Benchmark:
+    """Alter the photos and take the features that all variants share.
+
+    photos: held out, RGB, of one size, at least 4. seeds: one random seed per photo, for every variant.
+    reference_art: pixel art the model has not seen, true cells enlarged to the photos' size. paired: it was
+    drawn from these very photos, in this order; else from other people's.
+    Raises ValueError when the lists do not match, an id comes twice, or a size differs.
+    """
+    photos = [photo.convert("RGB") for photo in photos]
+    if not len(photos) == len(photo_ids) == len(seeds):
+        raise ValueError(
+            f"{len(photos)} photos, {len(photo_ids)} ids, {len(seeds)} seeds: accepted one of each per photo"
+        )
+    if len(set(photo_ids)) != len(photo_ids):
+        raise ValueError("photo_ids: an id comes twice; accepted one photo per id")
+    if paired and len(reference_art) != len(photos):
+        raise ValueError(
+            f"{len(reference_art)} reference pictures for {len(photos)} photos: accepted one each"
+        )
+    if len(photos) < 4 or len(reference_art) < 4:
+        raise ValueError(f"{len(photos)} photos, {len(reference_art)} reference pictures: accepted 4 or more")
+    altered = [
+        altered_photo(photo, name, altered_seed) for photo, name in zip(photos, photo_ids, strict=True)
+    ]
+    return Benchmark(
+        photos=photos,
+        photo_ids=list(photo_ids),
+        seeds=list(seeds),
+        altered=altered,
+        layout=features.layout_features(_stack(altered)),
+        art=features.features(_stack(reference_art)),
+        paired=paired,
+        features=features,
+        cell=cell,
+        num_colors=num_colors,
+        base_sha256=base_sha256,
+    )
+
+
+def compare_variant(
+    name: str,
+    maker: PortraitMaker,
+    benchmark: Benchmark,
+    *,
+    adapter_sha256: str | None = None,
+    num_parameters: int = 0,
+    val_losses: Sequence[float] | None = None,
+) -> tuple[EvalResult, list[Portrait]]:
+    """Let a maker draw the benchmark's photos at its seeds, and score what it drew."""
+    portraits = maker.portraits(benchmark.photos, benchmark.seeds)
+    raw = [portrait.image for portrait in portraits]
+    snapped = [Image.fromarray(portrait.snapped.image()) for portrait in portraits]
+    result = score_variant(
+        name,
+        raw,
+        snapped,
+        benchmark,
+        adapter_sha256=adapter_sha256,
+        num_parameters=num_parameters,
+        val_losses=val_losses,
+    )
+    return result, portraits
+
+
+def score_variant(
+    name: str,
+    raw: Sequence[Image.Image],
+    snapped: Sequence[Image.Image],
+    benchmark: Benchmark,
+    *,
+    adapter_sha256: str | None = None,
+    num_parameters: int = 0,
+    val_losses: Sequence[float] | None = None,
+) -> EvalResult:
+    """Every measure of one variant's portraits, with 95 % intervals over the photos.
+
+    raw, snapped: one RGB picture per photo, in the photos' order and size. val_losses: fixed-noise losses,
+    one per photo, for variants that have one.
+    Raises ValueError naming the variant when pictures are missing or of another size.
+    """
+    per_photo: dict[str, list[float]] = {}
+    metrics: dict[str, Estimate] = {}
+    for stage, pictures in (("raw", raw), ("snapped", snapped)):
+        sizes = [picture.size for picture in pictures]
+        if sizes != [photo.size for photo in benchmark.photos]:
+            raise ValueError(f"{name}, {stage}: accepted one picture per photo, of the photo's size")
+        arrays = _stack(pictures)
+        values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, arrays, benchmark)
+        per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
+        metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
+        metrics |= {f"{key}_{stage}": value for key, value in _set_scores(arrays, benchmark).items()}
+    if val_losses is not None:
+        per_photo["val_loss"] = [float(value) for value in val_losses]
+        metrics["val_loss"] = bootstrap_mean(per_photo["val_loss"])
+    return EvalResult(
+        variant=name,
+        metrics=metrics,
+        per_photo=per_photo,
+        photo_ids=benchmark.photo_ids,
+        seeds=benchmark.seeds,
+        base_sha256=benchmark.base_sha256,
+        adapter_sha256=adapter_sha256,
+        features_sha256=benchmark.features.sha256,
+        num_parameters=num_parameters,
+    )
+
+
+def differences(results: Sequence[EvalResult], baseline: str = "base") -> list[Difference]:
+    """Every other variant minus the baseline, in every metric both have per photo, paired over the photos.
+
+    Raises ValueError when there is no such baseline, or photos, seeds or features differ.
+    """
+    found = {result.variant: result for result in results}
+    if baseline not in found:
+        raise ValueError(f"no variant {baseline!r} to compare with; there are: {', '.join(found)}")
+    require_same_features(results)
+    base = found[baseline]
+    made = []
+    for result in results:
+        if result.variant == baseline:
+            continue
+        if (result.photo_ids, result.seeds) != (base.photo_ids, base.seeds):
+            raise ValueError(
+                f"{result.variant} and {baseline} are of different photos or seeds: not comparable"
+            )
+        for metric, values in result.per_photo.items():
+            if metric in base.per_photo:
+                estimate = paired_difference(values, base.per_photo[metric])
+                made.append(Difference(result.variant, baseline, metric, estimate))
+    return made
+
+
+def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float]]:
+    grid = Grid.of(arrays.shape[2], arrays.shape[1], benchmark.cell)
+    photos = [np.asarray(photo) for photo in benchmark.photos]
+    return {
+        "grid_contrast": [grid_contrast(array, grid) for array in arrays],
+        "palette_error": [palette_error(array, benchmark.num_colors) for array in arrays],
+        "structure": [structure(photo, array, grid) for photo, array in zip(photos, arrays, strict=True)],
+    }
+
+
+def _fidelity_scores(
+    pictures: Sequence[Image.Image], arrays: _Images, benchmark: Benchmark
+) -> dict[str, list[float]]:
+    layout = benchmark.features.layout_features(arrays)
+    return {
+        "likeness": likeness(benchmark.layout, layout).tolist(),
+        "likeness_top1": top1(similarities(benchmark.layout, layout)),
+        "layout_top1": top1(layout_similarities(benchmark.altered, pictures)),
+    }
+
+
+def _set_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, Estimate]:
+    features = benchmark.features.features(arrays)
+    return {
+        "kid_persona": kid(features, benchmark.art, paired=benchmark.paired),
+        "fid_persona": fid_estimate(features, benchmark.art, paired=benchmark.paired),
+    }
+
+
+def _stack(pictures: Sequence[Image.Image]) -> _Images:
+    """RGB pictures of one size → uint8 [N, H, W, 3]. Raises ValueError when sizes differ."""
+    if len({picture.size for picture in pictures}) != 1:
+        sizes = sorted({f"{picture.width}x{picture.height}" for picture in pictures})
+        raise ValueError(f"pictures must be of one size, got {', '.join(sizes) or 'none'}")
+    return np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])

@@ -1,0 +1,74 @@
+"""What a portrait is, and what everything that makes portraits has in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.palette import Palette
+from pixelpersona.pixel.snap import Snapped, snap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """A finished picture and how it came to be.
+
+    image: RGB, as the model drew it. snapped: the same on its grid and palette. photo: RGB, what it was
+    drawn from, of the same size. strength and guidance are 0 for makers that do not sample.
+    """
+
+    image: Image.Image
+    snapped: Snapped
+    photo: Image.Image
+    prompt: str
+    seed: int
+    strength: float
+    guidance: float
+    adapter: str | None
+
+    @property
+    def cells(self) -> NDArray[np.uint8]:
+        """One colour per cell, uint8 [rows, columns, 3]."""
+        return self.snapped.cells
+
+    @property
+    def palette(self) -> Palette:
+        return self.snapped.palette
+
+
+class PortraitMaker(Protocol):
+    """A model, a baseline or a control: all are asked and compared alike."""
+
+    def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
+        """One portrait per photo, in order; each depends on its own photo and seed alone."""
+        ...
+
+
+def snap_picture(image: Image.Image, cell: int, num_colors: int) -> Snapped:
+    """RGB → a grid of `cell` pixels, at most `num_colors` colours. ValueError when it does not fit."""
+    return snap(np.asarray(image), Grid.of(image.width, image.height, cell), num_colors)
+
+
+def checked_photos(
+    photos: Sequence[Image.Image], seeds: Sequence[int], *, image_size: int | None, multiple_of: int
+) -> list[Image.Image]:
+    """The photos in RGB. Raises ValueError when seeds do not match them or a size is not accepted.
+
+    image_size: the side every photo must have; None: any, with both sides multiples of `multiple_of`.
+    """
+    if len(photos) != len(seeds):
+        raise ValueError(f"{len(photos)} photos and {len(seeds)} seeds: accepted one seed per photo")
+    for number, photo in enumerate(photos):
+        if image_size is not None and photo.size != (image_size, image_size):
+            raise ValueError(
+                f"photo {number} is {photo.width}x{photo.height} pixels: accepted {image_size}x{image_size}"
+            )
+        if photo.width % multiple_of or photo.height % multiple_of:
+            raise ValueError(
+                f"photo {number} is {photo.width}x{photo.height} pixels: accepted multiples of {multiple_of}"
+            )
+    return [photo.convert("RGB") for photo in photos]
