@@ -33,7 +33,8 @@ class PortraitsConfig:
     """How many portraits are kept, of how many drawn; the rest looked least like real photos."""
 
     num_kept: int = 256
-    num_drawn: int = 384
+    num_drawn: int = 304
+    num_steps: int = 12
     num_heldout: int = 64
     guidance: float = 2.5
 
@@ -161,7 +162,7 @@ def draw_portraits_stage(
     chosen = [photos.ids[i] for i in rng.choice(len(photos.ids), portraits.num_drawn, replace=False)]
     captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in chosen]
     seeds = [seed * 1_000_003 + index for index in range(len(captions))]
-    images = imagine(base, captions, seeds, guidance=portraits.guidance)
+    images = imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
     extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
     real = extractor.features(photo_array(photos.source, chosen, base.image_size))
     drawn = extractor.features(np.stack([np.asarray(image) for image in images]))

@@ -77,7 +77,8 @@ def linear_to_srgb(linear: ArrayLike) -> Floats:
 
 def srgb_to_oklab(srgb: ArrayLike) -> Floats:
     """sRGB 0-1 [..., 3] -> OKLab [..., 3]: L 0-1, a and b about -0.4 to 0.4."""
-    return np.cbrt(srgb_to_linear(srgb) @ _LINEAR_TO_LMS.T) @ _LMS_TO_OKLAB.T
+    oklab: Floats = np.cbrt(srgb_to_linear(srgb) @ _LINEAR_TO_LMS.T) @ _LMS_TO_OKLAB.T
+    return oklab
 
 
 def oklab_to_srgb(oklab: ArrayLike) -> Floats:

@@ -45,8 +45,8 @@ class _Search:
     smallest: int
 
 
-# Close-ups first: the margin lets the cascade's window leave the photo, which faces that fill it need. Then, on
-# a larger copy, the small faces of group photos and full figures.
+# Close-ups first: the margin lets the cascade's window leave the photo, which faces that fill it need. Then,
+# on a larger copy, the small faces of group photos and full figures.
 _SEARCHES = (_Search(200, 50, 32), _Search(400, 0, 24))
 _LARGEST_SQUARE = 1.15  # shorter sides of the photo
 _WINDOW_STEP = 1.1  # from one window width to the next
@@ -63,7 +63,7 @@ def _cascade() -> Cascade:
 def find_face(image: Image.Image) -> Face | None:
     """The most certain, large face not far from the middle, or None.
 
-    By scikit-image's cascade of local binary patterns (Liao et al. 2007); the same photo gives the same answer.
+    By scikit-image's cascade of local binary patterns (Liao et al. 2007). The same photo, the same answer.
     """
     for search in _SEARCHES:
         factor = search.long_side / max(image.size)
@@ -116,8 +116,8 @@ def _best_window(windows: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 def crop_portrait(image: Image.Image, size: int, framing: Framing = TIGHT) -> Image.Image:
     """The square around the face, size x size pixels, mode RGB; the middle square when no face is found.
 
-    Where the square leaves the photo, the photo's edge is repeated; a photo too tight for the framing gives the
-    whole of it with a narrow border instead of long streaks. Raises ValueError when size < 1.
+    Where the square leaves the photo, the photo's edge is repeated; a photo too tight for the framing is kept
+    whole with a narrow border, not drawn out into streaks. Raises ValueError when size < 1.
     """
     image = image.convert("RGB")
     face = find_face(image)
