@@ -43,13 +43,14 @@ class _Search:
     long_side: int
     margin: int
     smallest: int
+    step: float  # from one window width to the next
 
 
 # Close-ups first: the margin lets the cascade's window leave the photo, which faces that fill it need. Then,
 # on a larger copy, the small faces of group photos and full figures.
-_SEARCHES = (_Search(200, 50, 32), _Search(400, 0, 24))
+_SEARCHES = (_Search(200, 50, 32, 1.1), _Search(400, 0, 24, 1.2))
+_SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
 _LARGEST_SQUARE = 1.15  # shorter sides of the photo
-_WINDOW_STEP = 1.1  # from one window width to the next
 _MIN_OVERLAP = 0.5  # windows that share this much of their union show the same face
 _MIN_WINDOWS = 4  # a face is seen by at least so many windows ...
 _MIN_SUPPORT = 0.5  # ... and by this share of the windows of the most certain face
@@ -65,6 +66,8 @@ def find_face(image: Image.Image) -> Face | None:
 
     By scikit-image's cascade of local binary patterns (Liao et al. 2007). The same photo, the same answer.
     """
+    if min(image.size) < _SMALLEST_PHOTO:
+        return None
     for search in _SEARCHES:
         factor = search.long_side / max(image.size)
         size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
@@ -82,7 +85,7 @@ def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDAr
     grey = np.pad(np.asarray(small, dtype=np.float32) / 255.0, search.margin, mode="edge")
     boxes = _cascade().detect_multi_scale(
         grey,
-        scale_factor=_WINDOW_STEP,
+        scale_factor=search.step,
         step_ratio=1,
         min_size=(search.smallest, search.smallest),
         max_size=(search.long_side, search.long_side),

@@ -3,7 +3,8 @@
 The palette comes from a Bayesian mixture over the photo's colours, the cells from 3x3 blocks averaged with
 their Sobel magnitude as weight, which keeps edges where a plain mean would blur them. Upstream's mixture sees
 every pixel; here it sees the mean colour and the number of pixels of every 7-bit cell of the colour cube,
-which is far faster and moves the palette by a fraction of one 8-bit step.
+which is far faster and moves the palette by a fraction of one 8-bit step (now and then, where upstream's own
+result hangs on a hair, to another palette that fits the photo as well).
 """
 
 from typing import Self

@@ -28,6 +28,15 @@ def _font_that_fits(
     return ImageFont.load_default(8)
 
 
+def _shortened(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """The title, or as much of it as fits, with three dots."""
+    short = title
+    while title and font.getlength(short) > width:
+        title = title[:-1].rstrip()
+        short = title + "..."
+    return short
+
+
 def contact_sheet(
     rows: Sequence[Sequence[Image.Image]],
     *,
@@ -59,7 +68,8 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(column_titles):
         center = left + column * step + tile / 2
-        draw.text((center, top - gap), title, fill=_INK, font=column_font, anchor="ms")
+        short = _shortened(title, column_font, tile)
+        draw.text((center, top - gap), short, fill=_INK, font=column_font, anchor="ms")
     for row, title in enumerate(row_titles):
         draw.text((gap, top + row * step + tile / 2), title, fill=_INK, font=row_font, anchor="lm")
     for y, row_images in enumerate(rows):

@@ -1,0 +1,91 @@
+"""Where the face is, and the square around it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut, coffee
+
+from pixelpersona.pixel.portrait import TIGHT, WIDE, Face, Framing, center_square, crop_portrait, find_face
+
+ASTRONAUT = Image.fromarray(astronaut())  # the face: eyes about (206, 106) and (244, 106), 80 pixels wide
+
+
+def test_the_astronauts_face_is_found() -> None:
+    face = find_face(ASTRONAUT)
+    assert face is not None
+    assert abs(face.x - 226) < 12
+    assert abs(face.y - 118) < 15
+    assert 75 < face.width < 130
+
+
+def test_the_same_photo_gives_the_same_face() -> None:
+    assert find_face(ASTRONAUT) == find_face(ASTRONAUT.copy())
+
+
+@pytest.mark.parametrize("factor", [0.25, 1.7])
+def test_the_photos_size_does_not_matter(factor: float) -> None:
+    size = round(512 * factor)
+    face, expected = find_face(ASTRONAUT.resize((size, size))), find_face(ASTRONAUT)
+    assert face is not None
+    assert expected is not None
+    np.testing.assert_allclose(
+        np.array([face.x, face.y, face.width]) / factor, [expected.x, expected.y, expected.width], atol=15
+    )
+
+
+@pytest.mark.parametrize("framing", [TIGHT, WIDE])
+def test_the_face_stands_where_the_framing_says(framing: Framing) -> None:
+    crop = crop_portrait(ASTRONAUT, 256, framing)
+    assert (crop.size, crop.mode) == ((256, 256), "RGB")
+    face = find_face(crop)
+    assert face is not None
+    np.testing.assert_allclose([face.x / 256, face.y / 256], framing.center, atol=0.08)
+    assert framing.scale * face.width / 256 == pytest.approx(1.0, abs=0.3)
+
+
+def test_the_larger_of_two_faces_is_taken() -> None:
+    group = Image.new("RGB", (800, 512), (120, 130, 140))
+    group.paste(ASTRONAUT, (0, 0))
+    group.paste(ASTRONAUT.crop((130, 20, 330, 220)).resize((120, 120)), (640, 300))
+    face = find_face(group)
+    assert face is not None
+    assert abs(face.x - 226) < 30
+
+
+def test_without_a_face_the_middle_square_is_taken() -> None:
+    picture = Image.fromarray(coffee()[:200, 100:340])
+    crop, middle = crop_portrait(picture, 64), center_square(picture, 64)
+    np.testing.assert_array_equal(np.asarray(crop), np.asarray(middle))
+    flat = Image.new("RGB", (40, 30), (5, 6, 7))
+    assert find_face(flat) is None
+    assert (np.asarray(crop_portrait(flat, 16)) == (5, 6, 7)).all()
+
+
+def test_a_square_beyond_the_edge_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:, 0] = (200, 100, 50)
+    monkeypatch.setattr("pixelpersona.pixel.portrait.find_face", lambda _: Face(0.0, 20.0, 20 / WIDE.scale))
+    crop = np.asarray(crop_portrait(Image.fromarray(picture), 20, WIDE))
+    assert (crop[:, :11] == (200, 100, 50)).all()
+    assert (crop[:, 11:] == 0).all()
+
+
+def test_a_photo_too_tight_for_the_framing_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradient = np.tile(np.arange(100, dtype=np.uint8)[:, None], (100, 1, 3)).reshape(100, 100, 3)
+    monkeypatch.setattr("pixelpersona.pixel.portrait.find_face", lambda _: Face(50.0, 40.0, 90.0))
+    crop = np.asarray(crop_portrait(Image.fromarray(gradient), 115, WIDE))
+    assert crop.min() == gradient.min()
+    assert crop.max() == gradient.max()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (23, 30)])
+def test_very_small_photos_give_a_square(size: tuple[int, int]) -> None:
+    assert crop_portrait(Image.new("RGB", size), 32).size == (32, 32)
+
+
+def test_center_square_keeps_the_middle() -> None:
+    picture = np.zeros((10, 30, 3), np.uint8)
+    picture[:, 10:20] = 255
+    assert (np.asarray(center_square(Image.fromarray(picture), 10)) == 255).all()
+    with pytest.raises(ValueError, match="size"):
+        center_square(Image.fromarray(picture), 0)
