@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 MAX_COLORS = 256  # indices are uint8, and an indexed PNG holds no more
 _TOE = (0.206, 0.03)  # of the lightness L_r: Ottosson, "Okhsv and Okhsl", 2021
 _CHROMA = 2.0  # weight of a and b in distances: Ottosson's correction of deltaE OK (CSS Color 4, "deltaEOK2")
+_NUM_STARTS = 4  # of k-means on few colours, such as cells: a single start may leave skin a grey patch ...
+_FEW_COLORS = 4096  # ... while on more colours the starts hardly differ and cost more
 _CHUNK = 65536  # pixels whose distances to a palette are held at once
 
 _LINEAR_TO_LMS = np.array(
@@ -137,7 +139,8 @@ def fit_palette(pixels: NDArray[np.uint8], num_colors: int, seed: int = 0) -> Pa
     colors, _, counts = unique_colors(pixels)
     if len(colors) > num_colors:
         points = perceptual(colors / 255.0)
-        model = KMeans(num_colors, n_init=1, random_state=seed).fit(points, sample_weight=counts)
+        num_starts = _NUM_STARTS if len(colors) <= _FEW_COLORS else 1
+        model = KMeans(num_colors, n_init=num_starts, random_state=seed).fit(points, sample_weight=counts)
         # Rounding may make two centres the same colour: a palette names each once.
         colors = np.unique(to_uint8(perceptual_to_srgb(model.cluster_centers_)), axis=0)
     order = np.argsort(srgb_to_oklab(colors / 255.0)[:, 0], kind="stable")
