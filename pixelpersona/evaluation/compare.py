@@ -146,10 +146,11 @@ def score_variant(
         if sizes != [photo.size for photo in benchmark.photos]:
             raise ValueError(f"{name}, {stage}: accepted one picture per photo, of the photo's size")
         arrays = _stack(pictures)
-        values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, arrays, benchmark)
+        surface, layout = benchmark.features.views(arrays)
+        values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, layout, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
-        metrics |= {f"{key}_{stage}": value for key, value in _set_scores(arrays, benchmark).items()}
+        metrics |= {f"{key}_{stage}": value for key, value in _set_scores(surface, benchmark).items()}
     if val_losses is not None:
         per_photo["val_loss"] = [float(value) for value in val_losses]
         metrics["val_loss"] = bootstrap_mean(per_photo["val_loss"])
@@ -202,9 +203,8 @@ def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float
 
 
 def _fidelity_scores(
-    pictures: Sequence[Image.Image], arrays: _Images, benchmark: Benchmark
+    pictures: Sequence[Image.Image], layout: Tensor, benchmark: Benchmark
 ) -> dict[str, list[float]]:
-    layout = benchmark.features.layout_features(arrays)
     return {
         "likeness": likeness(benchmark.layout, layout).tolist(),
         "likeness_top1": top1(similarities(benchmark.layout, layout)),
@@ -212,8 +212,7 @@ def _fidelity_scores(
     }
 
 
-def _set_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, Estimate]:
-    features = benchmark.features.features(arrays)
+def _set_scores(features: Tensor, benchmark: Benchmark) -> dict[str, Estimate]:
     return {
         "kid_persona": kid(features, benchmark.art, paired=benchmark.paired),
         "fid_persona": fid_estimate(features, benchmark.art, paired=benchmark.paired),

@@ -28,7 +28,7 @@ def altered_photo(photo: Image.Image, photo_id: str, seed: int = 0) -> Image.Ima
     """The photo cropped anew by ±10 %, moved by up to ±5 %, jittered by ±30 % in brightness, contrast and
     saturation and by ±20 % in each colour channel, everything outside the centred face's ellipse in one
     random colour; RGB of the same size. So strong, because at ±20 % and no tint colour blobs inside the
-    ellipse still found 0.89 of 64 photos; now 0.72.
+    ellipse still found 0.89 of 64 photos.
 
     A function of the photo, its id and the seed alone, not of its place in a list.
     """

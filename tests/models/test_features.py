@@ -65,6 +65,13 @@ def test_a_picture_has_the_same_features_in_any_batch(extractor: AutoencoderFeat
         assert torch.equal(view(images)[1:2], view(images[1:2]))
 
 
+def test_both_views_at_once_are_the_views(extractor: AutoencoderFeatures) -> None:
+    images = pictures(2)
+    surface, layout = extractor.views(images)
+    assert torch.equal(surface, extractor.features(images))
+    assert torch.equal(layout, extractor.layout_features(images))
+
+
 def test_surface_features_have_no_position(extractor: AutoencoderFeatures) -> None:
     images = pictures(1)
     moved = np.roll(images, 32, axis=2)
