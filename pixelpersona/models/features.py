@@ -181,4 +181,5 @@ def _face_weight(size: int) -> Tensor:
     """1 inside the ellipse of a centred face, 0 outside, a soft edge between; float32 [size, size]."""
     position = (torch.arange(size) + 0.5) / size - 0.5
     x, y = position[None, :] / _FACE_AXES[0], position[:, None] / _FACE_AXES[1]
-    return ((1.0 + _FACE_EDGE - (x.square() + y.square())) / (2 * _FACE_EDGE)).clamp(0.0, 1.0)
+    weight: Tensor = (1.0 + _FACE_EDGE - (x.square() + y.square())) / (2 * _FACE_EDGE)
+    return weight.clamp(0.0, 1.0)
