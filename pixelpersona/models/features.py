@@ -173,8 +173,9 @@ def _face_layout(maps: Tensor) -> Tensor:
     weight = _face_weight(_LAYOUT_CELLS).to(cells)
     centred = cells - (cells * weight).sum(dim=(2, 3), keepdim=True) / weight.sum()
     variance = (centred.square() * weight).sum(dim=(2, 3), keepdim=True) / weight.sum()
-    standard = centred / (variance.sqrt() + 1e-3)
-    return (standard * weight).flatten() / maps.shape[1] ** 0.5  # so that all levels weigh alike
+    standard = centred / (variance.sqrt() + 1e-3) * weight
+    layout: Tensor = standard.flatten() / maps.shape[1] ** 0.5  # so that all levels weigh alike
+    return layout
 
 
 def _face_weight(size: int) -> Tensor:
