@@ -63,7 +63,11 @@ def main(config: EvaluateConfig) -> None:
         "num_photos": len(benchmark.photos),
         "versions": versions(),
     }
-    save_results(EvalResults(results, differences(results), settings), runs / "result.json")
+    found_differences = differences(results)
+    loras = [result for result in results if result.variant.startswith("lora")]
+    if len(loras) > 1:  # the ranks against the first of them, too
+        found_differences += differences(loras, loras[0].variant)
+    save_results(EvalResults(results, found_differences, settings), runs / "result.json")
     tuned = [r for r in results if r.adapter_sha256] or results
     kept = np.mean([r.per_photo["likeness_raw"] for r in tuned], axis=0)
     order = [int(i) for i in np.argsort(kept, kind="stable")]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Before any library reads them: nothing is downloaded or uploaded, and one thread per library keeps the
 # numbers the same on every machine.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")

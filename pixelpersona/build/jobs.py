@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pixelpersona.training.loop import Batches
 
 
+_FEWEST_FOR_DISTANCE = 4  # pictures; KID and FID of fewer are not defined
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """base: the model whose autoencoder gives the features, also for the translator.
@@ -143,12 +146,11 @@ def make_samples(
     from pixelpersona.pixel.score import grid_contrast
     from pixelpersona.pixel.sheet import contact_sheet
 
-    pairs = pair_set.pairs("heldout")
-    shown = pairs[:num_samples]
+    shown = pair_set.pairs("heldout")[:num_samples]
     photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
     teachers = [Image.fromarray(pair_set.pixel(pair.id)) for pair in shown]
     extractor = AutoencoderFeatures(job.base.vae, weights_sha256(job.base.vae))
-    reference = extractor.features(np.stack([pair_set.pixel(pair.id) for pair in pairs]))
+    reference = extractor.features(np.stack([pair_set.pixel(pair.id) for pair in shown]))
     grid = Grid.of(job.base.image_size, job.base.image_size, job.base.cell)
 
     def make() -> list[Image.Image]:
@@ -157,9 +159,11 @@ def make_samples(
     def score(portraits: Sequence[Image.Image]) -> dict[str, float]:
         images = np.stack([np.asarray(portrait) for portrait in portraits])
         found = extractor.features(images)
-        return {
-            "grid_contrast": float(np.mean([grid_contrast(image, grid) for image in images])),
-            "kid_persona": kid(found, reference).mean,
+        contrast = {"grid_contrast": float(np.mean([grid_contrast(image, grid) for image in images]))}
+        if len(images) < _FEWEST_FOR_DISTANCE:
+            return contrast
+        return contrast | {
+            "kid_persona": kid(found, reference, paired=True).mean,
             "fid_persona": fid(found, reference),
         }
 
