@@ -35,8 +35,8 @@ class StylizeConfig:
 @door("stylize", StylizeConfig)
 def main(config: StylizeConfig) -> None:
     """Check all that can be checked before a model is loaded; then crop, draw, snap and write."""
-    from pixelpersona.pixel.photo import open_photo
     from pixelpersona.pixel.framing import crop_square
+    from pixelpersona.pixel.photo import open_photo
     from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
 
     if not 2 <= config.num_colors <= 256:

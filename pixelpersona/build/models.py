@@ -14,7 +14,8 @@ class ModelConfig:
 
     image_size: side of its pictures, pixels. cell: pixels per latent cell. prompt: the words that stand
     for the style, in training and in use. strength, guidance: its defaults for img2img. framing: how
-    tightly its faces are cropped: tight, wide or center. lora_lr: learning rate its LoRAs learn well at.
+    tightly its faces are cropped: tight, wide or center. lora_lr, lora_targets: the learning rate
+    and the modules (ends of names) its LoRAs learn well with.
     """
 
     name: str = "tiny"
@@ -26,6 +27,7 @@ class ModelConfig:
     guidance: float = 3.0
     framing: str = "tight"
     lora_lr: float = 2e-3
+    lora_targets: list[str] = field(default_factory=lambda: ["to_q", "to_k", "to_v", "to_out.0"])
 
 
 @dataclass(kw_only=True, slots=True)

@@ -21,7 +21,8 @@ def photo_array(source: PhotoSource, ids: Sequence[str], size: int) -> NDArray[n
     photos = np.empty((len(ids), size, size, 3), np.uint8)
     for index, photo_id in enumerate(tqdm(ids, desc="photos", unit="photo", leave=False)):
         image = source.open(photo_id)
-        photos[index] = image if image.size == (size, size) else center_square(image, size)
+        square = image if image.size == (size, size) else center_square(image, size)
+        photos[index] = np.asarray(square)
     return photos
 
 

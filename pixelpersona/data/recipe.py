@@ -8,9 +8,9 @@ from PIL import Image
 
 from pixelpersona.data.augment import Augmentation
 from pixelpersona.data.randomness import numpy_rng
+from pixelpersona.pixel.framing import FRAMINGS, crop_square
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
-from pixelpersona.pixel.framing import FRAMINGS, crop_square
 from pixelpersona.pixel.pyxelate import Pyx
 
 __all__ = ["PairRecipe", "PixelateRecipe", "crop", "pixelize", "vary"]

@@ -40,7 +40,7 @@ class BaseModel:
 
     @property
     def device(self) -> torch.device:
-        return self.unet.device
+        return torch.device(self.unet.device)
 
 
 def load_base(path: Path | str, *, name: str, dtype: torch.dtype = torch.float32) -> BaseModel:

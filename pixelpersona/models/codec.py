@@ -62,7 +62,8 @@ class Codec:
     def encode_text(self, captions: Sequence[str]) -> Tensor:
         """Captions → last hidden states float32 [B, L, D], padded to the tokenizer's maximum length L."""
         tokens = tokenize(self.base, captions).to(self.base.text_encoder.device)
-        return self.base.text_encoder(tokens).last_hidden_state.float().cpu()
+        states: Tensor = self.base.text_encoder(tokens).last_hidden_state.float().cpu()
+        return states
 
 
 def tokenize(base: BaseModel, captions: Sequence[str]) -> Tensor:

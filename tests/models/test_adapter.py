@@ -1,5 +1,6 @@
 """LoRA: counts on Stable Diffusion 1.5, identity at the start, and files that plain diffusers reads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,17 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, UNet2DConditionModel
 from PIL import Image
 
-from pixelpersona.models.adapter import add_lora, count_parameters, load_lora, remove_lora, save_lora
+from pixelpersona.models.adapter import (
+    ATTENTION,
+    add_lora,
+    count_parameters,
+    load_lora,
+    remove_lora,
+    save_lora,
+)
 from pixelpersona.models.base import BaseModel, load_base
 
+MORE_LAYERS = ("to_q", "ff.net.2", "proj_in", "conv1", "conv_in", "conv")
 SD15_UNET = dict(
     sample_size=64,
     cross_attention_dim=768,
@@ -56,11 +65,11 @@ def test_starts_as_the_identity_and_comes_off_again(micro_base: BaseModel) -> No
     assert count_parameters(micro_base.unet) == 0
 
 
-@pytest.mark.parametrize("alpha", [2.0, 5.0])
+@pytest.mark.parametrize(("alpha", "targets"), [(2.0, ATTENTION), (5.0, ATTENTION), (2.0, MORE_LAYERS)])
 def test_plain_diffusers_draws_the_same_picture(
-    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path, alpha: float
+    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path, alpha: float, targets: Sequence[str]
 ) -> None:
-    add_lora(micro_base.unet, rank=2, alpha=alpha)
+    add_lora(micro_base.unet, rank=2, alpha=alpha, targets=targets)
     _randomise(micro_base.unet)
     save_lora(micro_base.unet, tmp_path)
     ours = load_base(micro_base_folder, name="again")

@@ -100,10 +100,11 @@ class AutoencoderObjective(nn.Module):
         chroma = F.avg_pool2d(luma_chroma(images, 1.0)[:, 1:].sum(dim=1), self.cell)
         tint_error = posterior.mean[:, _TINT_CHANNEL] - _TINT_SCALE * chroma
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1.0 - posterior.logvar)
-        return (
+        loss: Tensor = (
             F.l1_loss(reconstruction, images)
             + self.gradient_weight * gradient_l1(reconstruction, images)
             + self.colour_weight * colour_error.abs().mean()
             + self.tint_weight * tint_error.abs().mean()
             + self.kl_weight * kl.mean()
         )
+        return loss
