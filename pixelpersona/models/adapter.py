@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.training_utils import _collate_lora_metadata, cast_training_params
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
@@ -56,7 +55,9 @@ def save_lora(unet: UNet2DConditionModel, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     StableDiffusionPipeline.save_lora_weights(
         save_directory=str(folder),
-        unet_lora_layers=convert_state_dict_to_diffusers(get_peft_model_state_dict(unet)),
+        # PEFT's own key names: diffusers' older ones exist for attention alone, and of a file that mixes
+        # both it silently loads one half.
+        unet_lora_layers=get_peft_model_state_dict(unet),
         safe_serialization=True,
         **_collate_lora_metadata({"unet": unet}),
     )
