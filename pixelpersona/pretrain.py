@@ -27,10 +27,15 @@ class Stage(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class PretrainConfig:
-    """stage: one of them, or all in order. name: folder below paths.runs."""
+    """stage: one of them, or all in order. name: folder below paths.runs.
+
+    warm_start: begin with the weights of `model` instead of at random. The encoder then stays as it is, so
+    that latents mean the same before and after; decoder, UNet and text encoder train on.
+    """
 
     name: str = "pretrain"
     stage: Stage = Stage.all
+    warm_start: bool = False
     seed: int = 0
     timing: Path | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -60,6 +65,7 @@ def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
 @door("pretrain", PretrainConfig)
 def main(config: PretrainConfig) -> None:
     """Run the stages asked for."""
+    from pixelpersona.build.models import make_base
     from pixelpersona.build.pretraining import (
         Photos,
         draw_portraits_stage,
@@ -71,14 +77,15 @@ def main(config: PretrainConfig) -> None:
 
     folder = config.paths.runs / config.name
     folder.mkdir(parents=True, exist_ok=True)
+    start = make_base(config.model) if config.warm_start else None
     photos = Photos(make_source(config.dataset), folder, tiny.IMAGE_SIZE)
     if config.stage in (Stage.all, Stage.autoencoder):
         tracker = _tracker(config, folder / "autoencoder")
-        train_autoencoder_stage(photos, folder, config.autoencoder, tracker, config.seed)
+        train_autoencoder_stage(photos, folder, config.autoencoder, tracker, config.seed, start)
         tracker.finish()
     if config.stage in (Stage.all, Stage.unet):
         tracker = _tracker(config, folder / "unet")
-        train_unet_stage(photos, folder, config.unet, tracker, config.seed, config.model.prompt)
+        train_unet_stage(photos, folder, config.unet, tracker, config.seed, config.model.prompt, start)
         tracker.finish()
     if config.stage in (Stage.all, Stage.portraits):
         base = load_base(folder / "base", name="tiny")

@@ -1,6 +1,6 @@
 """`python -m pixelpersona.stylize photo=me.jpg out=me.png`: one photo → one pixel-art portrait."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from omegaconf import MISSING
@@ -49,12 +49,12 @@ def main(config: StylizeConfig) -> None:
     sampler = make_sampler(config.sampler)
 
     from pixelpersona.inference.stylizer import Stylizer
-    from pixelpersona.models.adapter import load_lora
+    from pixelpersona.models.adapter import merge_lora
 
     base = make_base(config.model)
     adapter = config.lora.file(config.model)
     if adapter is not None:
-        load_lora(base.unet, adapter)
+        base = replace(base, unet=merge_lora(base.unet, adapter)[0])
     stylizer = Stylizer(base, sampler=sampler, prompt=config.model.prompt, num_colors=config.num_colors)
     portrait = stylizer.portraits([photo], [config.seed])[0]
     cells = config.out.with_suffix(".cells.png")

@@ -72,15 +72,12 @@ def variants(
     sampler: SamplerConfig,
     evaluation: EvalConfig,
 ) -> Iterator[Variant]:
-    """References, the base, and every trained run below `runs`, in the order of the table.
-
-    A variant must be used before the next is asked for: all LoRAs share the base's UNet in turn.
-    """
+    """References, the base, and every trained run below `runs`, in the order of the table."""
     from dataclasses import replace
 
     from pixelpersona.inference.direct import DirectStylizer, TranslatorStylizer, unchanged
     from pixelpersona.inference.stylizer import Stylizer
-    from pixelpersona.models.adapter import ADAPTER_FILE, count_parameters, load_lora, remove_lora
+    from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
     from pixelpersona.models.translator import TRANSLATOR_FILE, load_translator
 
     colors, cell = evaluation.num_colors, base.cell
@@ -89,12 +86,12 @@ def variants(
     yield Variant("pyxelate", DirectStylizer(teacher, cell=cell, num_colors=colors))
     yield Variant("pyxelate-vae", DirectStylizer(_Through(base, teacher), cell=cell, num_colors=colors))
 
-    def stylizer(guidance: float, adapter: str | None = None) -> "PortraitMaker":
+    def stylizer(drawer: "BaseModel", guidance: float, adapter: str | None = None) -> "PortraitMaker":
         settings = replace(make_sampler(sampler), guidance=guidance)
-        return Stylizer(base, sampler=settings, prompt=model.prompt, num_colors=colors, adapter=adapter)
+        return Stylizer(drawer, sampler=settings, prompt=model.prompt, num_colors=colors, adapter=adapter)
 
-    yield Variant("base", stylizer(sampler.guidance), val_losses=_losses(base, heldout))
-    yield Variant("base-g1", stylizer(1.0))
+    yield Variant("base", stylizer(base, sampler.guidance), val_losses=_losses(base, heldout))
+    yield Variant("base-g1", stylizer(base, 1.0))
     for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
         translator = load_translator(file)
         yield Variant(
@@ -104,15 +101,15 @@ def variants(
             num_parameters=sum(p.numel() for p in translator.parameters()),
         )
     for file in sorted(runs.glob(f"*/{ADAPTER_FILE}"), key=_natural):
-        load_lora(base.unet, file)
+        unet, num_parameters = merge_lora(base.unet, file)
+        tuned = replace(base, unet=unet)
         yield Variant(
             file.parent.name,
-            stylizer(sampler.guidance, file.parent.name),
+            stylizer(tuned, sampler.guidance, file.parent.name),
             adapter_sha256=_sha256(file),
-            num_parameters=count_parameters(base.unet),
-            val_losses=_losses(base, heldout),
+            num_parameters=num_parameters,
+            val_losses=_losses(tuned, heldout),
         )
-        remove_lora(base.unet)
 
 
 def save_sheets(

@@ -68,9 +68,17 @@ class Photos:
 
 
 def train_autoencoder_stage(
-    photos: Photos, folder: Path, stage: StageConfig, tracker: "Tracker", seed: int
+    photos: Photos,
+    folder: Path,
+    stage: StageConfig,
+    tracker: "Tracker",
+    seed: int,
+    start: "BaseModel | None" = None,
 ) -> None:
-    """Writes folder/vae: trained, EMA, latents of mean 0 and deviation 1 per channel."""
+    """Writes folder/vae: trained, EMA, latents of mean 0 and deviation 1 per channel.
+
+    start: a base whose encoder is kept and whose decoder trains on.
+    """
     import torch
 
     from pixelpersona.models import tiny
@@ -78,7 +86,7 @@ def train_autoencoder_stage(
     from pixelpersona.training.pretraining import reconstruction_psnr, train_autoencoder
 
     torch.manual_seed(seed)
-    vae = tiny.build_vae()
+    vae = start.vae if start else tiny.build_vae()
     images = photos.train()
     train_autoencoder(
         vae,
@@ -88,46 +96,36 @@ def train_autoencoder_stage(
         num_steps=stage.num_steps,
         batch_size=stage.batch_size,
         lr=stage.lr,
+        keep_encoder=start is not None,
         seed=seed,
     )
-    with torch.no_grad():
-        parts = [to_unit(images[i : i + 32]) for i in range(0, min(len(images), _NUM_FOR_STATISTICS), 32)]
-        latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts])
-    normalise_latents(vae, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
+    if start is None:
+        with torch.no_grad():
+            parts = [to_unit(images[i : i + 32]) for i in range(0, min(len(images), _NUM_FOR_STATISTICS), 32)]
+            latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts])
+        normalise_latents(vae, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
     vae.save_pretrained(folder / "vae")
     psnr = reconstruction_psnr(vae, photos.heldout(_HELDOUT_FOR_PSNR)) if photos.heldout_ids else float("nan")
     print(f"autoencoder: {psnr:.2f} dB PSNR on held-out photos; wrote {folder / 'vae'}")
 
 
 def train_unet_stage(
-    photos: Photos, folder: Path, stage: StageConfig, tracker: "Tracker", seed: int, prompt: str
+    photos: Photos,
+    folder: Path,
+    stage: StageConfig,
+    tracker: "Tracker",
+    seed: int,
+    prompt: str,
+    start: "BaseModel | None" = None,
 ) -> None:
-    """Writes folder/base in diffusers' layout, weights in fp16."""
-    import torch
-    from diffusers import AutoencoderKL
-
+    """Writes folder/base in diffusers' layout, weights in fp16. start: a base to train on from."""
     from pixelpersona.data.pretraining import encode_photos, read_captions
-    from pixelpersona.models import tiny
-    from pixelpersona.models.base import BaseModel, save_base
+    from pixelpersona.models.base import save_base
     from pixelpersona.models.codec import Codec
-    from pixelpersona.models.tokenizer import train_tokenizer
     from pixelpersona.training.pretraining import train_denoiser
 
-    if not (folder / "vae").is_dir():
-        raise ValueError(f"{folder / 'vae'}: no autoencoder yet; run stage=autoencoder first")
     captions = read_captions(photos.source, photos.ids, prompt)
-    tokenizer = train_tokenizer((text for spellings in captions for text in spellings), folder / "tokenizer")
-    torch.manual_seed(seed + 1)
-    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder / "vae").requires_grad_(False).eval()
-    base = BaseModel(
-        tokenizer=tokenizer,
-        text_encoder=tiny.build_text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id),
-        vae=vae,
-        unet=tiny.build_unet(),
-        noise_schedule=tiny.build_noise_schedule(),
-        name="tiny",
-        sha256="",
-    )
+    base = _untrained_base(folder, captions, seed) if start is None else _with_newer_vae(start, folder)
     latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy", seed=seed)
     train_denoiser(
         base,
@@ -142,6 +140,43 @@ def train_unet_stage(
     )
     save_base(base, folder / "base")
     print(f"wrote {folder / 'base'}")
+
+
+def _untrained_base(folder: Path, captions: Sequence[tuple[str, ...]], seed: int) -> "BaseModel":
+    """The autoencoder of folder/vae with a new tokenizer, text encoder and UNet."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    from pixelpersona.models import tiny
+    from pixelpersona.models.base import BaseModel
+    from pixelpersona.models.tokenizer import train_tokenizer
+
+    if not (folder / "vae").is_dir():
+        raise ValueError(f"{folder / 'vae'}: no autoencoder yet; run stage=autoencoder first")
+    tokenizer = train_tokenizer((text for spellings in captions for text in spellings), folder / "tokenizer")
+    torch.manual_seed(seed + 1)
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder / "vae").requires_grad_(False).eval()
+    return BaseModel(
+        tokenizer=tokenizer,
+        text_encoder=tiny.build_text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id),
+        vae=vae,
+        unet=tiny.build_unet(),
+        noise_schedule=tiny.build_noise_schedule(),
+        name="tiny",
+        sha256="",
+    )
+
+
+def _with_newer_vae(start: "BaseModel", folder: Path) -> "BaseModel":
+    """`start` with the autoencoder that this run trained on from start's, if it did."""
+    from dataclasses import replace
+
+    from diffusers import AutoencoderKL
+
+    if not (folder / "vae").is_dir():
+        return start
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder / "vae").requires_grad_(False).eval()
+    return replace(start, vae=vae)
 
 
 def draw_portraits_stage(

@@ -14,7 +14,7 @@ from pixelpersona.models.adapter import (
     add_lora,
     count_parameters,
     load_lora,
-    remove_lora,
+    merge_lora,
     save_lora,
 )
 from pixelpersona.models.base import BaseModel, load_base
@@ -54,15 +54,28 @@ def _predict(unet: UNet2DConditionModel) -> torch.Tensor:
     return prediction
 
 
-def test_starts_as_the_identity_and_comes_off_again(micro_base: BaseModel) -> None:
+def test_starts_as_the_identity(micro_base: BaseModel) -> None:
     untouched = _predict(micro_base.unet)
     assert add_lora(micro_base.unet, rank=2, alpha=2) == count_parameters(micro_base.unet) > 0
     assert torch.equal(_predict(micro_base.unet), untouched)
     _randomise(micro_base.unet)
     assert not torch.allclose(_predict(micro_base.unet), untouched, atol=1e-3)
-    remove_lora(micro_base.unet)
-    assert torch.equal(_predict(micro_base.unet), untouched)
-    assert count_parameters(micro_base.unet) == 0
+
+
+def test_merging_gives_the_same_predictions_and_leaves_the_base_alone(
+    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path
+) -> None:
+    size = add_lora(micro_base.unet, rank=2, alpha=5.0, targets=MORE_LAYERS)
+    _randomise(micro_base.unet)
+    save_lora(micro_base.unet, tmp_path)
+    plain = load_base(micro_base_folder, name="again").unet
+    untouched = _predict(plain)
+    merged, num_parameters = merge_lora(plain, tmp_path)
+    torch.testing.assert_close(_predict(merged), _predict(micro_base.unet), atol=1e-5, rtol=1e-4)
+    assert num_parameters == size
+    assert count_parameters(merged) == 0
+    assert torch.equal(_predict(plain), untouched)
+    assert count_parameters(plain) == 0
 
 
 @pytest.mark.parametrize(("alpha", "targets"), [(2.0, ATTENTION), (5.0, ATTENTION), (2.0, MORE_LAYERS)])
