@@ -26,6 +26,7 @@ class StageConfig:
     num_steps: int = 2000
     batch_size: int = 16
     lr: float = 1e-3
+    checkpoint_every_steps: int = 100
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,7 +49,7 @@ class Photos:
         self.heldout_ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == "heldout"]
 
     def train(self) -> "NDArray[np.uint8]":
-        """uint8 [N, size, size, 3], memory-mapped."""
+        """uint8 [N, size, size, 3], memory-mapped; what is written to it never reaches the file."""
         from pixelpersona.data.pretraining import photo_array
 
         file = self.folder / "photos.npy"
@@ -56,7 +57,7 @@ class Photos:
             draft = file.with_suffix(".tmp.npy")
             np.save(draft, photo_array(self.source, self.ids, self.size))
             draft.replace(file)
-        photos: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+        photos: NDArray[np.uint8] = np.load(file, mmap_mode="c")
         if len(photos) != len(self.ids):
             raise ValueError(f"{file}: made from other photos; delete it or choose another paths.runs")
         return photos
@@ -96,6 +97,7 @@ def train_autoencoder_stage(
         num_steps=stage.num_steps,
         batch_size=stage.batch_size,
         lr=stage.lr,
+        checkpoint_every_steps=stage.checkpoint_every_steps,
         keep_encoder=start is not None,
         seed=seed,
     )
@@ -136,6 +138,7 @@ def train_unet_stage(
         num_steps=stage.num_steps,
         batch_size=stage.batch_size,
         lr=stage.lr,
+        checkpoint_every_steps=stage.checkpoint_every_steps,
         seed=seed,
     )
     save_base(base, folder / "base")

@@ -42,11 +42,12 @@ def new_state(
     """AdamW with one group, cosine to zero after the warm-up, EMA with warm-up."""
     groups = group_parameters(objective.named_parameters(), [ParameterGroup("all", "", lr, 1e-4)])
     optimizer = adamw(groups, beta2=0.99)
+    trained = [p for p in objective.parameters() if p.requires_grad]
     return TrainState(
         objective=objective,
         optimizer=optimizer,
         lr_schedule=lr_schedule(optimizer, "cosine", num_steps=num_steps, num_warmup_steps=num_warmup_steps),
-        ema=EMAModel(objective.parameters(), decay=ema_decay, use_ema_warmup=True, power=0.75),
+        ema=EMAModel(trained, decay=ema_decay, use_ema_warmup=True, power=0.75),
         identity=identity,
     )
 
@@ -61,6 +62,7 @@ def train_autoencoder(
     batch_size: int = 16,
     crop: int = 64,
     lr: float = 1.2e-3,
+    checkpoint_every_steps: int = 100,
     keep_encoder: bool = False,
     seed: int = 0,
     hooks: Sequence[Hook] = (),
@@ -90,7 +92,16 @@ def train_autoencoder(
         identity=identity,
     )
     batches = CropBatches(photos, batch_size=batch_size, crop=crop, cell=tiny.CELL, seed=seed)
-    _run(state, batches, folder=folder, tracker=tracker, num_steps=num_steps, seed=seed, hooks=hooks)
+    _run(
+        state,
+        batches,
+        folder=folder,
+        tracker=tracker,
+        num_steps=num_steps,
+        checkpoint_every_steps=checkpoint_every_steps,
+        seed=seed,
+        hooks=hooks,
+    )
 
 
 def train_denoiser(
@@ -103,6 +114,7 @@ def train_denoiser(
     num_steps: int,
     batch_size: int = 12,
     lr: float = 6e-4,
+    checkpoint_every_steps: int = 100,
     seed: int = 0,
     hooks: Sequence[Hook] = (),
 ) -> None:
@@ -140,7 +152,16 @@ def train_denoiser(
     state = new_state(
         objective, lr=lr, num_steps=num_steps, num_warmup_steps=200, ema_decay=0.999, identity=identity
     )
-    _run(state, batches, folder=folder, tracker=tracker, num_steps=num_steps, seed=seed, hooks=hooks)
+    _run(
+        state,
+        batches,
+        folder=folder,
+        tracker=tracker,
+        num_steps=num_steps,
+        checkpoint_every_steps=checkpoint_every_steps,
+        seed=seed,
+        hooks=hooks,
+    )
 
 
 def _run(
@@ -150,11 +171,14 @@ def _run(
     folder: Path,
     tracker: Tracker,
     num_steps: int,
+    checkpoint_every_steps: int,
     seed: int,
     hooks: Sequence[Hook],
 ) -> None:
     resume_latest(state, folder / "checkpoints")
-    checkpoints = CheckpointHook(folder / "checkpoints", every_steps=100, num_steps=num_steps)
+    checkpoints = CheckpointHook(
+        folder / "checkpoints", every_steps=checkpoint_every_steps, num_steps=num_steps
+    )
     train(
         state,
         batches,
@@ -166,7 +190,7 @@ def _run(
         title=folder.name,
     )
     assert state.ema is not None
-    state.ema.copy_to(list(state.objective.parameters()))
+    state.ema.copy_to(state.trainable().values())
     state.objective.requires_grad_(False).eval()
 
 

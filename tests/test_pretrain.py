@@ -1,0 +1,120 @@
+"""Making a base from photos: every stage by its command, going on after a kill, training on from a base."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline
+from PIL import Image
+from safetensors.torch import load_file
+from skimage.data import astronaut
+
+from pixelpersona import pretrain
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SMALL = [
+    "autoencoder.num_steps=2",
+    "autoencoder.batch_size=2",
+    "unet.num_steps=3",
+    "unet.batch_size=2",
+    "portraits.num_drawn=5",
+    "portraits.num_kept=4",
+    "portraits.num_heldout=1",
+    "portraits.num_steps=2",
+    "dataset.heldout_share=0.3",
+]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip of twelve crops of a public-domain portrait, with attributes for their captions."""
+    rng = np.random.default_rng(0)
+    archive = tmp_path_factory.mktemp("photos") / "faces.zip"
+    rows = []
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for number in range(12):
+            top, left = rng.integers(0, 200, 2)
+            with zipped.open(f"faces/{number}.png", "w") as file:
+                Image.fromarray(astronaut()[top : top + 256, left : left + 256]).resize((128, 128)).save(
+                    file, "PNG"
+                )
+            rows.append({"file_name": f"{number}.png", "age": 20 + number, "gender": "female"})
+        zipped.writestr("faces/metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    return archive
+
+
+@pytest.fixture(scope="module")
+def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run, two or three steps a stage."""
+    runs = tmp_path_factory.mktemp("runs")
+    pretrain.main([f"dataset.path={photos}", f"paths.runs={runs}", *SMALL])
+    return runs / "pretrain"
+
+
+def test_plain_diffusers_draws_with_the_base_it_makes(made: Path) -> None:
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(made / "base")
+    pipeline.set_progress_bar_config(disable=True)
+    photo = Image.fromarray(astronaut()[:256, 96:352]).resize((128, 128))
+    drawn = pipeline("a photo of a woman", image=photo, num_inference_steps=2, strength=0.5).images[0]
+    assert drawn.size == (128, 128)
+    # Within half a batch of it: latents of mean 0 and deviation 1, so that a noise schedule fits them.
+    latents = torch.from_numpy(np.load(made / "latents.npy")).float()
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.5
+    assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.5
+
+
+def test_its_portraits_are_listed_with_caption_seed_and_split(made: Path) -> None:
+    rows = [json.loads(line) for line in (made / "portraits" / "metadata.jsonl").read_text().splitlines()]
+    assert [row["split"] for row in rows] == ["train", "train", "train", "heldout"]
+    assert len({row["seed"] for row in rows}) == 4
+    for row in rows:
+        assert row["text"].startswith("a photo of a ")
+        assert Image.open(made / "portraits" / row["file_name"]).size == (128, 128)
+
+
+def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: Path, tmp_path: Path) -> None:
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
+    for stage in ("autoencoder", "unet"):
+        pretrain.main([f"stage={stage}", "warm_start=true", *words])
+    for part, kept in (("vae", ("encoder.", "quant_conv.")), ("unet", ())):
+        before = load_file(made / "base" / part / WEIGHTS)
+        after = load_file(tmp_path / "pretrain" / "base" / part / WEIGHTS)
+        assert before.keys() == after.keys()
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert changed
+        assert not [name for name in changed if kept and name.startswith(kept)]
+    vocabulary = "tokenizer/vocab.json"
+    assert (made / "base" / vocabulary).read_text() == (tmp_path / "pretrain/base" / vocabulary).read_text()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+    made: Path, photos: Path, tmp_path: Path
+) -> None:
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
+    words += ["stage=unet", "warm_start=true", "unet.checkpoint_every_steps=1", "unet.num_steps=12"]
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pixelpersona.pretrain", *words, f"name={name}"]
+        return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait() == 0
+    process = start("killed")
+    checkpoints = tmp_path / "killed" / "unet" / "checkpoints"
+    while process.poll() is None and not (checkpoints / "step-000003" / "manifest.json").is_file():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "base").exists()
+    assert start("killed").wait() == 0
+    for part in ("unet/" + WEIGHTS, "text_encoder/model.safetensors"):
+        whole, killed = (load_file(tmp_path / name / "base" / part) for name in ("whole", "killed"))
+        assert all(torch.equal(whole[key], killed[key]) for key in whole)
