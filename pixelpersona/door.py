@@ -8,8 +8,9 @@
 
 `main()` reads sys.argv, `main(["lora.rank=8"])` takes arguments, `main(["-m", "lora.rank=4,8"])` sweeps.
 It returns on success and else raises SystemExit: 2 after one line on stderr for what a user can mend
-(unknown keys, wrong types, missing files, broken photos, any ValueError), 130 after Ctrl-C. Everything else
-is a bug and keeps its traceback; HYDRA_FULL_ERROR=1 shows the traceback of the first kind, too.
+(unknown keys, wrong types, missing files, broken photos, any ValueError), 130 after Ctrl-C, 143 after a
+SIGTERM that training answered by saving. Everything else is a bug and keeps its traceback;
+HYDRA_FULL_ERROR=1 shows the traceback of the first kind, too.
 
 A schema may have two fields the door itself uses: `timing: Path | None` (the JSON file that collects the
 seconds of each stage) and `name: str` (the run, when one command runs several times: the stage is then
@@ -43,6 +44,7 @@ from pixelpersona.config import (
     register,
 )
 from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.training.interrupt import Interrupted
 
 USER_ERRORS = (
     HydraException,
@@ -118,6 +120,9 @@ class _Door:
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             return EXIT_INTERRUPTED
+        except Interrupted as stop:
+            print(f"stopped by {stop}; the same command goes on from here", file=sys.stderr)
+            return stop.exit_code
         except USER_ERRORS as error:
             self._report(error)
         finally:

@@ -144,13 +144,11 @@ def _train(
                 make, score, sheet, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps
             )
         )
-    hooks.append(
-        CheckpointHook(
-            folder / "checkpoints",
-            every_steps=loop.checkpoint_every_steps,
-            num_steps=total_steps,
-            num_kept=loop.num_checkpoints_kept,
-        )
+    checkpoints = CheckpointHook(
+        folder / "checkpoints",
+        every_steps=loop.checkpoint_every_steps,
+        num_steps=total_steps,
+        num_kept=loop.num_checkpoints_kept,
     )
     accelerator = Accelerator(mixed_precision=loop.precision.value)
     started, first_step = time.perf_counter(), state.step
@@ -162,6 +160,7 @@ def _train(
         accelerator=accelerator,
         tracker=tracker,
         hooks=hooks,
+        checkpoints=checkpoints,
         max_grad_norm=loop.max_grad_norm,
         log_every_steps=loop.log_every_steps,
         title=config.name,

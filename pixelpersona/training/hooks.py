@@ -23,7 +23,7 @@ class EverySteps:
 
 
 class CheckpointHook(EverySteps):
-    """Saves the state; stands last in the list, so that a checkpoint follows all that its step logged."""
+    """Saves the state; runs after the step's other hooks, so that a checkpoint follows all they logged."""
 
     def __init__(self, folder: Path, *, every_steps: int, num_steps: int, num_kept: int = 2) -> None:
         super().__init__(every_steps=every_steps, num_steps=num_steps)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pixelpersona.data.randomness import step_rng
 from pixelpersona.tracking.tracker import Tracker
+from pixelpersona.training.interrupt import Interrupted, StopRequest
 from pixelpersona.training.state import TrainState
 
 
@@ -21,7 +22,10 @@ class Batches(Protocol):
 
 
 class Hook(Protocol):
-    """Something done between steps: samples, validation, checkpoints. Never changes the training."""
+    """Something done between steps: samples, validation. Never changes the training.
+
+    It may be given up halfway and run again, so it tells the tracker its numbers last, in one row.
+    """
 
     def due(self, step: int) -> bool: ...
 
@@ -51,36 +55,65 @@ def train(
     accelerator: Accelerator,
     tracker: Tracker,
     hooks: Sequence[Hook] = (),
+    checkpoints: Hook | None = None,
     max_grad_norm: float = 1.0,
     log_every_steps: int = 10,
     title: str = "train",
 ) -> None:
     """Train until `num_steps` optimizer steps have been taken, from wherever `state` stands.
 
-    Raises NonFiniteError before a step that would write a NaN into the weights.
+    checkpoints: saves the state, after all that its step logged, and whenever the run is asked to stop.
+    Raises NonFiniteError before a step that would write a NaN into the weights, and Interrupted after
+    SIGTERM or Ctrl-C, when the step is finished and the state is saved.
     """
     objective, optimizer = accelerator.prepare(state.objective, state.optimizer)
     objective.train()
     progress = tqdm(
         total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
     )
-    while state.step < num_steps:
-        batch = batches.at(state.step)
-        with accelerator.autocast():
-            loss = objective(batch, step_rng(seed, state.step, "loss"))
-        accelerator.backward(loss)
-        result = _optimizer_step(state, optimizer, loss, accelerator, max_grad_norm)
-        if result.step % log_every_steps == 0 or result.step == num_steps:
-            tracker.scalars(_scalars(result), result.step)
-            progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
-        progress.update()
-        for hook in hooks:
+    with StopRequest().listening() as stop, progress:
+        saved = _run_hooks(state, hooks, checkpoints, stop)  # those a stop had cut short
+        while state.step < num_steps and stop.signum is None:
+            batch = batches.at(state.step)
+            with accelerator.autocast():
+                loss = objective(batch, step_rng(seed, state.step, "loss"))
+            accelerator.backward(loss)
+            result = _optimizer_step(state, optimizer, loss, accelerator, max_grad_norm)
+            if result.step % log_every_steps == 0 or result.step == num_steps:
+                tracker.scalars(_scalars(result), result.step)
+                progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
+            progress.update()
+            saved = _run_hooks(state, hooks, checkpoints, stop)
+        objective.eval()
+        if stop.signum is not None:
+            if checkpoints is not None and not saved:
+                checkpoints.run(state)
+            raise Interrupted(stop.signum)
+
+
+def _run_hooks(state: TrainState, hooks: Sequence[Hook], checkpoints: Hook | None, stop: StopRequest) -> bool:
+    """The hooks of this step that have not run yet, then its checkpoint, if one is due and no stop cuts in.
+
+    Returns whether the state is saved as it now stands.
+    """
+    if state.step == 0:
+        return False
+    training = state.objective.training
+    state.objective.eval()
+    try:
+        for hook in hooks[state.num_hooks_done :]:
             if hook.due(state.step):
-                objective.eval()
-                hook.run(state)
-                objective.train()
-    progress.close()
-    objective.eval()
+                with stop.giving_up():
+                    hook.run(state)
+            state.num_hooks_done += 1
+    except Interrupted:
+        return False
+    finally:
+        state.objective.train(training)
+    if checkpoints is None or not checkpoints.due(state.step):
+        return False
+    checkpoints.run(state)
+    return True
 
 
 def _optimizer_step(
@@ -105,6 +138,7 @@ def _optimizer_step(
     if state.ema is not None:
         state.ema.step(parameters)
     state.step += 1
+    state.num_hooks_done = 0
     return StepResult(step=state.step, loss=value, grad_norm=grad_norm, lr=lr)
 
 

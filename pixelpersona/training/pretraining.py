@@ -186,7 +186,8 @@ def _run(
         seed=seed,
         accelerator=Accelerator(),
         tracker=tracker,
-        hooks=[*hooks, checkpoints],
+        hooks=hooks,
+        checkpoints=checkpoints,
         title=folder.name,
     )
     assert state.ema is not None

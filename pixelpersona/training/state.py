@@ -7,11 +7,12 @@ checkpoints before it untouched.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -19,6 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 _MANIFEST = "manifest.json"
+_log = logging.getLogger(__name__)
+
+
+class DamagedError(ValueError):
+    """A checkpoint that is not as it was written."""
 
 
 @dataclass(slots=True)
@@ -27,6 +33,7 @@ class TrainState:
 
     step: optimizer steps taken. objective: the module under training, of which only parameters with
     requires_grad are stored. best: lowest validation loss so far. tracker_id: the W&B run's id.
+    num_hooks_done: how many of the loop's hooks have run at this step; a stop may come between two.
     """
 
     objective: nn.Module
@@ -36,6 +43,7 @@ class TrainState:
     step: int = 0
     best: float = float("inf")
     tracker_id: str = ""
+    num_hooks_done: int = 0
     identity: dict[str, object] = field(default_factory=dict)
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -84,18 +92,18 @@ def latest_step(folder: Path) -> int | None:
 def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     """Put a checkpoint's values into `state`, in place.
 
-    Raises ValueError naming the folder when it is missing, damaged, or made by a run with another
-    identity (rank, base, data, seed); the difference is shown.
+    Raises ValueError naming the folder when it is missing or made by a run with another identity (rank,
+    base, data, seed), showing the difference, and DamagedError when a file is not as it was written.
     """
     manifest_file = checkpoint / _MANIFEST
     if not manifest_file.is_file():
         raise ValueError(
             f"loop.resume={checkpoint}: no such checkpoint (a folder step-NNNNNN with {_MANIFEST})"
         )
-    manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+    manifest = _read_manifest(manifest_file)
     for name, digest in manifest["sha256"].items():
         if not (checkpoint / name).is_file() or _sha256(checkpoint / name) != digest:
-            raise ValueError(f"{checkpoint / name}: damaged (its sha256 is not the manifest's)")
+            raise DamagedError(f"{checkpoint / name}: damaged (its sha256 is not the manifest's)")
     _require_identity(state.identity, manifest["identity"], checkpoint)
     parameters = state.trainable()
     weights = load_file(checkpoint / "weights.safetensors")
@@ -110,15 +118,26 @@ def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     if state.ema is not None and other["ema"] is not None:
         state.ema.load_state_dict(other["ema"])
     state.step, state.best, state.tracker_id = other["step"], other["best"], other["tracker_id"]
+    state.num_hooks_done = other["num_hooks_done"]
 
 
 def resume_latest(state: TrainState, folder: Path) -> bool:
-    """Continue from the newest checkpoint that is whole. False when there is none at all."""
+    """Continue from the newest checkpoint that is whole. False when there is none at all.
+
+    A damaged one is named on the log and the one before it is used; with none left whole, DamagedError.
+    """
     checkpoints = list_checkpoints(folder)
-    if not checkpoints:
-        return False
-    load_checkpoint(state, checkpoints[-1])
-    return True
+    for checkpoint in reversed(checkpoints):
+        try:
+            load_checkpoint(state, checkpoint)
+        except DamagedError as error:
+            _log.warning("%s; trying the checkpoint before it", error)
+            damaged = error
+        else:
+            return True
+    if checkpoints:
+        raise DamagedError(f"{damaged}; no checkpoint is left whole; loop.resume=never starts anew")
+    return False
 
 
 def drop_checkpoints(folder: Path) -> None:
@@ -135,7 +154,19 @@ def _other_state(state: TrainState) -> dict[str, Any]:
         "step": state.step,
         "best": state.best,
         "tracker_id": state.tracker_id,
+        "num_hooks_done": state.num_hooks_done,
     }
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        complete = manifest.keys() >= {"step", "identity", "sha256"}
+    except (ValueError, AttributeError) as error:
+        raise DamagedError(f"{file}: damaged ({error})") from error
+    if not complete:
+        raise DamagedError(f"{file}: damaged (no manifest of a checkpoint)")
+    return cast(dict[str, Any], manifest)
 
 
 def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkpoint: Path) -> None:

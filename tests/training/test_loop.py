@@ -1,5 +1,8 @@
 """The loop: a run interrupted anywhere ends as the uninterrupted one, and NaNs never reach the weights."""
 
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ from torch import Tensor, nn
 from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
 from pixelpersona.tracking.tracker import NoTracker
 from pixelpersona.training.hooks import CheckpointHook, ValidationHook
-from pixelpersona.training.loop import NonFiniteError, train
+from pixelpersona.training.interrupt import Interrupted
+from pixelpersona.training.loop import Hook, NonFiniteError, train
 from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_factor, lr_schedule
 from pixelpersona.training.state import TrainState, list_checkpoints, load_checkpoint, resume_latest
 
@@ -51,14 +55,17 @@ def _state(identity: dict[str, object] | None = None) -> TrainState:
     return TrainState(objective, optimizer, schedule, ema=ema, identity=identity or {"rank": 4})
 
 
-def _train(state: TrainState, folder: Path, num_steps: int, resume_step: int | None = None) -> None:
+def _train(
+    state: TrainState,
+    folder: Path,
+    num_steps: int,
+    resume_step: int | None = None,
+    hooks: Sequence[Hook] = (),
+) -> None:
     tracker = JsonlTracker(folder, resume_step=resume_step)
-    checks = [
-        ValidationHook(
-            lambda: float(state.trainable()["up.bias"].sum()), tracker, every_steps=5, num_steps=20
-        ),
-        CheckpointHook(folder / "checkpoints", every_steps=5, num_steps=num_steps),
-    ]
+    validation = ValidationHook(
+        lambda: float(state.trainable()["up.bias"].sum()), tracker, every_steps=5, num_steps=20
+    )
     train(
         state,
         Numbers(),
@@ -66,7 +73,8 @@ def _train(state: TrainState, folder: Path, num_steps: int, resume_step: int | N
         seed=7,
         accelerator=Accelerator(cpu=True),
         tracker=tracker,
-        hooks=checks,
+        hooks=[validation, *hooks],
+        checkpoints=CheckpointHook(folder / "checkpoints", every_steps=5, num_steps=num_steps),
         log_every_steps=1,
     )
 
@@ -89,6 +97,67 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, stop: int) -> None:
     rows = [r for r in read_jsonl(tmp_path / "parts" / "metrics.jsonl") if "train/loss" in r]
     assert rows == [r for r in read_jsonl(tmp_path / "whole" / "metrics.jsonl") if "train/loss" in r]
     assert [row["step"] for row in rows] == list(range(1, 21))
+
+
+class Signalling:
+    """Sends a signal to this process at one step, inside a hook or as the last thing of it."""
+
+    def __init__(self, step: int, signum: int, log: list[int]) -> None:
+        self.step, self.signum, self.log = step, signum, log
+
+    def due(self, step: int) -> bool:
+        return True
+
+    def run(self, state: TrainState) -> None:
+        self.log.append(state.step)
+        if state.step == self.step:
+            os.kill(os.getpid(), self.signum)
+            for _ in range(1000):  # the handler runs between two bytecodes: here, not after the hook
+                pass
+            self.log.append(-1)
+
+
+@pytest.mark.parametrize(("signum", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("stop", [5, 7])
+def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_happened(
+    tmp_path: Path, signum: int, exit_code: int, stop: int
+) -> None:
+    whole, log = _state(), []
+    _train(whole, tmp_path / "whole", 20, hooks=[Signalling(0, signum, log)])
+    assert log == list(range(1, 21))
+    first, before = _state(), []
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Interrupted) as interrupted:
+        _train(first, tmp_path / "parts", 20, hooks=[Signalling(stop, signum, before)])
+    assert interrupted.value.exit_code == exit_code
+    assert before == list(range(1, stop + 1))  # the hook was given up: its end was not reached
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    second, after = _state(), []
+    assert resume_latest(second, tmp_path / "parts" / "checkpoints")
+    assert second.step == stop
+    _train(second, tmp_path / "parts", 20, resume_step=stop, hooks=[Signalling(0, signum, after)])
+    assert after == list(range(stop, 21))  # the given-up hook runs again, the finished one does not
+    assert all(torch.equal(p, second.trainable()[name]) for name, p in whole.trainable().items())
+    paths = [tmp_path / name / "metrics.jsonl" for name in ("whole", "parts")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _train(_state(), tmp_path, 20)
+    older, newest = list_checkpoints(tmp_path / "checkpoints")
+    weights = newest / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    state = _state()
+    assert resume_latest(state, tmp_path / "checkpoints")
+    assert state.step == int(older.name.removeprefix("step-"))
+    assert f"{weights}: damaged" in caplog.text
+    (older / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="no checkpoint is left whole"):
+        resume_latest(_state(), tmp_path / "checkpoints")
 
 
 def test_every_group_logs_its_learning_rate(tmp_path: Path) -> None:
