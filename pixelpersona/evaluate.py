@@ -8,6 +8,7 @@ from pixelpersona.build.evaluation import EvalConfig, make_benchmark, save_sheet
 from pixelpersona.build.inference import SamplerConfig
 from pixelpersona.build.models import ModelConfig, make_base
 from pixelpersona.door import door
+from pixelpersona.pixel.finish import Finish
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,6 +22,7 @@ class EvaluateConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    finish: Finish = field(default_factory=Finish)
     eval: EvalConfig = field(default_factory=EvalConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
 
@@ -43,9 +45,9 @@ def main(config: EvaluateConfig) -> None:
     pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
     base = make_base(config.model)
     heldout = encode_pairs(pair_set, "heldout", Codec(base), config.paths.cache)
-    benchmark = make_benchmark(base, pair_set, config.eval)
+    benchmark = make_benchmark(base, pair_set, config.eval, config.finish)
     results, portraits = [], {}
-    found = variants(base, pair_set, heldout, runs, config.model, config.sampler, config.eval)
+    found = variants(base, pair_set, heldout, runs, config.model, config.sampler, config.eval, config.finish)
     for variant in tqdm(found, desc="variants", unit="variant"):
         result, portraits[variant.name] = compare_variant(
             variant.name,
@@ -58,6 +60,7 @@ def main(config: EvaluateConfig) -> None:
         results.append(result)
     settings = {
         "sampler": asdict(config.sampler),
+        "finish": asdict(config.finish),
         "prompt": config.model.prompt,
         "pairs": pair_set.sha256,
         "num_photos": len(benchmark.photos),

@@ -9,13 +9,14 @@ from pixelpersona.build.data import PathsConfig
 from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import AdapterConfig, ModelConfig, make_base
 from pixelpersona.door import door
+from pixelpersona.pixel.finish import Finish
 
 
 @dataclass(kw_only=True, slots=True)
 class StylizeConfig:
     """photo, out: a photo in, a PNG out; the true-size indexed PNG goes beside it (me.cells.png).
 
-    num_colors: 2 to 256. scale: pixels per cell of the enlarged PNG. framing: tight, wide or center.
+    scale: pixels per cell of the enlarged PNG. framing: tight, wide or center.
     """
 
     name: str = "stylize"
@@ -23,12 +24,12 @@ class StylizeConfig:
     photo: Path = MISSING
     out: Path = MISSING
     seed: int = 0
-    num_colors: int = 16
     scale: int = 16
     framing: str = "tight"
     model: ModelConfig = field(default_factory=ModelConfig)
     lora: AdapterConfig = field(default_factory=AdapterConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    finish: Finish = field(default_factory=Finish)
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -39,8 +40,6 @@ def main(config: StylizeConfig) -> None:
     from pixelpersona.pixel.photo import open_photo
     from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
 
-    if not 2 <= config.num_colors <= 256:
-        raise ValueError(f"num_colors={config.num_colors}: accepted 2 to 256")
     if not 1 <= config.scale <= 64:
         raise ValueError(f"scale={config.scale}: accepted 1 to 64")
     if config.out.suffix.lower() != ".png":
@@ -55,7 +54,7 @@ def main(config: StylizeConfig) -> None:
     adapter = config.lora.file(config.model)
     if adapter is not None:
         base = replace(base, unet=merge_lora(base.unet, adapter)[0])
-    stylizer = Stylizer(base, sampler=sampler, prompt=config.model.prompt, num_colors=config.num_colors)
+    stylizer = Stylizer(base, sampler=sampler, prompt=config.model.prompt, finish=config.finish)
     portrait = stylizer.portraits([photo], [config.seed])[0]
     cells = config.out.with_suffix(".cells.png")
     config.out.parent.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ GROUPS = [
     "sampler",
     "tracker",
 ]
+OTHER_GROUPS = ["eval", "experiment", "finish", "hydra", "paths"]
 NEEDED = {"dataset=folder": ["dataset.path=photos"]}
 
 
@@ -59,7 +60,7 @@ def test_every_door_composes_as_it_is(door: str) -> None:
 
 def test_no_folder_is_left_out() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
-    assert folders == {*GROUPS, "eval", "experiment", "hydra", "paths"}
+    assert folders == {*GROUPS, *OTHER_GROUPS}
     files = {path.stem for path in config_folder().glob("*.yaml")}
     assert files == set(DOORS)
 
@@ -82,7 +83,13 @@ def test_every_option_of_train_composes_and_builds(word: str) -> None:
 
 @pytest.mark.parametrize("option", _options("eval"))
 def test_every_evaluation_composes(option: str) -> None:
-    assert _compose("evaluate", f"eval={option}").eval.num_colors == 16
+    assert _compose("evaluate", f"eval={option}").finish.num_colors == 16
+
+
+@pytest.mark.parametrize("door", ["evaluate", "stylize"])
+@pytest.mark.parametrize("option", _options("finish"))
+def test_every_finish_composes(door: str, option: str) -> None:
+    assert _compose(door, f"finish={option}").finish.num_colors == 16
 
 
 @pytest.mark.parametrize("experiment", _options("experiment"))

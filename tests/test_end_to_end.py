@@ -151,7 +151,7 @@ def test_stylize_writes_both_pictures_on_grid_and_palette(
             f"lora.path={runs / 'lora-r3'}",
             "framing=center",
             "scale=5",
-            "num_colors=6",
+            "finish.num_colors=6",
             "sampler=fast",
             *model,
         ]

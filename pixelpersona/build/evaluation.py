@@ -10,6 +10,7 @@ from PIL import Image
 
 from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import ModelConfig
+from pixelpersona.pixel.finish import Finish
 
 if TYPE_CHECKING:
     from pixelpersona.data.latents import LatentSet
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class EvalConfig:
-    """num_photos: held-out photos, null for all. num_colors: of snapped portraits. seed: the first photo's.
+    """num_photos: held-out photos, null for all. seed: the first photo's.
 
     sheet_rows: photos on a contact sheet.
     """
 
     num_photos: int | None = None
-    num_colors: int = 16
     seed: int = 0
     sheet_rows: int = 8
 
@@ -43,7 +43,9 @@ class Variant:
     val_losses: list[float] | None = None
 
 
-def make_benchmark(base: "BaseModel", pair_set: "PairSet", evaluation: EvalConfig) -> "Benchmark":
+def make_benchmark(
+    base: "BaseModel", pair_set: "PairSet", evaluation: EvalConfig, finish: Finish
+) -> "Benchmark":
     """The held-out photos with the teacher's drawings of these very photos as reference art."""
     from pixelpersona.evaluation import compare
     from pixelpersona.models.base import weights_sha256
@@ -59,7 +61,7 @@ def make_benchmark(base: "BaseModel", pair_set: "PairSet", evaluation: EvalConfi
         cell=base.cell,
         base_sha256=base.sha256,
         paired=True,
-        num_colors=evaluation.num_colors,
+        num_colors=finish.num_colors,
     )
 
 
@@ -71,6 +73,7 @@ def variants(
     model: ModelConfig,
     sampler: SamplerConfig,
     evaluation: EvalConfig,
+    finish: Finish,
 ) -> Iterator[Variant]:
     """References, the base, and every trained run below `runs`, in the order of the table."""
     from dataclasses import replace
@@ -80,15 +83,15 @@ def variants(
     from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
     from pixelpersona.models.translator import TRANSLATOR_FILE, load_translator
 
-    colors, cell = evaluation.num_colors, base.cell
+    cell = base.cell
     teacher = _Teacher(pair_set, evaluation)
-    yield Variant("photo", DirectStylizer(unchanged, cell=cell, num_colors=colors))
-    yield Variant("pyxelate", DirectStylizer(teacher, cell=cell, num_colors=colors))
-    yield Variant("pyxelate-vae", DirectStylizer(_Through(base, teacher), cell=cell, num_colors=colors))
+    yield Variant("photo", DirectStylizer(unchanged, cell=cell, finish=finish))
+    yield Variant("pyxelate", DirectStylizer(teacher, cell=cell, finish=finish))
+    yield Variant("pyxelate-vae", DirectStylizer(_Through(base, teacher), cell=cell, finish=finish))
 
     def stylizer(drawer: "BaseModel", guidance: float, adapter: str | None = None) -> "PortraitMaker":
         settings = replace(make_sampler(sampler), guidance=guidance)
-        return Stylizer(drawer, sampler=settings, prompt=model.prompt, num_colors=colors, adapter=adapter)
+        return Stylizer(drawer, sampler=settings, prompt=model.prompt, finish=finish, adapter=adapter)
 
     yield Variant("base", stylizer(base, sampler.guidance), val_losses=_losses(base, heldout))
     yield Variant("base-g1", stylizer(base, 1.0))
@@ -96,7 +99,7 @@ def variants(
         translator = load_translator(file)
         yield Variant(
             file.parent.name,
-            TranslatorStylizer(translator, cell=cell, num_colors=colors),
+            TranslatorStylizer(translator, cell=cell, finish=finish),
             adapter_sha256=_sha256(file),
             num_parameters=sum(p.numel() for p in translator.parameters()),
         )

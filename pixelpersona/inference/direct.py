@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from pixelpersona.inference.portrait import Portrait, checked_photos, snap_picture
+from pixelpersona.inference.portrait import Portrait, checked_photos
 from pixelpersona.models.codec import to_uint8, to_unit
+from pixelpersona.pixel.finish import Finish
 
 Draw = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """uint8 [B, H, W, 3] photos → uint8 [B, H, W, 3] pictures of the same size, each from its own photo alone."""
@@ -26,13 +27,13 @@ class DirectStylizer:
         draw: Draw,
         *,
         cell: int,
-        num_colors: int = 16,
+        finish: Finish | None = None,
         adapter: str | None = None,
         batch_size: int = 8,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: accepted 1 or more")
-        self.draw, self.cell, self.num_colors = draw, cell, num_colors
+        self.draw, self.cell, self.finish = draw, cell, finish or Finish()
         self.adapter, self.batch_size = adapter, batch_size
 
     def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
@@ -43,9 +44,10 @@ class DirectStylizer:
             chunk = photos[start : start + self.batch_size]
             drawn = self.draw(np.stack([np.asarray(photo) for photo in chunk]))
             for photo, seed, array in zip(chunk, seeds[start : start + self.batch_size], drawn, strict=True):
-                image = Image.fromarray(array)
-                snapped = snap_picture(image, self.cell, self.num_colors)
-                made.append(Portrait(image, snapped, photo, "", seed, 0.0, 0.0, self.adapter))
+                snapped = self.finish.apply(array, self.cell)
+                made.append(
+                    Portrait(Image.fromarray(array), snapped, photo, "", seed, 0.0, 0.0, self.adapter)
+                )
         return made
 
 
@@ -62,13 +64,11 @@ class TranslatorStylizer(DirectStylizer):
         translator: nn.Module,
         *,
         cell: int,
-        num_colors: int = 16,
+        finish: Finish | None = None,
         adapter: str | None = "translator",
         batch_size: int = 8,
     ) -> None:
-        super().__init__(
-            self._translate, cell=cell, num_colors=num_colors, adapter=adapter, batch_size=batch_size
-        )
+        super().__init__(self._translate, cell=cell, finish=finish, adapter=adapter, batch_size=batch_size)
         self.translator = translator
 
     @torch.no_grad()

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
-from pixelpersona.pixel.snap import Snapped, snap
+from pixelpersona.pixel.snap import Snapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +45,6 @@ class PortraitMaker(Protocol):
     def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
         """One portrait per photo, in order; each depends on its own photo and seed alone."""
         ...
-
-
-def snap_picture(image: Image.Image, cell: int, num_colors: int) -> Snapped:
-    """RGB → a grid of `cell` pixels, at most `num_colors` colours. ValueError when it does not fit."""
-    return snap(np.asarray(image), Grid.of(image.width, image.height, cell), num_colors)
 
 
 def checked_photos(

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 from torch import Tensor
 
-from pixelpersona.inference.portrait import Portrait, PortraitMaker, checked_photos, snap_picture
+from pixelpersona.inference.portrait import Portrait, PortraitMaker, checked_photos
 from pixelpersona.inference.sampler import Sampler, make_scheduler
 from pixelpersona.models.base import BaseModel
+from pixelpersona.pixel.finish import Finish
 
 __all__ = ["Portrait", "PortraitMaker", "Stylizer"]
 
@@ -21,8 +23,8 @@ class Stylizer:
     It holds no copy: whatever is trained into base.unet shows in the next portrait, so the same object
     serves samples during training. The prompt is encoded once, here.
 
-    num_colors: of the snapped portraits' palettes. adapter: the LoRA's name, None for the base itself.
-    batch_size: photos per UNet call; memory and speed only, not the result.
+    finish: what makes the snapped portraits of the drawn ones. adapter: the LoRA's name, None for the
+    base itself. batch_size: photos per UNet call; memory and speed only.
     """
 
     def __init__(
@@ -31,14 +33,14 @@ class Stylizer:
         *,
         sampler: Sampler,
         prompt: str,
-        num_colors: int = 16,
+        finish: Finish | None = None,
         adapter: str | None = None,
         batch_size: int = 8,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: accepted 1 or more")
         self.base, self.sampler, self.prompt = base, sampler, prompt
-        self.num_colors, self.adapter, self.batch_size = num_colors, adapter, batch_size
+        self.finish, self.adapter, self.batch_size = finish or Finish(), adapter, batch_size
         self._pipeline = StableDiffusionImg2ImgPipeline(
             vae=base.vae,
             text_encoder=base.text_encoder,
@@ -69,7 +71,7 @@ class Stylizer:
                 made.append(
                     Portrait(
                         image=image,
-                        snapped=snap_picture(image, cell, self.num_colors),
+                        snapped=self.finish.apply(np.asarray(image), cell),
                         photo=photo,
                         prompt=self.prompt,
                         seed=seed,

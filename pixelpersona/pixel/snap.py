@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
+from pixelpersona.pixel.cleanup import KEEP_CONTRAST, merge_similar, remove_orphans
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid, render
 from pixelpersona.pixel.palette import MAX_COLORS, Palette, fit_palette, nearest
@@ -45,34 +47,82 @@ def snap(
     num_colors: int | None = 16,
     palette: Palette | None = None,
     method: str = "inner",
+    *,
+    cleanup: bool | float = False,
+    min_distance: float = 0.0,
 ) -> Snapped:
     """Every cell becomes one colour of a palette of at most `num_colors` colours.
 
     image: uint8 [H, W, 3] sRGB of the grid's size. A cell's colour is found by `downsample.cell_colors` with
     `method`, the palette by `fit_palette` over the cells, so that a colour counts by the area it covers.
     A given `palette` is used as it is, and num_colors is ignored. num_colors None: as many colours as the
-    cells have, up to 256. Raises ValueError when the grid does not fit or num_colors is not 1 to 256.
+    cells have, up to 256. min_distance: colours closer than this become one (`cleanup.merge_similar`; of a
+    given palette the one that covers more stays). cleanup: lone cells join their neighbours
+    (`cleanup.remove_orphans`); a number is the contrast from which they stay.
+    Raises ValueError when the grid does not fit, num_colors is not 1 to 256, or min_distance is negative.
     """
     cells = cell_colors(image, grid, method)
+    given = palette is not None
     if palette is None:
         palette = fit_palette(cells, MAX_COLORS if num_colors is None else num_colors)
-    return Snapped(nearest(cells, palette), palette, grid)
+    indices = nearest(cells, palette)
+    if min_distance != 0.0:
+        indices, palette = merge_similar(indices, palette, min_distance, keep_colors=given)
+    if cleanup is not False:
+        keep_contrast = KEEP_CONTRAST if cleanup is True else cleanup
+        indices = remove_orphans(indices, palette, keep_contrast)
+    return Snapped(indices, palette, grid)
 
 
-def _save_indexed(indices: NDArray[np.uint8], palette: Palette, path: Path | str) -> None:
-    picture = Image.fromarray(indices)
-    picture.putpalette(palette.rgb.tobytes())
-    picture.save(path, format="PNG", optimize=False)
+def save_cells_png(snapped: Snapped, path: Path | str, opaque: NDArray[np.bool_] | None = None) -> None:
+    """Write the picture at its true size, one pixel per cell, as an indexed PNG with exactly its palette.
+
+    opaque: bool [rows, columns], the cells that are drawn. The others get one index more, after the palette
+    (or one that no drawn cell uses, when there are 256), which is transparent. Its colour is the one most
+    frequent along the outline: viewers that smooth the picture mix that in, instead of a fringe of black.
+    Raises ValueError when `opaque` has another shape, or all 256 colours are drawn and none is left for it.
+    """
+    _save_indexed(snapped, path, 1, opaque)
 
 
-def save_cells_png(snapped: Snapped, path: Path | str) -> None:
-    """Write the picture at its true size, one pixel per cell, as an indexed PNG with exactly its palette."""
-    _save_indexed(snapped.indices, snapped.palette, path)
+def save_enlarged_png(
+    snapped: Snapped, path: Path | str, scale: int, opaque: NDArray[np.bool_] | None = None
+) -> None:
+    """Write the picture with scale x scale pixels per cell, as an indexed PNG. ValueError when scale < 1.
 
-
-def save_enlarged_png(snapped: Snapped, path: Path | str, scale: int) -> None:
-    """Write the picture with scale x scale pixels per cell, as an indexed PNG. ValueError when scale < 1."""
+    opaque: as in `save_cells_png`.
+    """
     if scale < 1:
         raise ValueError(f"scale: {scale} is below 1")
-    enlarged = np.repeat(np.repeat(snapped.indices, scale, axis=0), scale, axis=1)
-    _save_indexed(enlarged, snapped.palette, path)
+    _save_indexed(snapped, path, scale, opaque)
+
+
+def _save_indexed(snapped: Snapped, path: Path | str, scale: int, opaque: NDArray[np.bool_] | None) -> None:
+    indices, colors, options = snapped.indices, snapped.palette.rgb, {}
+    if opaque is not None:
+        indices, colors, hidden = _with_hidden(snapped, opaque)
+        options = {"transparency": hidden}
+    picture = Image.fromarray(np.repeat(np.repeat(indices, scale, axis=0), scale, axis=1))
+    picture.putpalette(colors.tobytes())
+    picture.save(path, format="PNG", optimize=False, **options)
+
+
+def _with_hidden(
+    snapped: Snapped, opaque: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+    """Indices, colours and the transparent index of a picture of which only some cells are drawn."""
+    indices, colors = snapped.indices, snapped.palette.rgb.copy()
+    if opaque.shape != indices.shape:
+        raise ValueError(f"opaque: {opaque.shape} is not the picture's {indices.shape}")
+    outline = indices[opaque & ~binary_erosion(opaque, np.ones((3, 3)), border_value=1)]
+    near = colors[np.bincount(outline).argmax()] if outline.size else colors[0]
+    hidden = len(colors)
+    if hidden == MAX_COLORS:
+        unused = np.setdiff1d(np.arange(MAX_COLORS), indices[opaque])
+        if not unused.size:
+            raise ValueError(f"opaque: all {MAX_COLORS} colours are drawn, none is left to be transparent")
+        hidden = int(unused[-1])
+        colors[hidden] = near
+    else:
+        colors = np.concatenate([colors, near[None]])
+    return np.where(opaque, indices, hidden).astype(np.uint8), colors, hidden

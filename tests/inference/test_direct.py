@@ -7,6 +7,7 @@ from torch import nn
 
 from pixelpersona.inference.direct import DirectStylizer, TranslatorStylizer, unchanged
 from pixelpersona.inference.portrait import PortraitMaker
+from pixelpersona.pixel.finish import Finish
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def photos() -> list[Image.Image]:
 
 
 def test_the_photo_itself_is_a_variant(photos: list[Image.Image]) -> None:
-    maker: PortraitMaker = DirectStylizer(unchanged, cell=4, num_colors=8)
+    maker: PortraitMaker = DirectStylizer(unchanged, cell=4, finish=Finish(num_colors=8))
     portraits = maker.portraits(photos, [3, 4, 5, 6, 7])
     assert [p.image.tobytes() for p in portraits] == [p.tobytes() for p in photos]
     assert [p.seed for p in portraits] == [3, 4, 5, 6, 7]
