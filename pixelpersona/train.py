@@ -184,7 +184,7 @@ def _write_card(config: TrainConfig, folder: Path, total_steps: int) -> None:
             "dataset": config.dataset.kind.value,
             "pixelate": asdict(config.pixelate),
             "lora": asdict(config.lora),
-            "optimizer": {"kind": config.optimizer.kind, "lr": config.optimizer.lr},
+            "optimizer": {"kind": config.optimizer.kind.value, "lr": config.optimizer.lr},
             "lr_schedule": asdict(config.lr_schedule),
             "loss": asdict(config.loss),
             "steps": total_steps,

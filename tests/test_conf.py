@@ -78,7 +78,8 @@ def test_every_option_of_train_composes_and_builds(word: str) -> None:
     assert make_sampler(config.sampler).num_calls >= 1
     assert num_steps(config.loop, steps_per_epoch=10) >= 1
     assert 0 < lr_factor(config.lr_schedule.kind, 0, num_steps=10, num_warmup_steps=0) <= 1
-    assert all(group.lr == config.optimizer.lr > 0 for group in config.optimizer.groups.values())
+    assert config.optimizer.lr > 0
+    assert all(group.lr_scale > 0 for group in config.optimizer.groups.values())
 
 
 @pytest.mark.parametrize("option", _options("eval"))
@@ -113,7 +114,8 @@ def test_the_original_recipe_number_by_number() -> None:
     assert config.model.path == "stable-diffusion-v1-5/stable-diffusion-v1-5"
     assert (config.lora.rank, config.lora.alpha) == (4, 4)
     assert set(config.lora.targets) == {"to_q", "to_k", "to_v", "to_out.0"}
-    assert all(group.lr == 5e-5 for group in config.optimizer.groups.values())
+    assert config.optimizer.lr == 5e-5
+    assert all(group.lr_scale == 1 for group in config.optimizer.groups.values())
     assert (config.loop.num_epochs, config.loop.batch_size) == (3, 8)
     assert (config.loss.kind, config.loss.snr_gamma, config.lr_schedule.kind) == ("mse", None, "constant")
     assert (config.sampler.strength, config.sampler.guidance) == (0.5, 7.5)

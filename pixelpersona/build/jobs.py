@@ -61,8 +61,6 @@ def make_lora_job(
     from pixelpersona.training.objectives.diffusion import DiffusionObjective
     from pixelpersona.training.validation import fixed_noise_loss
 
-    if loss.kind != "mse":
-        raise ValueError(f"loss.kind={loss.kind}: method=lora accepts mse")
     base = make_base(model)
     codec = Codec(base)
     train_set = encode_pairs(pair_set, "train", codec, paths.cache)
@@ -76,7 +74,13 @@ def make_lora_job(
         seed=loop.seed,
     )
     objective = DiffusionObjective(
-        base.unet, base.noise_schedule, snr_gamma=loss.snr_gamma, max_timestep=loss.max_timestep
+        base.unet,
+        base.noise_schedule,
+        snr_gamma=loss.snr_gamma,
+        max_timestep=loss.max_timestep,
+        kind=loss.kind,
+        huber_delta=loss.huber_delta,
+        noise_offset=loss.noise_offset,
     )
     batches = LatentBatches(train_set, loop.batch_size, loop.seed, loss.caption_dropout)
     return Job(

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from pixelpersona.training.state import TrainState
@@ -30,23 +31,37 @@ class MethodConfig:
 
 @dataclass(kw_only=True, slots=True)
 class GroupConfig:
-    """pattern: regular expression found in the names of its parameters. lr, weight_decay: as in AdamW."""
+    """pattern: regular expression found in the names of its parameters.
+
+    lr_scale: its learning rate is optimizer.lr times this. weight_decay: null for optimizer.weight_decay.
+    """
 
     pattern: str = ""
-    lr: float = 1e-4
-    weight_decay: float = 0.01
+    lr_scale: float = 1.0
+    weight_decay: float | None = None
+
+
+class OptimizerKind(Enum):
+    adamw = "adamw"
+    sgd = "sgd"
+    prodigy = "prodigy"
 
 
 @dataclass(kw_only=True, slots=True)
 class OptimizerConfig:
-    """groups: name → parameters with their own learning rate; every parameter falls into exactly one."""
+    """groups: name → parameters with their own learning rate; every parameter falls into exactly one.
 
-    kind: str = "adamw"
+    beta1, beta2, eps: of adamw and prodigy. momentum: of sgd. growth_rate: of prodigy, null for no limit.
+    """
+
+    kind: OptimizerKind = OptimizerKind.adamw
     lr: float = 1e-4
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    momentum: float = 0.9
+    growth_rate: float | None = None
     groups: dict[str, GroupConfig] = field(default_factory=dict)
 
 
@@ -60,14 +75,18 @@ class LrScheduleConfig:
 
 @dataclass(kw_only=True, slots=True)
 class LossConfig:
-    """kind: mse (the translator also takes l1). snr_gamma: null, or 5 for min-SNR weights.
+    """kind: mse or huber (the translator also takes l1). huber_delta: error from which huber is linear.
 
-    max_timestep: noise levels drawn below it. caption_dropout: share of samples with an empty caption.
+    snr_gamma: null, or 5 for min-SNR weights. max_timestep: noise levels drawn below it. noise_offset:
+    deviation of a shift per picture and channel added to the noise, 0 for none. caption_dropout: share of
+    samples with an empty caption.
     """
 
     kind: str = "mse"
+    huber_delta: float = 1.0
     snr_gamma: float | None = None
     max_timestep: int = 1000
+    noise_offset: float = 0.0
     caption_dropout: float = 0.0
 
 
@@ -118,21 +137,19 @@ def make_state(
     identity: dict[str, object],
 ) -> "TrainState":
     """Optimizer with its named groups and the learning-rate schedule, at step 0."""
-    from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
+    from pixelpersona.training.optim import ParameterGroup, group_parameters, lr_schedule
     from pixelpersona.training.state import TrainState
 
-    if optimizer.kind != "adamw":
-        raise ValueError(f"optimizer.kind={optimizer.kind}: accepted adamw")
     groups = [
-        ParameterGroup(name, group.pattern, group.lr, group.weight_decay)
+        ParameterGroup(
+            name,
+            group.pattern,
+            optimizer.lr * group.lr_scale,
+            optimizer.weight_decay if group.weight_decay is None else group.weight_decay,
+        )
         for name, group in optimizer.groups.items()
     ]
-    built = adamw(
-        group_parameters(objective.named_parameters(), groups),
-        beta1=optimizer.beta1,
-        beta2=optimizer.beta2,
-        eps=optimizer.eps,
-    )
+    built = _make_optimizer(optimizer, group_parameters(objective.named_parameters(), groups))
     return TrainState(
         objective=objective,
         optimizer=built,
@@ -141,3 +158,21 @@ def make_state(
         ),
         identity=identity,
     )
+
+
+def _make_optimizer(optimizer: OptimizerConfig, groups: "list[dict[str, object]]") -> "torch.optim.Optimizer":
+    from pixelpersona.training import optim
+
+    match optimizer.kind:
+        case OptimizerKind.adamw:
+            return optim.adamw(groups, beta1=optimizer.beta1, beta2=optimizer.beta2, eps=optimizer.eps)
+        case OptimizerKind.sgd:
+            return optim.sgd(groups, momentum=optimizer.momentum)
+        case OptimizerKind.prodigy:
+            return optim.prodigy(
+                groups,
+                beta1=optimizer.beta1,
+                beta2=optimizer.beta2,
+                eps=optimizer.eps,
+                growth_rate=float("inf") if optimizer.growth_rate is None else optimizer.growth_rate,
+            )

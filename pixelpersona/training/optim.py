@@ -64,6 +64,42 @@ def adamw(
     return torch.optim.AdamW(list(parameter_groups), betas=(beta1, beta2), eps=eps, fused=True)
 
 
+def sgd(parameter_groups: Sequence[dict[str, object]], *, momentum: float = 0.9) -> torch.optim.SGD:
+    """Gradient descent with Nesterov momentum (Sutskever et al. 2013); plain when momentum is 0."""
+    return torch.optim.SGD(list(parameter_groups), momentum=momentum, nesterov=momentum > 0)
+
+
+def prodigy(
+    parameter_groups: Sequence[dict[str, object]],
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    growth_rate: float = float("inf"),
+) -> torch.optim.Optimizer:
+    """Prodigy (Mishchenko & Defazio 2023, arXiv:2306.06101): finds its own step size; lr stays at 1.
+
+    growth_rate: largest factor by which its estimate may grow in one step. It keeps one estimate for all
+    groups, so all must have one lr. Raises ValueError when they do not, or without the extra `prodigy`.
+    """
+    try:
+        from prodigyopt import Prodigy
+    except ImportError as error:
+        raise ValueError("optimizer=prodigy needs a package: pip install 'pixelpersona[prodigy]'") from error
+    if len({group["lr"] for group in parameter_groups}) > 1:
+        raise ValueError("optimizer.groups: prodigy needs one lr for all groups (lr_scale 1)")
+    optimizer: torch.optim.Optimizer = Prodigy(
+        list(parameter_groups),
+        betas=(beta1, beta2),
+        eps=eps,
+        decouple=True,
+        use_bias_correction=True,
+        safeguard_warmup=True,
+        growth_rate=growth_rate,
+    )
+    return optimizer
+
+
 def lr_factor(kind: str, step: int, *, num_steps: int, num_warmup_steps: int) -> float:
     """Factor on every learning rate at a step, 0 to 1: linear warm-up, then constant, cosine or linear."""
     if step < num_warmup_steps:

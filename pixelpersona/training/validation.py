@@ -24,7 +24,8 @@ def fixed_noise_loss(
     Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the
     objective trains on, so runs with different losses can be compared.
     """
-    weighting, objective.snr_gamma = objective.snr_gamma, None
+    weighting, kind = objective.snr_gamma, objective.kind
+    objective.snr_gamma, objective.kind = None, "mse"
     num_timesteps = int(objective.noise_schedule.config.num_train_timesteps)
     total = torch.zeros(len(latents))
     device = objective.unet.device
@@ -40,7 +41,7 @@ def fixed_noise_loss(
                 loss = objective.per_sample(batch, t[part].to(device), eps[part].to(device))
                 total[part] += loss.float().cpu()
     finally:
-        objective.snr_gamma = weighting
+        objective.snr_gamma, objective.kind = weighting, kind
     return total / num_draws
 
 

@@ -48,6 +48,35 @@ def test_diffusion_loss_is_that_of_diffusers(micro_base: BaseModel, snr_gamma: f
         torch.testing.assert_close(objective.per_sample(batch, t, eps), error, rtol=1e-4, atol=1e-6)
 
 
+def test_huber_in_float64_and_noise_offset(micro_base: BaseModel) -> None:
+    batch, t = _batch(), torch.tensor([0, 250, 600, 999])
+    eps = 2 * torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(1))
+    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule, kind="huber", huber_delta=0.5)
+    with torch.no_grad():
+        x_t = micro_base.noise_schedule.add_noise(batch.latents, eps, t)
+        error = (micro_base.unet(x_t, t, batch.text).sample - eps).double().abs().numpy()
+        found = objective.per_sample(batch, t, eps)
+    expected = np.where(error < 0.5, 0.5 * error**2, 0.5 * (error - 0.25)).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+    assert (error > 0.5).mean() > 0.1  # both branches are felt
+
+    seen = []
+    offset = DiffusionObjective(micro_base.unet, micro_base.noise_schedule, noise_offset=0.5)
+    offset.per_sample = lambda batch, t, eps: seen.append(eps) or torch.zeros(1)  # type: ignore[method-assign]
+    for step in range(200):
+        offset(batch, step_rng(0, step, "loss"))
+    means = torch.cat(seen).mean(dim=(2, 3))  # of 64 unit normals plus one of deviation 0.5
+    assert float(means.std()) == pytest.approx((1 / 64 + 0.25) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("kind", "l1"), ("huber_delta", 0.0), ("noise_offset", -1.0), ("max_timestep", 0)]
+)
+def test_settings_of_the_loss_are_checked(micro_base: BaseModel, key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"loss\.{key}={value}"):
+        DiffusionObjective(micro_base.unet, micro_base.noise_schedule, **{key: value})  # type: ignore[arg-type]
+
+
 def test_min_snr_in_float64() -> None:
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     alphas_cumprod = np.cumprod(1 - betas)

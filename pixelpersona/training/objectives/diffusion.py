@@ -1,4 +1,4 @@
-"""What one batch costs a denoiser: mean squared error on the noise, optionally min-SNR weighted.
+"""What one batch costs a denoiser: the error on the noise, squared or Huber's, optionally min-SNR weighted.
 
 The same objective trains the packaged base (UNet and text encoder), full fine-tunes and LoRA
 adapters; they differ in which parameters ask for gradients.
@@ -40,10 +40,14 @@ class DiffusionObjective(nn.Module):
 
     text_encoder: None when batches carry text states float [B, L, D]; else it is trained (or frozen) along
     and batches carry token ids int64 [B, L].
+    kind: "mse", or "huber" (Huber 1964), linear from errors of `huber_delta` on: outliers weigh less.
     snr_gamma: None for the plain mean squared error; 5 is the paper's choice.
     max_timestep: noise levels are drawn from [0, max_timestep). img2img at strength 0.5 never meets
     a level above 500 of 1,000, so a fine-tune for it need not spend half its steps there.
     timestep_power: above 1, low noise levels are drawn more often (see `stratified_timesteps`).
+    noise_offset: deviation of one normal draw per picture and channel added to the noise, so that the
+    brightness of the whole is learned as well (Guttenberg 2023, "Diffusion with offset noise").
+    Raises ValueError naming the key for another kind or a value out of range.
     """
 
     def __init__(
@@ -55,25 +59,38 @@ class DiffusionObjective(nn.Module):
         snr_gamma: float | None = None,
         max_timestep: int = 1000,
         timestep_power: float = 1.0,
+        kind: str = "mse",
+        huber_delta: float = 1.0,
+        noise_offset: float = 0.0,
     ) -> None:
         super().__init__()
         num_train_timesteps = int(noise_schedule.config.num_train_timesteps)
         if not 1 <= max_timestep <= num_train_timesteps:
             raise ValueError(f"loss.max_timestep={max_timestep}: accepted 1 to {num_train_timesteps}")
+        if kind not in ("mse", "huber"):
+            raise ValueError(f"loss.kind={kind}: accepted mse, huber")
+        if not huber_delta > 0.0:
+            raise ValueError(f"loss.huber_delta={huber_delta}: accepted above 0")
+        if not noise_offset >= 0.0:
+            raise ValueError(f"loss.noise_offset={noise_offset}: accepted 0 or more")
         self.unet = unet
         self.text_encoder = text_encoder
         self.noise_schedule = noise_schedule
         self.snr_gamma = snr_gamma
         self.max_timestep = max_timestep
         self.timestep_power = timestep_power
+        self.kind, self.huber_delta = kind, huber_delta
+        self.noise_offset = noise_offset
 
     def forward(self, batch: LatentBatch, rng: torch.Generator) -> Tensor:
         """Scalar loss; noise and timesteps come from `rng` alone, drawn on the CPU."""
         device = self.unet.device
         num = len(batch.latents)
         t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power).to(device)
-        eps = torch.randn(batch.latents.shape, generator=rng).to(device)
-        return self.per_sample(batch, t, eps).mean()
+        eps = torch.randn(batch.latents.shape, generator=rng)
+        if self.noise_offset:
+            eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
+        return self.per_sample(batch, t, eps.to(device)).mean()
 
     def per_sample(self, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
         """Loss of every sample, float32 [B], at the given timesteps int64 [B] and noise [B, C, h, w]."""
@@ -83,7 +100,11 @@ class DiffusionObjective(nn.Module):
         if self.text_encoder is not None:
             text = self.text_encoder(text).last_hidden_state
         prediction = self.unet(x_t.to(self.unet.dtype), t, text.to(self.unet.dtype)).sample
-        error = F.mse_loss(prediction.float(), eps, reduction="none").mean(dim=(1, 2, 3))
+        if self.kind == "huber":
+            error = F.huber_loss(prediction.float(), eps, reduction="none", delta=self.huber_delta)
+        else:
+            error = F.mse_loss(prediction.float(), eps, reduction="none")
+        error = error.mean(dim=(1, 2, 3))
         if self.snr_gamma is None:
             return error
         return error * min_snr_weights(self.noise_schedule.alphas_cumprod, t, self.snr_gamma).to(error)
