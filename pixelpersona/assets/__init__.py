@@ -1,1 +1,1 @@
-"""Packaged files: the tiny base, its portraits, a LoRA; `locate.path(name)` finds them."""
+"""Packaged files: the tiny base, its portraits, a LoRA, palettes; `locate.path(name)` finds them."""

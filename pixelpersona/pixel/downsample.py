@@ -1,15 +1,33 @@
 """One colour per cell, before any palette."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from skimage.filters import sobel
 
 from pixelpersona.pixel.grid import Grid, cut
-from pixelpersona.pixel.palette import linear_to_srgb, oklab_to_srgb, srgb_to_linear, srgb_to_oklab, to_uint8
+from pixelpersona.pixel.palette import (
+    linear_to_srgb,
+    oklab_to_srgb,
+    perceptual,
+    perceptual_to_srgb,
+    srgb_to_linear,
+    srgb_to_oklab,
+    to_uint8,
+    unique_colors,
+)
 
-METHODS = ("mean", "median", "inner")
+METHODS = ("mean", "median", "inner", "gradient", "k_centroid", "dominant")
+
+_NUM_CENTROIDS = 2  # a cell on an edge has two sides
+_DOMINANT_BITS = 4  # per channel: colours 16 levels apart are different
+_FLAT = 1e-8  # Sobel magnitude added everywhere: a flat cell is its plain mean
+
+_Image = NDArray[np.uint8]
 
 
-def cell_colors(image: NDArray[np.uint8], grid: Grid, method: str = "mean") -> NDArray[np.uint8]:
+def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
     """uint8 [H, W, 3] sRGB -> one colour per cell, uint8 [rows, columns, 3].
 
     "mean": the mean of linear light, which is what the cell looks like from far away (a mean of sRGB values
@@ -17,6 +35,10 @@ def cell_colors(image: NDArray[np.uint8], grid: Grid, method: str = "mean") -> N
     "median": the median of each channel; ignores up to half of the cell, keeps edges.
     "inner": the mean in OKLab of the pixels that do not touch the cell's border (all of them for cells below
     4 pixels). For pictures that are almost on the grid: it leaves out what bleeds over from the neighbours.
+    "gradient": the mean of each channel weighted by its Sobel magnitude, as Pyxelate does; sharpens edges.
+    "k_centroid": k-means with two centers in `palette.perceptual`, and the center with more pixels; a cell
+    on an edge takes one side of it, never a mixture.
+    "dominant": the most frequent colour in steps of 16 levels, averaged over its pixels; for flat drawings.
     Raises ValueError for another method, or when the grid does not fit the picture.
     """
     if method not in METHODS:
@@ -28,4 +50,44 @@ def cell_colors(image: NDArray[np.uint8], grid: Grid, method: str = "mean") -> N
         if grid.cell >= 4:
             cells = cells[:, :, 1:-1, 1:-1]
         return to_uint8(oklab_to_srgb(srgb_to_oklab(cells / 255.0).mean(axis=(2, 3))))
+    if method == "gradient":
+        return _gradient(grid.crop(image), grid)
+    if method == "k_centroid":
+        return _k_centroid(cells)
+    if method == "dominant":
+        return _dominant(cells)
     return to_uint8(linear_to_srgb(srgb_to_linear(cells / 255.0).mean(axis=(2, 3))))
+
+
+def _gradient(part: _Image, grid: Grid) -> _Image:
+    channels = []
+    for c in range(3):
+        values = part[..., c] / 255.0
+        # scikit-image's Sobel needs a second row and column to know a slope.
+        weight = sobel(values) + _FLAT
+        blocks = (grid.rows, grid.cell, grid.columns, grid.cell)
+        total = weight.reshape(blocks).sum(axis=(1, 3))
+        channels.append((weight * values).reshape(blocks).sum(axis=(1, 3)) / total)
+    return to_uint8(np.stack(channels, axis=-1))
+
+
+def _flat_cells(cells: NDArray[Any]) -> NDArray[Any]:
+    """[rows, columns, cell, cell, 3] -> [rows * columns, cell * cell, 3]."""
+    rows, columns, cell = cells.shape[:3]
+    return np.ascontiguousarray(cells).reshape(rows * columns, cell * cell, 3)
+
+
+def _k_centroid(cells: _Image) -> _Image:
+    from pixelpersona.pixel.downsample_kernels import largest_cluster  # numba: only for those who need it
+
+    colors, index, _ = unique_colors(cells)  # a photo's pixels repeat: fewer roots to take
+    points = _flat_cells(perceptual(colors / 255.0)[index])
+    centers = largest_cluster(points, _NUM_CENTROIDS)
+    return to_uint8(perceptual_to_srgb(centers)).reshape(*cells.shape[:2], 3)
+
+
+def _dominant(cells: _Image) -> _Image:
+    from pixelpersona.pixel.downsample_kernels import most_frequent
+
+    colors: _Image = most_frequent(_flat_cells(cells), _DOMINANT_BITS)
+    return colors.reshape(*cells.shape[:2], 3)

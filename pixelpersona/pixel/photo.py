@@ -2,15 +2,20 @@
 
 import io
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 PHOTO_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+CLIP_SUFFIXES: frozenset[str] = frozenset({".gif"})
 
 # The plugins that are allowed to see outside bytes. "JPEG" covers the multi-picture files of phones as well.
 _FORMATS = ("JPEG", "PNG", "WEBP")
+_CLIP_FORMATS = ("GIF",)
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,6 +40,18 @@ class PhotoError(Exception):
         return f"{self.file}: {self.reason}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Frames of mode RGB and one size, each with its milliseconds; loop: 0 = for ever, None = play once."""
+
+    frames: tuple[Image.Image, ...]
+    durations: tuple[int, ...]
+    loop: int | None
+
+
+_Opened = TypeVar("_Opened")
+
+
 def open_photo(source: Path | bytes, *, name: str | None = None, max_pixels: int = 64_000_000) -> Image.Image:
     """Read a JPEG, PNG or WebP file, or its bytes, as an upright sRGB picture of mode RGB without metadata.
 
@@ -46,19 +63,84 @@ def open_photo(source: Path | bytes, *, name: str | None = None, max_pixels: int
     damaged or cut short, animated, too large.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "photo"
+
+    def read(opened: Image.Image) -> Image.Image:
+        _check_header(opened, file, max_pixels)
+        opened.load()
+        return _plain_copy(_over_white(_to_srgb(_upright(opened))))
+
+    return _read_or_say_why(source, file, _FORMATS, "JPEG, PNG or WebP picture", max_pixels, read)
+
+
+def open_clip(
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int = 64_000_000,
+    max_frames: int = 1000,
+    max_bytes: int = 64_000_000,
+) -> Clip:
+    """Read a GIF, or its bytes: all frames as they are shown, complete, over white, without metadata.
+
+    Durations are the file's, in milliseconds; 0 where it names none. A still GIF is a clip of one frame.
+    max_pixels: of all frames together. Frames are counted as they are read, so that a file that announces
+    too many costs no more than the limit. Raises PhotoError for everything that does not end in frames:
+    missing, empty, of another format, damaged or cut short, too large, too many frames.
+    """
+    file = name if name is not None else str(source) if isinstance(source, Path) else "clip"
+    num_bytes = len(source) if isinstance(source, bytes) else 0
+    readable = _readable(source, file)
+    if isinstance(readable, Path):
+        num_bytes = readable.stat().st_size
+    if num_bytes > max_bytes:
+        raise PhotoError(f"{num_bytes} bytes, more than {max_bytes}", file)
+
+    def read(opened: Image.Image) -> Clip:
+        return _read_frames(opened, file, max_pixels, max_frames)
+
+    return _read_or_say_why(source, file, _CLIP_FORMATS, "GIF", max_pixels, read)
+
+
+def _read_frames(opened: Image.Image, file: str, max_pixels: int, max_frames: int) -> Clip:
+    width, height = opened.size
+    frames: list[Image.Image] = []
+    durations: list[int] = []
+    while True:
+        if (len(frames) + 1) * width * height > max_pixels:
+            size = f"{width}x{height} pixels, {len(frames) + 1} frames or more"
+            raise PhotoError(f"{size}: above {max_pixels / 1e6:g} million", file)
+        if len(frames) == max_frames:
+            raise PhotoError(f"more than {max_frames} frames", file)
+        opened.load()
+        frames.append(_plain_copy(_over_white(_to_srgb(opened))))
+        durations.append(int(opened.info.get("duration", 0)))
+        try:
+            opened.seek(len(frames))
+        except EOFError:
+            break
+    loop = opened.info.get("loop")
+    return Clip(tuple(frames), tuple(durations), None if loop is None else int(loop))
+
+
+def _read_or_say_why(
+    source: Path | bytes,
+    file: str,
+    formats: tuple[str, ...],
+    kind: str,
+    max_pixels: int,
+    read: Callable[[Image.Image], _Opened],
+) -> _Opened:
+    """Open with these plugins alone and read; whatever goes wrong becomes a PhotoError."""
     with warnings.catch_warnings():
         # Pillow only warns of a decompression bomb; the size is checked here before anything is decoded.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(_readable(source, file), formats=_FORMATS) as opened:
-                _check_header(opened, file, max_pixels)
-                opened.load()
-                picture = _upright(opened)
-                return _plain_copy(_over_white(_to_srgb(picture)))
+            with Image.open(_readable(source, file), formats=formats) as opened:
+                return read(opened)
         except PhotoError:
             raise
         except UnidentifiedImageError as error:
-            raise PhotoError("not a JPEG, PNG or WebP picture", file) from error
+            raise PhotoError(f"not a {kind}", file) from error
         except Image.DecompressionBombError as error:
             raise PhotoError(f"more than {max_pixels / 1e6:g} million pixels", file) from error
         except MemoryError as error:

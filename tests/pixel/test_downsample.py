@@ -1,0 +1,80 @@
+"""The downsamplers, each against its definition or somebody else's implementation."""
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+from skimage.filters import sobel
+from sklearn.cluster import KMeans
+
+from pixelpersona.pixel.downsample import METHODS, cell_colors
+from pixelpersona.pixel.grid import Grid, cut, render
+from pixelpersona.pixel.palette import perceptual, perceptual_to_srgb
+
+PHOTO = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
+GRID = Grid(16, 16, 8)
+
+
+def test_k_centroid_against_scikit_learn() -> None:
+    """Where k-means has one clear answer, the larger cluster's mean is ours; now and then a near tie."""
+    ours = cell_colors(PHOTO, GRID, "k_centroid").reshape(-1, 3).astype(int)
+    gaps = []
+    for cell, color in zip(cut(PHOTO, GRID).reshape(-1, 64, 3), ours, strict=True):
+        points = perceptual(cell / 255.0)
+        model = KMeans(2, n_init=4, random_state=0).fit(points)
+        share = np.bincount(model.labels_, minlength=2) / 64
+        clear = model.inertia_ < 0.15 * ((points - points.mean(axis=0)) ** 2).sum()
+        if clear and abs(share[0] - share[1]) > 0.1:
+            expected = perceptual_to_srgb(model.cluster_centers_[share.argmax()]) * 255
+            gaps.append(np.abs(color - expected).max())
+    assert len(gaps) >= 20
+    assert np.mean(np.array(gaps) <= 1.0) >= 0.9
+    assert max(gaps) <= 8.0
+
+
+def test_a_cell_on_an_edge_takes_the_larger_side() -> None:
+    cell = np.full((8, 8, 3), 240, np.uint8)
+    cell[:, :3] = (200, 30, 30)
+    for method in ("k_centroid", "dominant", "median"):
+        assert cell_colors(cell, Grid(1, 1, 8), method)[0, 0].tolist() == [240, 240, 240], method
+    assert 30 < cell_colors(cell, Grid(1, 1, 8), "mean")[0, 0, 1] < 240
+
+
+def test_dominant_against_counting() -> None:
+    image = np.random.default_rng(0).integers(0, 48, (24, 24, 3), dtype=np.uint8)
+    image = image // 16 * 16 + image % 3
+    grid = Grid(3, 3, 8)
+    ours = cell_colors(image, grid, "dominant")
+    for row in range(3):
+        for column in range(3):
+            pixels = [tuple(int(v) for v in p) for p in cut(image, grid)[row, column].reshape(-1, 3)]
+            boxes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+            for pixel in pixels:
+                boxes.setdefault(tuple(v // 16 for v in pixel), []).append(pixel)
+            expected = np.mean(max(boxes.values(), key=len), axis=0)
+            assert np.abs(ours[row, column] - expected).max() <= 0.5
+
+
+def test_gradient_against_its_definition() -> None:
+    ours = cell_colors(PHOTO, GRID, "gradient")
+    for channel in range(3):
+        values = PHOTO[..., channel] / 255.0
+        weight = sobel(values)[24:32, 40:48]
+        expected = (weight * values[24:32, 40:48]).sum() / weight.sum() * 255
+        assert abs(ours[3, 5, channel] - expected) <= 0.51
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cell", [1, 2, 5])
+def test_flat_cells_keep_their_colour(method: str, cell: int) -> None:
+    cells = np.random.default_rng(1).integers(0, 256, (7, 6, 3), dtype=np.uint8)
+    grid = Grid(6, 7, cell)
+    np.testing.assert_array_equal(cell_colors(render(cells, grid), grid, method), cells)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_cells_lie_between_their_darkest_and_lightest_pixel(method: str) -> None:
+    cells, ours = cut(PHOTO, GRID), cell_colors(PHOTO, GRID, method)
+    if method == "k_centroid":  # its mean is taken in OKLab, whose channels are not red, green and blue
+        ours = np.clip(ours, cells.min(axis=(2, 3)), cells.max(axis=(2, 3)))
+    assert (ours >= cells.min(axis=(2, 3))).all()
+    assert (ours <= cells.max(axis=(2, 3))).all()
