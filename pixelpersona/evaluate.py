@@ -3,12 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, PixelateConfig, make_pairs
+from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, make_pairs
 from pixelpersona.build.evaluation import EvalConfig, make_benchmark, save_sheets, variants
 from pixelpersona.build.inference import SamplerConfig
 from pixelpersona.build.models import ModelConfig, make_base
 from pixelpersona.door import door
 from pixelpersona.pixel.finish import Finish
+from pixelpersona.pixel.pixelation import Pixelation
 
 
 @dataclass(kw_only=True, slots=True)
@@ -18,7 +19,7 @@ class EvaluateConfig:
     name: str = "evaluate"
     timing: Path | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    pixelate: PixelateConfig = field(default_factory=PixelateConfig)
+    pixelate: Pixelation = field(default_factory=Pixelation)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)

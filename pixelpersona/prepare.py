@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, PixelateConfig, make_pairs
+from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, make_pairs
 from pixelpersona.build.models import ModelConfig, make_base
 from pixelpersona.door import door
+from pixelpersona.pixel.pixelation import Pixelation
 
 
 @dataclass(kw_only=True, slots=True)
@@ -16,7 +17,7 @@ class PrepareConfig:
     timing: Path | None = None
     encode: bool = True
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    pixelate: PixelateConfig = field(default_factory=PixelateConfig)
+    pixelate: Pixelation = field(default_factory=Pixelation)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)

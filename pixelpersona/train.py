@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, PixelateConfig, make_pairs
+from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, make_pairs
 from pixelpersona.build.inference import SamplerConfig
 from pixelpersona.build.models import LoraConfig, ModelConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
@@ -23,6 +23,7 @@ from pixelpersona.build.training import (
     num_steps,
 )
 from pixelpersona.door import door, overrides
+from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
     from pixelpersona.build.jobs import Job
@@ -38,7 +39,7 @@ class TrainConfig:
     name: str = "lora"
     timing: Path | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    pixelate: PixelateConfig = field(default_factory=PixelateConfig)
+    pixelate: Pixelation = field(default_factory=Pixelation)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     method: MethodConfig = field(default_factory=MethodConfig)

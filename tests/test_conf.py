@@ -17,6 +17,7 @@ DOORS = {
     "evaluate": "EvaluateConfig",
     "report": "ReportConfig",
     "stylize": "StylizeConfig",
+    "pixelate": "PixelateConfig",
 }
 GROUPS = [
     "dataset",
@@ -43,7 +44,7 @@ def _options(group: str) -> list[str]:
 def _compose(door: str, *words: str) -> Any:
     schema = getattr(importlib.import_module(f"pixelpersona.{door}"), DOORS[door])
     register("", f"{door}_schema", schema)
-    required = ["photo=a.jpg", "out=a.png"] if door == "stylize" else []
+    required = ["photo=a.jpg", "out=a.png"] if door in ("stylize", "pixelate") else []
     if door == "pretrain":
         required = ["dataset.path=photos"]
     with initialize_config_dir(str(config_folder()), version_base=None):

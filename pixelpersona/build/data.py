@@ -5,6 +5,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixelpersona.pixel.pixelation import Pixelation
+
 if TYPE_CHECKING:
     from pixelpersona.build.models import ModelConfig
     from pixelpersona.data.pairset import PairSet
@@ -33,16 +35,6 @@ class DatasetConfig:
     framing: str = "tight"
     variants: int = 1
     num_workers: int | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class PixelateConfig:
-    """factor: source pixels per art cell. palette: colours per picture. svd, sobel: see pixel/pyxelate.py."""
-
-    factor: int = 4
-    palette: int = 16
-    svd: bool = True
-    sobel: int = 3
 
 
 @dataclass(kw_only=True, slots=True)
@@ -77,23 +69,34 @@ def make_source(dataset: DatasetConfig) -> "PhotoSource":
 
 
 def make_recipe(
-    dataset: DatasetConfig, pixelate: PixelateConfig, augment: AugmentConfig, model: "ModelConfig", seed: int
+    dataset: DatasetConfig, pixelate: Pixelation, augment: AugmentConfig, model: "ModelConfig", seed: int
 ) -> "PairRecipe":
     """Everything that decides what pairs a photo gives, at the model's image size."""
     from dataclasses import asdict
 
     from pixelpersona.data.augment import Augmentation
-    from pixelpersona.data.recipe import PairRecipe, PixelateRecipe
+    from pixelpersona.data.recipe import PairRecipe
 
     return PairRecipe(
         size=model.image_size,
         framing=dataset.framing,
-        pixelate=PixelateRecipe(**asdict(pixelate)),
+        pixelate=_with_colors(pixelate),
         augment=Augmentation(**asdict(augment)),
         variants=dataset.variants,
         caption=model.prompt,
         seed=seed,
     )
+
+
+def _with_colors(pixelate: Pixelation) -> Pixelation:
+    """A palette file by its colours: they decide what the pairs look like, not where the file lies."""
+    from dataclasses import replace
+
+    palette = pixelate.given_palette() if pixelate.palette_file is not None else None
+    if palette is None:
+        return pixelate
+    colors = ["#" + bytes(color).hex() for color in palette.rgb]
+    return replace(pixelate, palette=colors, palette_file=None)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -106,7 +109,7 @@ class PathsConfig:
 
 def make_pairs(
     dataset: DatasetConfig,
-    pixelate: PixelateConfig,
+    pixelate: Pixelation,
     augment: AugmentConfig,
     model: "ModelConfig",
     paths: PathsConfig,

@@ -7,13 +7,10 @@ processes, in any order, writes the same bytes.
 
 import hashlib
 import json
-import multiprocessing
 import os
 import secrets
 import shutil
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -23,18 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from pixelpersona.data.metadata import HELDOUT, TRAIN
 from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, REJECTED, Pair, PairSet
-from pixelpersona.data.recipe import PairRecipe, PixelateRecipe, crop, pixelize, vary
+from pixelpersona.data.recipe import PairRecipe, crop, pixelize, vary
 from pixelpersona.data.sources import PhotoSource
+from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import PhotoError
 
-__all__ = ["Pair", "PairRecipe", "PairSet", "PixelateRecipe", "pixelize", "prepare_pairs"]
-
-_PHOTOS_PER_WORKER = 32  # a worker process takes seconds to start: fewer photos are made faster without it
+__all__ = ["Pair", "PairRecipe", "PairSet", "pixelize", "prepare_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +61,7 @@ def prepare_pairs(
     photos of a smaller one). num_workers: processes; None takes all cores for many photos, 1 only this one.
     Broken photos are skipped and listed in rejected.jsonl; ValueError when no photo is left.
     """
-    if num_workers is not None and num_workers < 1:
-        raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+    choose_num_workers(1, num_workers)  # a wrong number is told before all photos are read
     jobs, rejected = _plan(source, recipe, limit, progress)
     key = _key(recipe, jobs, rejected)
     root = Path(root)
@@ -169,69 +163,33 @@ def _make_all(
     progress: bool,
 ) -> list[tuple[_Job, list[_Row] | str]]:
     """Every job's rows, or the reason why its photo cannot be used, in the jobs' order."""
-    if num_workers is None:
-        num_workers = max(1, min(_num_cores(), len(jobs) // _PHOTOS_PER_WORKER))
-    num_workers = min(num_workers, max(1, len(jobs)))
     results: dict[int, list[_Row] | str] = {}
+    make = _Maker(source, recipe, folder)
+    workers = choose_num_workers(len(jobs), num_workers)
     with tqdm(total=len(jobs), desc="photos to pairs", unit="photo", disable=not progress) as bar:
-        for number, rows in _results(source, recipe, jobs, folder, num_workers):
+        for number, rows in unordered(make, jobs, workers):
             results[number] = rows
             bar.update()
-    return [(job, results[job.number]) for job in jobs]
+    return [(job, results[number]) for number, job in enumerate(jobs)]
 
 
-def _num_cores() -> int:
-    """The cores this process may use; on macOS, which cannot say, all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _results(
-    source: PhotoSource, recipe: PairRecipe, jobs: Sequence[_Job], folder: Path, num_workers: int
-) -> Iterator[tuple[int, list[_Row] | str]]:
-    if num_workers == 1:
-        with threadpool_limits(1):  # as in the workers: sums in the same order, the same bytes
-            for job in jobs:
-                yield _make(source, recipe, folder, job)
-        return
-    # spawn, not fork: a fork of a process that has used OpenMP (torch, KMeans) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        num_workers, mp_context=context, initializer=_start_worker, initargs=(source, recipe, folder)
-    ) as pool:
-        futures = [pool.submit(_make_in_worker, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-_worker_arguments: tuple[PhotoSource, PairRecipe, Path] | None = None
-
-
-def _start_worker(source: PhotoSource, recipe: PairRecipe, folder: Path) -> None:
-    global _worker_arguments
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threadpool_limits(1)
-    _worker_arguments = (source, recipe, folder)
-
-
-def _make_in_worker(job: _Job) -> tuple[int, list[_Row] | str]:
-    assert _worker_arguments is not None
-    return _make(*_worker_arguments, job)
-
-
-def _make(source: PhotoSource, recipe: PairRecipe, folder: Path, job: _Job) -> tuple[int, list[_Row] | str]:
+@dataclass(frozen=True, slots=True)
+class _Maker:
     """Writes one photo's pairs; its rows, or the reason why it cannot be used."""
-    try:
-        square = crop(source.open(job.photo_id), recipe)
-    except PhotoError as error:
-        return job.number, error.reason
-    num_variants = recipe.variants if job.split == TRAIN else 1
-    return job.number, [
-        _make_variant(square, recipe, folder, job, variant) for variant in range(num_variants)
-    ]
+
+    source: PhotoSource
+    recipe: PairRecipe
+    folder: Path
+
+    def __call__(self, job: _Job) -> list[_Row] | str:
+        try:
+            square = crop(self.source.open(job.photo_id), self.recipe)
+        except PhotoError as error:
+            return error.reason
+        num_variants = self.recipe.variants if job.split == TRAIN else 1
+        return [
+            _make_variant(square, self.recipe, self.folder, job, variant) for variant in range(num_variants)
+        ]
 
 
 def _make_variant(square: Image.Image, recipe: PairRecipe, folder: Path, job: _Job, variant: int) -> _Row:

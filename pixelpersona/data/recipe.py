@@ -11,30 +11,10 @@ from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.pixel.framing import FRAMINGS, crop_square
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
-from pixelpersona.pixel.pyxelate import Pyx
+from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import Pixelator
 
-__all__ = ["PairRecipe", "PixelateRecipe", "crop", "pixelize", "vary"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PixelateRecipe:
-    """Pyxelate's settings for the teacher pictures.
-
-    factor: pixels per art cell; the model's own cell size puts one art cell on each latent cell (preset
-    `aligned`), another one (6 in the original project, preset `classic`) lets them straddle. palette:
-    colours per picture. svd, sobel: see `Pyx`.
-    """
-
-    factor: int = 4
-    palette: int = 16
-    svd: bool = True
-    sobel: int = 3
-
-    def __post_init__(self) -> None:
-        if self.factor < 1:
-            raise ValueError(f"pixelate.factor must be at least 1, got {self.factor}")
-        if not 2 <= self.palette <= 256:
-            raise ValueError(f"pixelate.palette must be in [2, 256], got {self.palette}")
+__all__ = ["PairRecipe", "crop", "pixelize", "vary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +28,7 @@ class PairRecipe:
 
     size: int = 128
     framing: str = "tight"
-    pixelate: PixelateRecipe = field(default_factory=PixelateRecipe)
+    pixelate: Pixelation = field(default_factory=lambda: Pixelation(factor=4, palette=16))
     augment: Augmentation = field(default_factory=Augmentation)
     variants: int = 1
     caption: str = "pixel art portrait, 16-color style"
@@ -59,10 +39,12 @@ class PairRecipe:
             raise ValueError(f"framing must be one of {', '.join(FRAMINGS)}, got {self.framing!r}")
         if self.variants < 1:
             raise ValueError(f"variants must be at least 1, got {self.variants}")
-        if self.size < 2 * self.pixelate.factor:
-            raise ValueError(
-                f"size must be at least two cells of {self.pixelate.factor} pixels, got {self.size}"
-            )
+        self.pixelate.check()
+        factor = self.pixelate.factor
+        if factor is None or self.pixelate.height is not None or self.pixelate.width is not None:
+            raise ValueError("pixelate: pairs need a factor, not height and width: it is the grid they share")
+        if self.size < 2 * factor:
+            raise ValueError(f"size must be at least two cells of {factor} pixels, got {self.size}")
 
 
 def crop(photo: Image.Image, recipe: PairRecipe) -> Image.Image:
@@ -78,9 +60,7 @@ def vary(square: Image.Image, recipe: PairRecipe, photo_id: str, variant: int) -
     return recipe.augment.color(recipe.augment.geometry(square, rng), rng)
 
 
-def pixelize(
-    photo: NDArray[np.uint8], recipe: PixelateRecipe
-) -> tuple[NDArray[np.uint8], Grid | None, Palette]:
+def pixelize(photo: NDArray[np.uint8], recipe: Pixelation) -> tuple[NDArray[np.uint8], Grid | None, Palette]:
     """The pixel art of a photo, as large as the photo: uint8 [H, W, 3] to (uint8 [H, W, 3], grid, palette).
 
     When the factor divides the picture, every cell is exactly factor x factor pixels on the returned grid.
@@ -88,11 +68,9 @@ def pixelize(
     the photo's size by nearest neighbour, cells differ by a pixel, and the grid is None.
     """
     height, width = photo.shape[:2]
-    pyx = Pyx(factor=recipe.factor, palette=recipe.palette, svd=recipe.svd, sobel=recipe.sobel)
-    cells = pyx.fit(photo).transform(photo)
-    pixel = np.repeat(np.repeat(cells, recipe.factor, axis=0), recipe.factor, axis=1)
-    palette = Palette(pyx.colors)
+    snapped = Pixelator(recipe).fit([photo]).apply(photo).snapped
+    pixel = snapped.image()
     if pixel.shape == photo.shape:
-        return pixel, Grid.of(width, height, recipe.factor), palette
+        return pixel, snapped.grid, snapped.palette
     resized = Image.fromarray(pixel).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(resized), None, palette
+    return np.asarray(resized), None, snapped.palette

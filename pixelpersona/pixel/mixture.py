@@ -1,23 +1,21 @@
 """Pyxelate's colour model: a variational Bayesian Gaussian mixture with one covariance for all components.
 
 Attias, "A Variational Bayesian Framework for Graphical Models", 2000; Bishop, "Pattern Recognition and
-Machine Learning", 2006, section 10.2: the model of scikit-learn's BayesianGaussianMixture with
-covariance_type="tied" and weight_concentration_prior_type="dirichlet_distribution", on weighted points and
-without the bound, which Pyxelate's settings never let converge.
+Machine Learning", 2006, section 10.2; with a Dirichlet process: Blei and Jordan 2006. It is the model of
+scikit-learn's BayesianGaussianMixture with covariance_type="tied", on weighted points and without the bound,
+which Pyxelate's settings never let converge.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma
 
-from pixelpersona.pixel.pyxelate_kernels import expectation_sums
+from pixelpersona.pixel.color_cells import block_boxes
+from pixelpersona.pixel.mixture_kernels import expectation_maximization, highest_scores
 
 Floats = NDArray[np.float64]
 
-_COVARIANCE_FLOOR = 1e-6
-_EMPTY = 10 * float(np.finfo(np.float64).eps)  # members of a component that has none
 _MEAN_PRECISION = 1.0 / 256.0
 
 
@@ -28,6 +26,21 @@ class Moments:
     num_pixels: int
     mean: Floats
     covariance: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """What the model expects of K components before it sees the pixels.
+
+    concentration: of the weights. process: a Dirichlet process (which favours the first components) in place
+    of a Dirichlet distribution. mean: float64 [3], or None for the mean of the pixels. mean_precision: how
+    many pixels' worth of belief in `mean`.
+    """
+
+    concentration: float
+    mean_precision: float
+    process: bool = False
+    mean: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,62 +56,68 @@ class Mixture:
     offset: Floats
     center: Floats
 
+    def scores(self, colors: Floats) -> Floats:
+        """Log-probabilities up to a common term: float64 [..., 3] -> [..., K]."""
+        scores: Floats = (colors - self.center) @ self.linear + self.offset
+        return scores
+
     def most_probable(self, colors: Floats) -> NDArray[np.intp]:
-        """The most probable component of each colour: float [..., 3] -> indices [...]."""
-        scores = (colors - self.center) @ self.linear + self.offset
-        best: NDArray[np.intp] = scores.argmax(axis=-1)
-        return best
+        """The most probable component of each colour, the first of equals: float64 [..., 3] -> [...]."""
+        flat = np.ascontiguousarray(colors, dtype=np.float64).reshape(-1, 3)
+        best: NDArray[np.intp] = highest_scores(flat, self.center, self.linear, self.offset)
+        return best.reshape(colors.shape[:-1])
+
+    def probabilities(self, colors: Floats) -> Floats:
+        """Of every component at each colour, summing to 1: float64 [..., 3] -> [..., K]."""
+        scores = self.scores(colors)
+        probabilities: Floats = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        probabilities /= probabilities.sum(axis=-1, keepdims=True)
+        return probabilities
+
+
+def label_sums(
+    points: Floats, counts: Floats, labels: NDArray[np.integer], moments: Moments, num_components: int
+) -> Floats:
+    """What the iterations start from: sums [K, 4] of count * (1, x - mean) over the points of each label.
+
+    points: float [N, 3], colours that stand for `counts` [N] pixels each. labels: int [N] below K.
+    """
+    sums = np.empty((num_components, 4))
+    sums[:, 0] = np.bincount(labels, counts, num_components)
+    for c in range(3):
+        sums[:, c + 1] = np.bincount(labels, counts * (points[:, c] - moments.mean[c]), num_components)
+    return sums
 
 
 def fit_mixture(
-    points: Floats, counts: Floats, labels: NDArray[np.integer], moments: Moments, num_iterations: int = 128
+    points: Floats,
+    counts: Floats,
+    sums: Floats,
+    moments: Moments,
+    num_iterations: int = 128,
+    prior: Prior | None = None,
 ) -> Mixture:
-    """Fit K = labels.max() + 1 components, starting from the given clusters.
+    """Fit K = len(sums) components.
 
-    points: float [N, 3], colours that stand for `counts` [N] pixels each.
-    labels: int [N], the first clusters.
+    points: float [N, 3], colours that stand for `counts` [N] pixels each; fast when neighbours are alike.
+    sums: float64 [K, 4], the first clusters, from `label_sums`.
     moments: of all pixels; the spread inside a point counts as well.
+    prior: without one, that of a palette to be found: Dirichlet distribution, concentration 1/K.
     """
-    num_components = int(labels.max()) + 1
-    centered = points - moments.mean
-    weighted = np.column_stack([counts, counts[:, None] * centered])
-    sums: Floats = np.column_stack([np.bincount(labels, column, num_components) for column in weighted.T])
-    points32 = np.ascontiguousarray(centered.T, dtype=np.float32)
-    counts32 = counts.astype(np.float32)
-    per_bit = 1.0 / np.log(2.0)
-    for _ in range(num_iterations):
-        _, linear, offset = _maximization(sums, moments)
-        sums = expectation_sums(
-            points32, counts32, (linear * per_bit).astype(np.float32), (offset * per_bit).astype(np.float32)
-        )
-    means, linear, offset = _maximization(sums, moments)
-    return Mixture(means + moments.mean, linear, offset, moments.mean)
-
-
-def _maximization(sums: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
-    """The posterior from the sums [K, 4] of responsibilities: centred means [K, 3], linear [3, K], offset [K]
-
-    by equations 10.58-10.63 of Bishop 2006, with one scatter matrix for all components and the mean of the
-    data as the prior mean (0 here: everything is centred).
-    """
-    num_components, num_features = len(sums), 3
-    per_component = moments.num_pixels / num_components
-    members = sums[:, 0] + _EMPTY
-    averages = sums[:, 1:] / members[:, None]
-    precision_of_mean = _MEAN_PRECISION + members
-    means = averages * (members / precision_of_mean)[:, None]
-
-    within = moments.covariance - (members * averages.T) @ averages / members.sum()
-    within[np.diag_indices(num_features)] += _COVARIANCE_FLOOR
-    prior_covariance = moments.covariance * (moments.num_pixels / max(1, moments.num_pixels - 1))
-    pull = (members / precision_of_mean * averages.T) @ averages * (_MEAN_PRECISION / num_components)
-    covariance = (prior_covariance + per_component * within + pull) / (num_features + per_component)
-
-    linear = np.linalg.solve(covariance, means.T)
-    concentration = 1.0 / num_components + sums[:, 0]
-    offset = (
-        digamma(np.maximum(concentration, _EMPTY))
-        - 0.5 * (means.T * linear).sum(axis=0)
-        - 0.5 * num_features / precision_of_mean
+    prior = Prior(1.0 / len(sums), _MEAN_PRECISION) if prior is None else prior
+    prior_mean = np.zeros(3) if prior.mean is None else prior.mean - moments.mean
+    points32 = np.ascontiguousarray((points - moments.mean).T, dtype=np.float32)
+    means, linear, offset = expectation_maximization(
+        points32,
+        counts.astype(np.float32),
+        *block_boxes(points32),
+        sums,
+        float(moments.num_pixels),
+        np.ascontiguousarray(moments.covariance),
+        prior_mean,
+        float(prior.mean_precision),
+        float(prior.concentration),
+        prior.process,
+        num_iterations,
     )
-    return means, linear, offset
+    return Mixture(means + moments.mean, linear, offset, moments.mean)

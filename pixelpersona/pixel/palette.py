@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.cluster import KMeans
 
 Floats = NDArray[np.float64]
 
@@ -138,6 +137,8 @@ def fit_palette(pixels: NDArray[np.uint8], num_colors: int, seed: int = 0) -> Pa
         raise ValueError(f"pixels: need at least one colour [..., 3], not shape {pixels.shape}")
     colors, _, counts = unique_colors(pixels)
     if len(colors) > num_colors:
+        from sklearn.cluster import KMeans  # a second to import, and not every palette is fitted
+
         points = perceptual(colors / 255.0)
         num_starts = _NUM_STARTS if len(colors) <= _FEW_COLORS else 1
         model = KMeans(num_colors, n_init=num_starts, random_state=seed).fit(points, sample_weight=counts)

@@ -52,13 +52,20 @@ class Clip:
 _Opened = TypeVar("_Opened")
 
 
-def open_photo(source: Path | bytes, *, name: str | None = None, max_pixels: int = 64_000_000) -> Image.Image:
+def open_photo(
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int = 64_000_000,
+    keep_alpha: bool = False,
+) -> Image.Image:
     """Read a JPEG, PNG or WebP file, or its bytes, as an upright sRGB picture of mode RGB without metadata.
 
     EXIF orientation is applied once, an ICC profile is converted to sRGB, transparency is laid over white,
     16-bit grey is scaled (not clipped) to 8 bits. Of a phone's multi-picture JPEG the main picture is taken.
     name: what the error calls the picture (default: its path, or "photo").
-    max_pixels: larger pictures are refused before they are decoded.
+    max_pixels: larger pictures are refused before they are decoded. keep_alpha: a picture with transparency
+    comes as RGBA, its hidden colours untouched, instead of over white.
     Raises PhotoError for everything that does not end in a picture: missing, empty, of another format,
     damaged or cut short, animated, too large.
     """
@@ -67,7 +74,8 @@ def open_photo(source: Path | bytes, *, name: str | None = None, max_pixels: int
     def read(opened: Image.Image) -> Image.Image:
         _check_header(opened, file, max_pixels)
         opened.load()
-        return _plain_copy(_over_white(_to_srgb(_upright(opened))))
+        picture = _to_srgb(_upright(opened))
+        return _plain_copy(picture if keep_alpha else _over_white(picture))
 
     return _read_or_say_why(source, file, _FORMATS, "JPEG, PNG or WebP picture", max_pixels, read)
 

@@ -1,10 +1,4 @@
-"""The inner loops of Pyxelate, compiled by numba on first use and kept in its cache.
-
-The mixture's E-step is where 98 % of upstream's time goes. With one covariance for all components the
-quadratic term of a point is the same for each of them and cancels, so a component's score is linear in the
-point: one product and one exponential per point and component. Points are taken in blocks, components outside
-and points inside, so that every inner loop is a plain vector loop.
-"""
+"""The inner loops of Pyxelate's transform, compiled by numba on first use and kept in its cache."""
 
 from typing import Any
 
@@ -12,80 +6,55 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-
-_BLOCK = 128  # points per block: scores of 32 components stay in the first-level cache
-_FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities keep their meaning
+Floats = NDArray[np.float64]
 
 
-@njit(cache=True, fastmath=_FAST, inline="always")
-def _exp2(x: Any) -> Any:
-    """2**x for float32 x <= 0 (a polynomial of degree 5, relative error 1e-7); below -60 as at -60.
+@njit(cache=True)
+def rgb_to_hsv(rgb: Floats) -> Floats:
+    """RGB float64 [H, W, 3] of 0-1 -> planes of hue, saturation and value, float64 [3, H, W] of 0-1."""
+    height, width = rgb.shape[:2]
+    hsv = np.empty((3, height, width))
+    for y in range(height):
+        for x in range(width):
+            r, g, b = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
+            value = max(r, g, b)
+            spread = value - min(r, g, b)
+            hue = 0.0
+            if spread > 0.0:
+                if b == value:
+                    hue = 4.0 + (r - g) / spread
+                elif g == value:
+                    hue = 2.0 + (b - r) / spread
+                else:
+                    hue = (g - b) / spread
+            hsv[0, y, x] = (hue / 6.0) % 1.0
+            hsv[1, y, x] = spread / value if spread > 0.0 else 0.0
+            hsv[2, y, x] = value
+    return hsv
 
-    No responsibility that small is felt, and further down wait the denormal numbers: 30 times as slow.
-    """
-    x = max(x, np.float32(-60.0))
-    whole = np.floor(x)
-    f = x - whole
-    p = np.float32(1.86718286e-3)
-    p = p * f + np.float32(9.01668762e-3)
-    p = p * f + np.float32(5.58004471e-2)
-    p = p * f + np.float32(2.40164154e-1)
-    p = p * f + np.float32(6.93151363e-1)
-    p = p * f + np.float32(1.0)
-    scale = (np.int32(whole) + np.int32(127)) << np.int32(23)
-    return p * np.int32(scale).view(np.float32)
 
-
-@njit(cache=True, fastmath=_FAST)
-def expectation_sums(points: Floats, counts: Floats, linear: Floats, offset: Floats) -> NDArray[np.float64]:
-    """One E-step and the sums the M-step needs.
-
-    points: float32 [3, N], centred colours. counts: float32 [N]. A component's log-probability in base 2, up
-    to a term common to all, is linear[:, k] @ x + offset[k] with linear float32 [3, K], offset float32 [K].
-    Returns float64 [K, 4]: the sum over points of count * responsibility * (1, x).
-    """
-    num_points, num_components = points.shape[1], offset.shape[0]
-    sums = np.zeros((num_components, 4), dtype=np.float64)
-    scores = np.empty((num_components, _BLOCK), dtype=np.float32)
-    highest = np.empty(_BLOCK, dtype=np.float32)
-    weight = np.empty(_BLOCK, dtype=np.float32)
-    for start in range(0, num_points, _BLOCK):
-        size = min(_BLOCK, num_points - start)
-        x0 = points[0, start : start + size]
-        x1 = points[1, start : start + size]
-        x2 = points[2, start : start + size]
-        highest[:] = np.float32(-np.inf)
-        for k in range(num_components):
-            a0, a1, a2, b = linear[0, k], linear[1, k], linear[2, k], offset[k]
-            for i in range(size):
-                score = a0 * x0[i] + a1 * x1[i] + a2 * x2[i] + b
-                scores[k, i] = score
-                highest[i] = max(highest[i], score)
-        weight[:] = np.float32(0.0)
-        for k in range(num_components):
-            for i in range(size):
-                e = _exp2(scores[k, i] - highest[i])
-                scores[k, i] = e
-                weight[i] += e
-        for i in range(size):
-            weight[i] = counts[start + i] / weight[i]
-        for k in range(num_components):
-            s = np.float32(0.0)
-            s0 = np.float32(0.0)
-            s1 = np.float32(0.0)
-            s2 = np.float32(0.0)
-            for i in range(size):
-                r = scores[k, i] * weight[i]
-                s += r
-                s0 += r * x0[i]
-                s1 += r * x1[i]
-                s2 += r * x2[i]
-            sums[k, 0] += s
-            sums[k, 1] += s0
-            sums[k, 2] += s1
-            sums[k, 3] += s2
-    return sums
+@njit(cache=True)
+def hsv_to_rgb(hsv: Floats) -> None:
+    """Planes of hue, saturation and value, float64 [3, H, W], become red, green and blue, in place."""
+    _, height, width = hsv.shape
+    for y in range(height):
+        for x in range(width):
+            hue, s, v = hsv[0, y, x] * 6.0, hsv[1, y, x], hsv[2, y, x]
+            f = hue - np.floor(hue)
+            p, q, t = v * (1.0 - s), v * (1.0 - f * s), v * (1.0 - (1.0 - f) * s)
+            sextant = np.int64(hue) % 6
+            r, g, b = v, p, q
+            if sextant == 0:
+                g, b = t, p
+            elif sextant == 1:
+                r, g, b = q, v, p
+            elif sextant == 2:
+                r, g, b = p, v, t
+            elif sextant == 3:
+                r, g, b = p, q, v
+            elif sextant == 4:
+                r, g, b = t, p, v
+            hsv[0, y, x], hsv[1, y, x], hsv[2, y, x] = r, g, b
 
 
 @njit(cache=True, inline="always")
@@ -95,7 +64,7 @@ def _sort3(a: Any, b: Any, c: Any) -> Any:
 
 
 @njit(cache=True)
-def median_3x3(channel: NDArray[np.float64]) -> NDArray[np.float64]:
+def median_3x3(channel: Floats) -> Floats:
     """Median of every pixel's 3x3 neighbourhood, float64 [H, W]; the edge is repeated outside.
 
     Columns of three are sorted once; the median of nine is the median of the largest low, the median middle
@@ -118,4 +87,36 @@ def median_3x3(channel: NDArray[np.float64]) -> NDArray[np.float64]:
             _, b, _ = _sort3(middle[x], middle[x + 1], middle[x + 2])
             c = min(high[x], high[x + 1], high[x + 2])
             _, result[y, x], _ = _sort3(a, b, c)
+    return result
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def edge_weighted(channel: Floats, side: int) -> Floats:
+    """Mean of every side x side block weighted by Sobel magnitude: [H, W] -> [H // side, W // side].
+
+    The edge is repeated outside; a flat block is its plain mean.
+    """
+    height, width = channel.shape
+    rows, columns = height // side, width // side
+    result = np.empty((rows, columns))
+    smooth, step = np.empty(width + 2), np.empty(width + 2)
+    total, weighted = np.empty(width), np.empty(width)
+    for row in range(rows):
+        total[:], weighted[:] = 0.0, 0.0
+        for y in range(row * side, (row + 1) * side):
+            above, here, below = channel[max(y - 1, 0)], channel[y], channel[min(y + 1, height - 1)]
+            for x in range(width):
+                smooth[x + 1] = 0.25 * (above[x] + below[x]) + 0.5 * here[x]
+                step[x + 1] = above[x] - below[x]
+            smooth[0], step[0] = smooth[1], step[1]
+            smooth[width + 1], step[width + 1] = smooth[width], step[width]
+            for x in range(width):
+                across = smooth[x] - smooth[x + 2]
+                down = 0.25 * (step[x] + step[x + 2]) + 0.5 * step[x + 1]
+                weight = np.sqrt(0.5 * (across * across + down * down)) + 1e-8
+                total[x] += weight
+                weighted[x] += weight * here[x]
+        for column in range(columns):
+            block = slice(column * side, (column + 1) * side)
+            result[row, column] = weighted[block].sum() / total[block].sum()
     return result

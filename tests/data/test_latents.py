@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from pixelpersona.data.latents import encode_pairs
-from pixelpersona.data.pairs import PairRecipe, PairSet, PixelateRecipe, prepare_pairs
+from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.pixelation import Pixelation
 
 
 class MeanEncoder:
@@ -43,7 +44,7 @@ def pair_set(tmp_path_factory: pytest.TempPathFactory) -> PairSet:
     ]
     (folder / "metadata.jsonl").write_text("\n".join(rows))
     recipe = PairRecipe(
-        size=16, framing="center", pixelate=PixelateRecipe(factor=4, palette=2), caption="pixel art"
+        size=16, framing="center", pixelate=Pixelation(factor=4, palette=2), caption="pixel art"
     )
     return prepare_pairs(
         FolderSource(folder), recipe, tmp_path_factory.mktemp("data"), num_workers=1, progress=False

@@ -8,8 +8,9 @@ from PIL import Image
 
 from pixelpersona.data.latents import LatentSet
 from pixelpersona.data.loader import LatentBatches, PairBatches
-from pixelpersona.data.pairs import PairRecipe, PixelateRecipe, prepare_pairs
+from pixelpersona.data.pairs import PairRecipe, prepare_pairs
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.pixelation import Pixelation
 
 
 def latent_set(num_items: int) -> LatentSet:
@@ -86,7 +87,7 @@ def test_pair_batches_read_the_pictures(
     for i in range(5):
         coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
-    recipe = PairRecipe(size=8, framing="center", pixelate=PixelateRecipe(factor=4, palette=2))
+    recipe = PairRecipe(size=8, framing="center", pixelate=Pixelation(factor=4, palette=2))
     source = FolderSource(tmp_path / "photos", heldout_share=0)
     pair_set = prepare_pairs(source, recipe, tmp_path / "data", num_workers=1, progress=False)
     if not cached:

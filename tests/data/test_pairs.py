@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelpersona.data.pairs import PairRecipe, PairSet, PixelateRecipe, pixelize, prepare_pairs
+from pixelpersona.data.pairs import PairRecipe, PairSet, pixelize, prepare_pairs
 from pixelpersona.data.recipe import crop, vary
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pyxelate import Pyx
 
-RECIPE = PairRecipe(size=24, framing="center", pixelate=PixelateRecipe(factor=4, palette=4), variants=2)
+RECIPE = PairRecipe(size=24, framing="center", pixelate=Pixelation(factor=4, palette=4), variants=2)
 HELDOUT = ("p1.png", "p4.png")
 
 
@@ -122,7 +123,7 @@ def test_variants_depend_on_photo_number_and_seed_alone() -> None:
 
 def test_classic_cells_fill_the_picture_without_a_grid() -> None:
     photo = np.asarray(picture(3, 20))
-    recipe = PixelateRecipe(factor=6, palette=4)
+    recipe = Pixelation(factor=6, palette=4)
     pixel, grid, palette = pixelize(photo, recipe)
     assert grid is None
     assert pixel.shape == photo.shape
@@ -149,7 +150,7 @@ def test_a_finished_set_is_returned_at_once(
     def never(*arguments: object) -> None:
         raise AssertionError("made again")
 
-    monkeypatch.setattr("pixelpersona.data.pairs._make", never)
+    monkeypatch.setattr("pixelpersona.data.pairs._Maker.__call__", never)
     again = prepare(folder, tmp_path / "data")
     assert again.folder == first.folder
     assert [pair.id for pair in again.pairs("train")] == [pair.id for pair in first.pairs("train")]
@@ -160,7 +161,7 @@ def test_photos_and_recipe_name_the_folder(folder: Path, tmp_path: Path) -> None
     keys = [prepare(folder, tmp_path / "data", small).key]
     keys.append(prepare(folder, tmp_path / "data", replace(small, caption="another")).key)
     keys.append(
-        prepare(folder, tmp_path / "data", replace(small, pixelate=PixelateRecipe(factor=4, palette=3))).key
+        prepare(folder, tmp_path / "data", replace(small, pixelate=Pixelation(factor=4, palette=3))).key
     )
     (folder / "p0.png").write_bytes(png(picture(77)))
     keys.append(prepare(folder, tmp_path / "data", small).key)
@@ -232,7 +233,7 @@ def test_an_interrupted_run_leaves_nothing(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pixelpersona.data.pairs._make", interrupted)
+    monkeypatch.setattr("pixelpersona.data.pairs._Maker.__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []

@@ -1,7 +1,8 @@
 """Pyxelate against upstream's own output, its mixture against scikit-learn, its kernels against plain numpy.
 
 The goldens hold what sedthh/pyxelate 2.2.0 made with scikit-learn 1.9.1 of the two pictures below with
-`Pyx(factor=4, palette=K)`: its means and colours, and its cells for each of the SETTINGS.
+`Pyx(factor=4, palette=K)`: its means and colours, and its cells for each of the SETTINGS; dithers.npz
+(made by benchmarks/pixelate_goldens.py) its cells for every dither, a given palette and two colours.
 """
 
 import warnings
@@ -11,16 +12,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import median_filter
+from skimage.color import rgb2hsv
 from skimage.data import astronaut
+from skimage.exposure import equalize_adapthist
+from skimage.filters import sobel
+from skimage.transform import resize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
 
-from pixelpersona.pixel.mixture import Moments, fit_mixture
+from pixelpersona.pixel.clahe import equalize
+from pixelpersona.pixel.color_cells import block_boxes
+from pixelpersona.pixel.mixture import Moments, fit_mixture, label_sums
+from pixelpersona.pixel.mixture_kernels import expectation_sums
+from pixelpersona.pixel.palette import Palette
 from pixelpersona.pixel.pyxelate import Pyx
-from pixelpersona.pixel.pyxelate_kernels import expectation_sums, median_3x3
+from pixelpersona.pixel.pyxelate_kernels import edge_weighted, hsv_to_rgb, median_3x3, rgb_to_hsv
+from pixelpersona.pixel.resample import resize_linear
 
 GOLDENS = Path(__file__).parent / "goldens"
 PALETTE = {"drawn": 8, "portrait": 16}
+GIVEN = np.array(
+    [
+        [20, 12, 28],
+        [93, 39, 93],
+        [177, 62, 83],
+        [239, 125, 87],
+        [255, 205, 117],
+        [59, 93, 201],
+        [244, 244, 244],
+    ],
+    dtype=np.uint8,
+)
+DITHERS_OF_UPSTREAM = ("none", "naive", "bayer", "floyd", "atkinson")
 SETTINGS = {
     "plain": {"factor": 4},
     "deep": {"factor": 6, "depth": 2, "svd": False},
@@ -80,6 +103,50 @@ def test_the_palette_is_upstreams(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PALETTE)
+def test_the_exact_palette_is_upstreams_to_a_hair(name: str) -> None:
+    exact = Pyx(factor=4, palette=PALETTE[name], fit="exact").fit(source(name))
+    np.testing.assert_allclose(exact.means * 255, golden(name)["means"] * 255, atol=0.05)
+    np.testing.assert_array_equal(exact.colors, golden(name)["colors"])
+
+
+@pytest.mark.parametrize("fit", ["exact", "fast"])
+@pytest.mark.parametrize("dither", DITHERS_OF_UPSTREAM)
+def test_every_dither_is_upstreams(dither: str, fit: str) -> None:
+    pyx = Pyx(factor=4, palette=8, dither=dither, fit=fit)  # type: ignore[arg-type]
+    same = (pyx.fit_transform(drawn_portrait()) == golden("dithers")[dither]).all(axis=2).mean()
+    # Floyd's hands on every difference, undamped: one in the sixth digit of the palette shows in the end.
+    least = {"exact": 0.9, "fast": 0.4} if dither == "floyd" else {"exact": 0.995, "fast": 0.9}
+    assert same >= least[fit]
+
+
+@pytest.mark.parametrize("fit", ["exact", "fast"])
+def test_palette_transfer_is_upstreams(fit: str) -> None:
+    pyx = Pyx(width=30, palette=GIVEN, fit=fit).fit(drawn_portrait())  # type: ignore[arg-type]
+    difference = np.abs(pyx.means - golden("dithers")["given_means"]) * 255
+    assert difference.max() < (0.05 if fit == "exact" else 1.0)
+    cells, expected = pyx.transform(drawn_portrait()), golden("dithers")["given"]
+    assert cells.shape == expected.shape
+    assert (cells == expected).all(axis=2).mean() >= (0.995 if fit == "exact" else 0.97)
+    np.testing.assert_array_equal(pyx.colors, GIVEN)
+
+
+def test_two_colours_height_and_upscale_are_upstreams() -> None:
+    pyx = Pyx(height=24, palette=2, dither="bayer", upscale=(2, 1), fit="exact").fit(drawn_portrait())
+    np.testing.assert_allclose(pyx.means, golden("dithers")["two_means"], atol=2e-4)
+    cells = pyx.transform(drawn_portrait())
+    assert cells.shape == golden("dithers")["two"].shape
+    assert (cells == golden("dithers")["two"]).all(axis=2).mean() >= 0.995
+
+
+def test_a_palette_may_be_given_in_four_ways() -> None:
+    image = drawn_portrait()
+    expected = Pyx(factor=6, palette=GIVEN).fit_transform(image)
+    for palette in (GIVEN.tolist(), Palette(GIVEN)):
+        np.testing.assert_array_equal(Pyx(factor=6, palette=palette).fit_transform(image), expected)
+    assert len(Pyx(palette="pico8").colors) == 16
+
+
+@pytest.mark.parametrize("name", PALETTE)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_cells_are_upstreams(name: str, setting: str) -> None:
     cells = with_settings(fitted(name), **SETTINGS[setting]).transform(source(name))
@@ -113,7 +180,8 @@ def test_the_mixture_against_scikit_learn() -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs.fit(points)
     moments = Moments(len(points), points.mean(axis=0), np.cov(points.T, bias=True))
-    ours = fit_mixture(points, np.ones(len(points)), labels, moments, num_iterations=40)
+    sums = label_sums(points, np.ones(len(points)), labels, moments, 5)
+    ours = fit_mixture(points, np.ones(len(points)), sums, moments, num_iterations=40)
     np.testing.assert_allclose(ours.means, theirs.means_, atol=1e-4)
     assert (ours.most_probable(points) == theirs.predict(points)).mean() > 0.99
 
@@ -124,8 +192,9 @@ def test_a_weighted_point_is_as_good_as_repeated_ones() -> None:
     labels = rng.integers(0, 4, 60)
     repeated = points.repeat(counts, axis=0)
     moments = Moments(len(repeated), repeated.mean(axis=0), np.cov(repeated.T, bias=True))
-    short = fit_mixture(points, counts.astype(float), labels, moments)
-    long = fit_mixture(repeated, np.ones(len(repeated)), labels.repeat(counts), moments)
+    sums = label_sums(points, counts, labels, moments, 4)
+    short = fit_mixture(points, counts.astype(float), sums, moments)
+    long = fit_mixture(repeated, np.ones(len(repeated)), sums, moments)
     np.testing.assert_allclose(short.means, long.means, atol=1e-3)
 
 
@@ -134,21 +203,50 @@ def test_expectation_sums_against_numpy(num_points: int) -> None:
     rng = np.random.default_rng(num_points)
     points = rng.normal(0, 0.3, (3, num_points)).astype(np.float32)
     counts = rng.integers(1, 50, num_points).astype(np.float32)
-    linear = rng.normal(0, 40, (3, 11)).astype(np.float32)
-    offset = rng.normal(0, 5, 11).astype(np.float32)
+    linear = rng.normal(0, 40, (3, 11))
+    offset = rng.normal(0, 5, 11)
     scores = points.T.astype(float) @ linear + offset
     responsibility = np.exp2(scores - scores.max(axis=1, keepdims=True))
     responsibility *= (counts / responsibility.sum(axis=1))[:, None]
     expected = np.column_stack([responsibility.sum(axis=0), responsibility.T @ points.T])
-    np.testing.assert_allclose(
-        expectation_sums(points, counts, linear, offset), expected, rtol=1e-4, atol=1e-4 * counts.sum()
-    )
+    found = expectation_sums(points, counts, *block_boxes(points), linear, offset)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * counts.sum())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 3), (17, 23)])
 def test_median_against_scipy(shape: tuple[int, int]) -> None:
     channel = np.random.default_rng(0).random(shape)
     np.testing.assert_array_equal(median_3x3(channel), median_filter(channel, 3, mode="nearest"))
+
+
+def test_hsv_and_edges_against_scikit_image() -> None:
+    rgb = drawn_portrait() / 255.0
+    rgb[:5] = rgb[:5, :, :1]  # greys, and pure colours
+    rgb[5:8] = np.eye(3)[:, None]
+    hsv = rgb_to_hsv(rgb)
+    np.testing.assert_allclose(np.moveaxis(hsv, 0, -1), rgb2hsv(rgb), atol=1e-12)
+    hsv_to_rgb(hsv)
+    np.testing.assert_allclose(np.moveaxis(hsv, 0, -1), rgb, atol=1e-12)
+    weight = sobel(hsv[2]) + 1e-8
+    blocks = (32, 3, 30, 3)
+    total = weight.reshape(blocks).sum(axis=(1, 3))
+    expected = (weight * hsv[2]).reshape(blocks).sum(axis=(1, 3)) / total
+    np.testing.assert_allclose(edge_weighted(hsv[2].copy(), 3), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(96, 90), (33, 47), (9, 2), (1, 1)])
+def test_local_contrast_against_scikit_image(size: tuple[int, int]) -> None:
+    value = rgb_to_hsv(drawn_portrait()[: size[0], : size[1]] / 255.0)[2]
+    for scale in (1.0, 1.0 / 255.0):
+        np.testing.assert_array_equal(equalize(value * scale), equalize_adapthist(value * scale))
+
+
+@pytest.mark.parametrize("size", [(31, 30), (200, 45), (1, 1), (96, 90)])
+@pytest.mark.parametrize("anti_aliasing", [True, False])
+def test_resize_against_scikit_image(size: tuple[int, int], anti_aliasing: bool) -> None:
+    image = drawn_portrait()
+    expected = resize(image, size, order=1, anti_aliasing=anti_aliasing)
+    np.testing.assert_allclose(resize_linear(image, *size, anti_aliasing), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("height", "width", "factor"), [(64, 64, 4), (50, 71, 6), (33, 90, 7), (20, 20, 1)])
@@ -202,13 +300,23 @@ def test_hidden_colours_do_not_reach_the_palette() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dither": "bayer"}, "dither: 'bayer' is not one of none"),
+        ({"dither": "riemersma"}, "dither: 'riemersma' is not one of none, naive"),
         ({"factor": 0}, "factor"),
         ({"palette": 1}, "palette"),
         ({"palette": 257}, "palette"),
         ({"sobel": 1}, "sobel"),
         ({"depth": 0}, "depth"),
         ({"alpha": 0.0}, "alpha"),
+        ({"factor": 2.5}, "factor"),
+        ({"factor": 4, "width": 10}, "factor: give either"),
+        ({"height": 0}, "height"),
+        ({"width": -1}, "width"),
+        ({"upscale": 0}, "upscale"),
+        ({"upscale": (1, 2, 3)}, "upscale"),
+        ({"fit": "slow"}, "fit: 'slow' is not one of fast, exact"),
+        ({"palette": [[0, 0, 0]]}, "palette: need 2 to 256"),
+        ({"palette": [[0, 0, 0], [0, 0, 256]]}, "palette"),
+        ({"palette": [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]}, "palette"),
     ],
 )
 def test_wrong_parameters_are_named(options: dict[str, object], message: str) -> None:

@@ -1,0 +1,71 @@
+"""One function over many items, in as many processes as there are cores, with one thread each."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_ITEMS_PER_WORKER = 32  # a process takes seconds to start: fewer items are done sooner without it
+
+
+def choose_num_workers(num_items: int, num_workers: int | None = None) -> int:
+    """As asked, or by the number of items and of cores this process may use; never more than items.
+
+    Raises ValueError when num_workers is below 1.
+    """
+    if num_workers is not None and num_workers < 1:
+        raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+    # macOS cannot say which cores a process may use: all of them.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = min(cores, num_items // _ITEMS_PER_WORKER) if num_workers is None else num_workers
+    return max(1, min(wanted, num_items))
+
+
+def unordered(
+    function: Callable[[Item], Result], items: Sequence[Item], num_workers: int
+) -> Iterator[tuple[int, Result]]:
+    """(number of the item, result), as they are done.
+
+    function: can be pickled when num_workers is above 1, and answers for its items alone, so that neither
+    order nor number of workers shows in a result. Libraries get one thread per process, in this one as well:
+    sums are then taken in the same order, and processes do not fight for cores.
+    """
+    if num_workers == 1:
+        with threadpool_limits(1):
+            for number, item in enumerate(items):
+                yield number, function(item)
+        return
+    # spawn, not fork: a fork of a process that has used OpenMP (torch, KMeans) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        num_workers, mp_context=context, initializer=_start_worker, initargs=(function,)
+    ) as pool:
+        numbers = {pool.submit(_work, item): number for number, item in enumerate(items)}
+        try:
+            for future in as_completed(numbers):
+                yield numbers[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_function: Callable[[Any], Any] | None = None
+
+
+def _start_worker(function: Callable[[Any], Any]) -> None:
+    global _function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threadpool_limits(1)
+    _function = function
+
+
+def _work(item: Any) -> Any:
+    assert _function is not None
+    return _function(item)

@@ -1,0 +1,117 @@
+"""Pyxelate's palette: the colour mixture fitted to a picture, freely or around given colours."""
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.transform import resize
+from sklearn.cluster import KMeans
+
+from pixelpersona.pixel.color_cells import color_cells, morton_order
+from pixelpersona.pixel.kmeans import cluster_columns, first_centers
+from pixelpersona.pixel.mixture import Mixture, Moments, Prior, fit_mixture, label_sums
+from pixelpersona.pixel.resample import resize_linear
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+_FIT_SIDE = 256  # the palette is fitted on at most 256x256 pixels
+_CONTRAST = 1.07  # colours are moved away from grey by this much, in the fit, the transform and the palette
+_SEED = 1234567
+_TRANSFER_CONCENTRATION = 1e-7
+_TRANSFER_HUE, _TRANSFER_LIGHTNESS = 3.0, 2.0  # kH and kL: a given colour is first of all a hue
+
+
+def boost(rgb: Floats) -> Floats:
+    """Move values away from the middle grey."""
+    return (rgb - 0.5) * _CONTRAST + 0.5
+
+
+def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
+    """At most 256x256 of the picture's colours, float64 [N, 3] of 0-1; of RGBA the opaque pixels.
+
+    exact: to the last bit as upstream has them, as it decides between equally near centres.
+    Raises ValueError when no pixel is opaque.
+    """
+    if image.shape[2] == 3:
+        height, width = min(image.shape[0], _FIT_SIDE), min(image.shape[1], _FIT_SIDE)
+        if exact:
+            small: Floats = resize(image, (height, width), order=1, anti_aliasing=False)
+            return small.reshape(-1, 3)
+        return resize_linear(image, height, width, anti_aliasing=False).reshape(-1, 3)
+    opaque = image[image[..., 3] >= alpha * 255.0]
+    if len(opaque) == 0:
+        raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
+    # Picked, not interpolated: a mean over an edge would bring hidden colours back.
+    pick = np.linspace(0, len(opaque) - 1, min(len(opaque), _FIT_SIDE**2)).round().astype(np.int64)
+    return opaque[pick, :3] / 255.0
+
+
+def find_palette(pixels: Floats, num_colors: int, exact: bool) -> Mixture:
+    """Pixels, float64 [N, 3] of 0-1 -> at most `num_colors` components, in boosted colours.
+
+    exact: every pixel and scikit-learn's own k-means, as upstream. Otherwise our k-means, also on every pixel
+    (where it starts decides where the mixture ends), and the mixture on fine colour cells.
+    """
+    boosted = boost(pixels)
+    moments = _moments(boosted)
+    order = morton_order(np.ascontiguousarray(pixels.T))
+    cells = color_cells(np.ascontiguousarray(pixels.T))
+    num_clusters = min(num_colors, len(cells.counts))
+    if exact:
+        model = KMeans(num_clusters, n_init=1, random_state=np.random.RandomState(_SEED))
+        labels, points, counts = model.fit(boosted).labels_[order], boosted[order], np.ones(len(pixels))
+    else:
+        columns = np.ascontiguousarray((boosted - moments.mean).T)
+        start = first_centers(
+            columns, boost(cells.colors) - moments.mean[:, None], cells.counts, num_clusters, _SEED
+        )
+        ordered = np.ascontiguousarray(columns[:, order])
+        labels, _ = cluster_columns(ordered, np.ones(len(pixels)), start)
+        points, counts = boost(cells.colors).T, cells.counts
+    labels = _without_gaps(labels)
+    sums = label_sums(boosted[order], np.ones(len(pixels)), labels, moments, int(labels.max()) + 1)
+    return fit_mixture(points, counts, sums, moments)
+
+
+def transfer_palette(pixels: Floats, palette: NDArray[np.uint8], exact: bool) -> Mixture:
+    """One component for each of the given colours, uint8 [K, 3]: where in the picture it belongs.
+
+    The first members of a colour are the pixels nearest to it (CIEDE2000); a Dirichlet process keeps colours
+    that the picture does not need out of it. pixels: float64 [N, 3] of 0-1.
+    """
+    size = len(palette)
+    prior = Prior(_TRANSFER_CONCENTRATION, 1.0 / size, process=True, mean=palette.mean(axis=0) / 255.0)
+    if exact:
+        points = pixels[morton_order(np.ascontiguousarray(pixels.T))]
+        counts = np.ones(len(points))
+    else:
+        cells = color_cells(np.ascontiguousarray(pixels.T))
+        points, counts = np.ascontiguousarray(cells.colors.T), cells.counts
+    moments = _moments(pixels)
+    sums = label_sums(points, counts, _nearest_given(points, palette), moments, size)
+    return fit_mixture(points, counts, sums, moments, prior=prior)
+
+
+def _nearest_given(points: Floats, palette: NDArray[np.uint8]) -> Labels:
+    """The index [N] of the given colour nearest to each point; the first of equals."""
+    lab = rgb2lab(points)
+    labels = np.zeros(len(points), dtype=np.int64)
+    least = np.full(len(points), np.inf)
+    for k, color in enumerate(rgb2lab(palette / 255.0)):
+        distance = deltaE_ciede2000(lab, color[None], kH=_TRANSFER_HUE, kL=_TRANSFER_LIGHTNESS)
+        labels[distance < least] = k
+        np.minimum(least, distance, out=least)
+    return labels
+
+
+def _moments(pixels: Floats) -> Moments:
+    mean = pixels.mean(axis=0)
+    centered = pixels - mean
+    return Moments(len(pixels), mean, centered.T @ centered / len(pixels))
+
+
+def _without_gaps(labels: NDArray[np.integer]) -> Labels:
+    """The labels renumbered from 0, should a cluster have died."""
+    used = np.bincount(labels) > 0
+    renumbered: Labels = (np.cumsum(used) - 1)[labels].astype(np.int64)
+    return renumbered

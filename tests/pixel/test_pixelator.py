@@ -1,0 +1,175 @@
+"""One recipe, any picture: exactly the asked-for cells, colours of the palette alone, mistakes named."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from pixelpersona.pixel.color_dither import COLOR_DITHERS, dither_colors
+from pixelpersona.pixel.dither import DITHERS
+from pixelpersona.pixel.downsample import cell_colors
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.palette import Palette, nearest, perceptual_to_srgb, to_uint8
+from pixelpersona.pixel.palette_files import named_palette, write_palette
+from pixelpersona.pixel.palette_fit import choose_palette
+from pixelpersona.pixel.pixelation import FITS, Pixelation
+from pixelpersona.pixel.pixelator import Pixelator
+from pixelpersona.pixel.pyxelate import Pyx
+
+FACE = np.ascontiguousarray(astronaut()[:192, 120:312])
+RECIPE = Pixelation(factor=8, palette=8)
+
+
+def colors_of(cells: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(color) for color in cells.reshape(-1, 3).tolist()}
+
+
+def test_pyxelates_own_settings_are_pyx() -> None:
+    made = Pixelator(RECIPE).fit([FACE]).apply(FACE)
+    expected = Pyx(factor=8, palette=8).fit_transform(FACE)
+    assert np.array_equal(made.snapped.cells, expected)
+    assert made.snapped.grid == Grid(24, 24, 8)
+    assert made.drawn is None
+
+
+def test_other_settings_are_cells_a_palette_and_the_nearest_colour() -> None:
+    recipe = dataclasses.replace(RECIPE, fit="kmeans", downsample="median")
+    made = Pixelator(recipe).fit([FACE]).apply(FACE)
+    cells = cell_colors(FACE, Grid.of(192, 192, 8), "median")
+    palette = choose_palette([cells], 8)
+    assert np.array_equal(made.snapped.cells, palette.rgb[nearest(cells, palette)])
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("downsample", ["gradient", "dominant"])
+@pytest.mark.parametrize("palette", [6, "auto", "pico8", ["#000000", "#ff8800", "#ffffff"]])
+def test_every_combination_gives_the_cells_in_the_palette(fit: str, downsample: str, palette: object) -> None:
+    recipe = Pixelation(factor=12, palette=palette, fit=fit, downsample=downsample)
+    pixelator = Pixelator(recipe).fit([FACE])
+    snapped = pixelator.apply(FACE).snapped
+    assert snapped.indices.shape == (16, 16)
+    assert colors_of(snapped.cells) <= colors_of(pixelator.palette.rgb)
+    match palette:
+        case int():
+            assert 2 <= len(pixelator.palette) <= palette
+        case "auto":
+            assert 2 <= len(pixelator.palette) <= 32
+        case "pico8":
+            assert colors_of(pixelator.palette.rgb) == colors_of(named_palette("pico8").rgb)
+        case _:
+            assert colors_of(pixelator.palette.rgb) == {(0, 0, 0), (255, 136, 0), (255, 255, 255)}
+
+
+@pytest.mark.parametrize("dither", DITHERS)
+def test_pyxelates_dithers_are_pyx(dither: str) -> None:
+    recipe = dataclasses.replace(RECIPE, dither=dither)
+    expected = Pyx(factor=8, palette=8, dither=dither).fit_transform(FACE)
+    assert np.array_equal(Pixelator(recipe).fit([FACE]).apply(FACE).snapped.cells, expected)
+
+
+@pytest.mark.parametrize("dither", [name for name in COLOR_DITHERS if name != "none"])
+def test_a_dither_of_black_and_white_follows_a_ramp(dither: str) -> None:
+    """Column by column as many white cells as the ramp's lightness, which is linear in OKLab with the toe."""
+    lightness = np.linspace(0.1, 0.9, 64)
+    points = np.zeros((64, 64, 3))
+    points[..., 0] = lightness
+    cells = to_uint8(perceptual_to_srgb(points))
+    palette = Palette(np.array([[0, 0, 0], [255, 255, 255]], np.uint8))
+    white = dither_colors(cells, palette, dither).mean(axis=0)
+    tolerance = {"naive": 0.26, "atkinson": 0.2}.get(
+        dither, 0.07
+    )  # three levels; a quarter of the error is lost
+    smooth = np.convolve(white, np.ones(8) / 8, mode="valid")
+    np.testing.assert_allclose(smooth, np.convolve(lightness, np.ones(8) / 8, mode="valid"), atol=tolerance)
+    plain = dither_colors(cells, palette, "none").mean(axis=0)
+    assert set(plain.tolist()) == {0.0, 1.0}
+    one = Palette(np.array([[9, 9, 9]], np.uint8))
+    assert not dither_colors(cells, one, dither).any()
+
+
+def test_locked_colours_are_in_the_palette_exactly() -> None:
+    recipe = Pixelation(factor=8, palette=6, locked=["#12f0c3", "00ff00"])
+    palette = Pixelator(recipe).fit([FACE]).palette
+    assert {(0x12, 0xF0, 0xC3), (0, 255, 0)} <= colors_of(palette.rgb)
+    assert len(palette) <= 6
+
+
+def test_one_palette_over_many_pictures_holds_colours_of_each() -> None:
+    rng = np.random.default_rng(0)
+    red, blue = (
+        np.clip(np.array(color) + rng.normal(0, 6, (64, 64, 3)), 0, 255).astype(np.uint8)
+        for color in ((200, 30, 30), (30, 30, 200))
+    )
+    for fit in ("pyxelate", "kmeans"):
+        pixelator = Pixelator(Pixelation(factor=8, palette=4, fit=fit)).fit([red, blue])
+        for image, channel in ((red, 0), (blue, 2)):
+            cells = pixelator.apply(image).snapped.cells
+            assert cells[..., channel].mean() > 120
+            assert colors_of(cells) <= colors_of(pixelator.palette.rgb)
+
+
+@pytest.mark.parametrize("fit", ["pyxelate", "kmeans"])
+def test_hidden_colours_do_not_show(fit: str) -> None:
+    image = np.dstack([FACE, np.full(FACE.shape[:2], 255, np.uint8)])
+    image[:, :96] = (0, 255, 0, 0)  # pure green under full transparency
+    made = Pixelator(dataclasses.replace(RECIPE, fit=fit)).fit([image]).apply(image)
+    assert made.drawn is not None
+    assert not made.drawn[:, :12].any()
+    assert made.drawn[:, 13:].all()
+    drawn = made.snapped.cells[made.drawn].astype(int)
+    assert (drawn[:, 1] - drawn[:, [0, 2]].max(axis=1)).max() < 60
+
+
+def test_numbers_of_cells_instead_of_a_factor() -> None:
+    wide = FACE[:96]
+    for recipe in (Pixelation(width=30), Pixelation(width=30, fit="kmeans")):
+        snapped = Pixelator(recipe).fit([wide]).apply(wide).snapped
+        assert snapped.indices.shape == (15, 30)
+        assert snapped.grid.cell == 1
+
+
+def test_a_palette_file_and_tidying(tmp_path: Path) -> None:
+    file = tmp_path / "내 palette (1).gpl"
+    write_palette(named_palette("gameboy"), file)
+    recipe = Pixelation(factor=8, palette_file=file, fit="kmeans")
+    plain = Pixelator(recipe).fit([FACE]).apply(FACE).snapped
+    assert colors_of(plain.cells) <= colors_of(named_palette("gameboy").rgb)
+    merged = dataclasses.replace(RECIPE, palette=32, fit="kmeans", min_distance=0.1)
+    assert len(Pixelator(merged).fit([FACE]).apply(FACE).snapped.palette) < 32
+    tidy = dataclasses.replace(RECIPE, palette=32, fit="kmeans", cleanup=True)
+    rough = dataclasses.replace(tidy, cleanup=False)
+    changed = [Pixelator(r).fit([FACE]).apply(FACE).snapped.indices for r in (tidy, rough)]
+    assert 0 < (changed[0] != changed[1]).mean() < 0.4
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("palette", 1),
+        ("palette", 300),
+        ("palette", "pico9"),
+        ("palette", ["#12"]),
+        ("palette", 2.5),
+        ("fit", "magic"),
+        ("dither", "bayr"),
+        ("downsample", "nearest"),
+        ("factor", 0),
+        ("sobel", 1),
+        ("alpha", 0.0),
+        ("min_distance", 2.0),
+        ("locked", ["red"]),
+        ("locked", ["#000000"] * 9),
+        ("palette_file", Path("missing.hex")),
+    ],
+)
+def test_mistakes_are_told_by_their_key(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"pixelate\.{key}|missing\.hex|pico9") as caught:
+        Pixelator(dataclasses.replace(RECIPE, **{key: value}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_below_one_cell_is_refused() -> None:
+    with pytest.raises(ValueError, match="factor"):
+        Pixelator(RECIPE).fit([FACE]).apply(FACE[:4, :4])

@@ -1,0 +1,126 @@
+"""The command that draws without a model: files, clips and folders, as a user calls it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from skimage.data import astronaut
+
+from pixelpersona import pixelate
+from pixelpersona.pixel.palette_files import read_palette
+from pixelpersona.pixel.pyxelate import Pyx
+
+FACE = np.ascontiguousarray(astronaut()[:96, 160:256])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures of several kinds, one of them broken, one a clip, two of one name."""
+    source = tmp_path / "사진 (1), a=b [x]"
+    (source / "more").mkdir(parents=True)
+    (source / "empty").mkdir()
+    Image.fromarray(FACE).save(source / "face.png")
+    Image.fromarray(FACE[:, ::-1]).save(source / "face.jpg")
+    Image.fromarray(FACE[::-1]).save(source / "more" / "내 그림.webp", lossless=True)
+    cut_out = np.dstack([FACE, np.full(FACE.shape[:2], 255, np.uint8)])
+    cut_out[:, :48, 3] = 0
+    Image.fromarray(cut_out).save(source / "cut out.png")
+    (source / "broken.jpg").write_bytes(b"no picture")
+    frames = [Image.fromarray(np.roll(FACE, shift, axis=1)) for shift in (0, 24)]
+    frames[0].save(source / "clip.gif", save_all=True, append_images=frames[1:], duration=[70, 130], loop=0)
+    return source
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def _colors(cells: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(color) for color in cells.reshape(-1, 3).tolist()}
+
+
+def test_a_picture_becomes_an_indexed_png_of_its_true_size(tmp_path: Path, folder: Path) -> None:
+    out = tmp_path / "out" / "me = 1.png"
+    words = [f"photo={folder / 'face.png'}", f"out={out}", "pixelate.factor=6", "pixelate.palette=8"]
+    pixelate.main([*words, f"palette_out={tmp_path / 'p.gpl'}"])
+    picture = Image.open(out)
+    assert (picture.mode, picture.size) == ("P", (16, 16))
+    expected = Pyx(factor=6, palette=8).fit_transform(FACE)
+    assert np.array_equal(np.asarray(picture.convert("RGB")), expected)
+    assert _colors(expected) <= _colors(read_palette(tmp_path / "p.gpl").rgb)
+    pixelate.main([*words, "scale=5", "pixelate.dither=bayer"])
+    enlarged = np.asarray(Image.open(out))
+    assert enlarged.shape == (80, 80)
+    assert np.array_equal(enlarged, enlarged[::5, ::5].repeat(5, axis=0).repeat(5, axis=1))
+
+
+def test_a_folder_goes_on_after_a_bad_file_and_lists_it(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = [f"photo={folder}", f"out={out}", "pixelate.factor=6", "pixelate.palette=8"]
+    pixelate.main([*words, "num_workers=1"])
+    first = _files(out)
+    names = {"face.png.png", "face.jpg.png", "cut out.png", "clip.gif", "more/내 그림.png", "rejected.jsonl"}
+    assert set(first) == names
+    (row,) = [json.loads(line) for line in first["rejected.jsonl"].decode().splitlines()]
+    assert row["id"].endswith("broken.jpg")
+    assert row["reason"] == "not a JPEG, PNG or WebP picture"
+    assert "wrote 5 pictures" in capsys.readouterr().out
+    alpha = np.asarray(Image.open(out / "cut out.png").convert("RGBA"))[..., 3]
+    assert set(alpha[:, :7].ravel().tolist()) == {0}
+    assert set(alpha[:, 9:].ravel().tolist()) == {255}
+    with Image.open(out / "clip.gif") as clip:
+        frames = [(frame.size, frame.info["duration"]) for frame in ImageSequence.Iterator(clip)]
+    assert frames == [((16, 16), 70), ((16, 16), 130)]
+    # A second run and two processes give the same bytes.
+    pixelate.main([*words, "num_workers=2"])
+    assert _files(out) == first
+
+
+def test_one_palette_over_a_folder(tmp_path: Path, folder: Path) -> None:
+    out, file = tmp_path / "out", tmp_path / "shared.hex"
+    words = [f"photo={folder}", f"out={out}", "pixelate.palette=6", "shared=true", f"palette_out={file}"]
+    pixelate.main([*words, "num_workers=1"])
+    palette = _colors(read_palette(file).rgb)
+    assert 2 <= len(palette) <= 6
+    for name in ("face.png.png", "face.jpg.png", "more/내 그림.png"):
+        assert _colors(np.asarray(Image.open(out / name).convert("RGB"))) <= palette
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["photo=missing.png", "out=a.png"], "missing.png: no such file"),
+        (["photo=FOLDER/broken.jpg", "out=a.png"], "not a JPEG, PNG or WebP picture"),
+        (["photo=FOLDER/face.png", "out=a.jpg"], "accepted a name that ends in .png"),
+        (["photo=FOLDER/face.png", "out=a.png", "pixelate.palete=8"], "Did you mean pixelate.palette?"),
+        (["photo=FOLDER/face.png", "out=a.png", "pixelate.dither=bayr"], "accepted none, naive, bayer"),
+        (["photo=FOLDER/face.png", "out=a.png", "pixelate.palette=pico9"], "pico8"),
+        (["photo=FOLDER/face.png", "out=a.png", "pixelate.factor=400"], "leaves no cell"),
+        (["photo=FOLDER/face.png", "out=a.png", "scale=0"], "scale=0: accepted 1 to 64"),
+        (["photo=FOLDER/clip.gif", "out=a.gif", "pixelate.dither=floyd"], "a clip takes no dither"),
+        (["photo=FOLDER", "out=FOLDER/face.png"], "is a file; a folder of photos needs a folder"),
+        (["photo=FOLDER", "out=o", "palette_out=p.hex"], "accepted with shared=true"),
+        (["photo=FOLDER/empty", "out=o"], "no picture in this folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    tmp_path: Path,
+    folder: Path,
+    words: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as stopped:
+        pixelate.main([word.replace("FOLDER", str(folder)) for word in words])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert told in error
+    assert "\n" not in error
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before
