@@ -30,7 +30,7 @@ SETTINGS = ((6, 32), (8, 16))
 DITHERS = ("none", "naive", "bayer", "floyd", "atkinson")
 PARTS = ("parity", "dithers", "speed", "folder", "memory")
 QUICK = ("astronaut", "face", "tiles")
-SPEED_PICTURES = ("astronaut", "tissue", "hubble", "bust")
+SPEED_PICTURES = ("astronaut", "tissue", "hubble")
 
 
 def seconds(run: Callable[[], Any]) -> tuple[float, Any]:

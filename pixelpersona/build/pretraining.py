@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from pixelpersona.data.sources import PhotoSource
     from pixelpersona.models.base import BaseModel
@@ -34,7 +35,7 @@ class PortraitsConfig:
     """How many portraits are kept, of how many drawn; the rest looked least like real photos."""
 
     num_kept: int = 256
-    num_drawn: int = 304
+    num_drawn: int = 640
     num_steps: int = 12
     num_heldout: int = 64
     guidance: float = 2.5
@@ -187,8 +188,8 @@ def draw_portraits_stage(
 ) -> None:
     """Writes folder/portraits: WebP pictures and metadata.jsonl with caption, seed and split.
 
-    Captions are those of training photos, in their proportions. Of all drawn, those are kept whose
-    features are nearest to the mean of real photos (in deviations per feature): malformed faces lie far.
+    Captions are those of training photos, in their proportions. Of all drawn, those are kept that look most
+    like a photo of a face: malformed ones are far from real photos in surface and layout features.
     """
     from pixelpersona.data.pretraining import photo_array
     from pixelpersona.data.randomness import numpy_rng
@@ -202,10 +203,10 @@ def draw_portraits_stage(
     seeds = [seed * 1_000_003 + index for index in range(len(captions))]
     images = imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
     extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
-    real = extractor.features(photo_array(photos.source, chosen, base.image_size))
-    drawn = extractor.features(np.stack([np.asarray(image) for image in images]))
-    distance = (((drawn - real.mean(dim=0)) / real.std(dim=0).clamp(min=1e-6)) ** 2).mean(dim=1)
-    kept = sorted(distance.argsort()[: portraits.num_kept].tolist())
+    real = extractor.views(photo_array(photos.source, chosen, base.image_size))
+    drawn = extractor.views(np.stack([np.asarray(image) for image in images]))
+    strangeness = sum(_strangeness(*views) for views in zip(real, drawn, strict=True))
+    kept = sorted(np.argsort(strangeness, kind="stable")[: portraits.num_kept].tolist())
     target = folder / "portraits"
     target.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -216,6 +217,17 @@ def draw_portraits_stage(
         rows.append({"file_name": name, "text": captions[index], "seed": seeds[index], "split": split})
     _write_rows(target / "metadata.jsonl", rows)
     print(f"wrote {len(rows)} portraits to {target}")
+
+
+def _strangeness(real: "Tensor", drawn: "Tensor") -> "NDArray[np.float64]":
+    """How far each drawn picture is from the mean of real ones, in units of the real ones' own distances.
+
+    real, drawn: features [N, D] and [M, D] → float64 [M]. Per feature in deviations of the real ones.
+    """
+    deviation, mean = real.double().std(dim=0).clamp(min=1e-6), real.double().mean(dim=0)
+    far, usual = (((f.double() - mean) / deviation).square().mean(dim=1).sqrt() for f in (drawn, real))
+    strangeness: NDArray[np.float64] = ((far - usual.mean()) / usual.std()).numpy()
+    return strangeness
 
 
 def _write_rows(file: Path, rows: Sequence[dict[str, object]]) -> None:

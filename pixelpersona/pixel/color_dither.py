@@ -62,7 +62,8 @@ def _ordered(cells: NDArray[np.uint8], palette: Palette, thresholds: Floats) -> 
     # One map for both: of a pair of colours the same one takes the low thresholds wherever they meet.
     threshold = np.tile(thresholds, repeat)[:rows, :columns]
     threshold = np.where(first < second, threshold, 1.0 - threshold)
-    return np.where(share > threshold, second, first).astype(np.uint8)
+    index: NDArray[np.uint8] = np.where(share > threshold, second, first).astype(np.uint8)
+    return index
 
 
 @njit(cache=True)
