@@ -19,9 +19,6 @@ Floats32 = NDArray[np.float32]
 
 _FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities keep their meaning
 _PER_BIT = 1.0 / np.log(2.0)
-_MARGIN = (
-    16.0  # bits: a component 65,000 times less probable than another moves a mean by less than 0.001/255
-)
 _COVARIANCE_FLOOR = 1e-6
 _EMPTY = 10 * float(np.finfo(np.float64).eps)  # members of a component that has none
 
@@ -109,13 +106,20 @@ def _add_sums(
 
 @njit(cache=True, fastmath=_FAST)
 def expectation_sums(
-    points: Floats32, counts: Floats32, middle: Floats, half: Floats, linear: Floats, offset: Floats
+    points: Floats32,
+    counts: Floats32,
+    middle: Floats,
+    half: Floats,
+    linear: Floats,
+    offset: Floats,
+    margin: float,
 ) -> Floats:
     """One E-step and the sums the M-step needs.
 
     points: float32 [3, N], centred colours. counts: float32 [N]. middle, half: boxes of the runs of points,
     from `block_boxes`. A component's log-probability in base 2, up to a term common to all, is
-    linear[:, k] @ x + offset[k] with linear float64 [3, K], offset float64 [K].
+    linear[:, k] @ x + offset[k] with linear float64 [3, K], offset float64 [K]. margin: bits; a component
+    less probable than another by more, everywhere in a run's box, is passed over there.
     Returns float64 [K, 4]: the sum over points of count * responsibility * (1, x).
     """
     num_points, num_components = points.shape[1], offset.shape[0]
@@ -135,7 +139,7 @@ def expectation_sums(
             x0[i], x1[i], x2[i] = points[0, start + i], points[1, start + i], points[2, start + i]
             count[i] = counts[start + i]
         count[size:] = np.float32(0.0)
-        num_found = contenders(middle[block], half[block], linear, offset, _MARGIN, found)
+        num_found = contenders(middle[block], half[block], linear, offset, margin, found)
         active = found[:num_found]
         _unscaled_responsibilities(x0, x1, x2, linear, offset, active, scores, highest, weight)
         for i in range(BLOCK):
@@ -235,13 +239,14 @@ def expectation_maximization(
     concentration: float,
     process: bool,
     num_iterations: int,
+    margin: float,
 ) -> tuple[Floats, Floats, Floats]:
     """`num_iterations` times M-step and E-step, then a last M-step; arguments as in those two."""
     for _ in range(num_iterations):
         _, linear, offset = maximization(
             sums, num_pixels, covariance, prior_mean, mean_precision, concentration, process
         )
-        sums = expectation_sums(points, counts, middle, half, linear * _PER_BIT, offset * _PER_BIT)
+        sums = expectation_sums(points, counts, middle, half, linear * _PER_BIT, offset * _PER_BIT, margin)
     return maximization(sums, num_pixels, covariance, prior_mean, mean_precision, concentration, process)
 
 

@@ -17,6 +17,7 @@ Labels = NDArray[np.int64]
 _FIT_SIDE = 256  # the palette is fitted on at most 256x256 pixels
 _CONTRAST = 1.07  # colours are moved away from grey by this much, in the fit, the transform and the palette
 _SEED = 1234567
+_MARGIN = {True: 30.0, False: 16.0}  # of the mixture, in bits; by `exact`
 _TRANSFER_CONCENTRATION = 1e-7
 _TRANSFER_HUE, _TRANSFER_LIGHTNESS = 3.0, 2.0  # kH and kL: a given colour is first of all a hue
 
@@ -70,7 +71,7 @@ def find_palette(pixels: Floats, num_colors: int, exact: bool) -> Mixture:
         points, counts = boost(cells.colors).T, cells.counts
     labels = _without_gaps(labels)
     sums = label_sums(boosted[order], np.ones(len(pixels)), labels, moments, int(labels.max()) + 1)
-    return fit_mixture(points, counts, sums, moments)
+    return fit_mixture(points, counts, sums, moments, margin=_MARGIN[exact])
 
 
 def transfer_palette(pixels: Floats, palette: NDArray[np.uint8], exact: bool) -> Mixture:
@@ -89,7 +90,7 @@ def transfer_palette(pixels: Floats, palette: NDArray[np.uint8], exact: bool) ->
         points, counts = np.ascontiguousarray(cells.colors.T), cells.counts
     moments = _moments(pixels)
     sums = label_sums(points, counts, _nearest_given(points, palette), moments, size)
-    return fit_mixture(points, counts, sums, moments, prior=prior)
+    return fit_mixture(points, counts, sums, moments, prior=prior, margin=_MARGIN[exact])
 
 
 def _nearest_given(points: Floats, palette: NDArray[np.uint8]) -> Labels:

@@ -209,7 +209,7 @@ def test_expectation_sums_against_numpy(num_points: int) -> None:
     responsibility = np.exp2(scores - scores.max(axis=1, keepdims=True))
     responsibility *= (counts / responsibility.sum(axis=1))[:, None]
     expected = np.column_stack([responsibility.sum(axis=0), responsibility.T @ points.T])
-    found = expectation_sums(points, counts, *block_boxes(points), linear, offset)
+    found = expectation_sums(points, counts, *block_boxes(points), linear, offset, 30.0)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * counts.sum())
 
 
