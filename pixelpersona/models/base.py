@@ -100,9 +100,13 @@ def save_base(base: BaseModel, folder: Path, *, dtype: torch.dtype = torch.float
     base.tokenizer.backend_tokenizer.model.save(
         str(folder / "tokenizer")
     )  # vocab.json, merges.txt: older readers
-    config_file = folder / "text_encoder" / "config.json"
-    config = json.loads(config_file.read_text()) | {"dtype": "float32"}
-    config_file.write_text(json.dumps(config, indent=2) + "\n")
+    for part in ("text_encoder", "unet", "vae"):
+        config_file = folder / part / "config.json"
+        config = json.loads(config_file.read_text())
+        config.pop("_name_or_path", None)  # where it was loaded from: a folder of this machine
+        if part == "text_encoder":
+            config["dtype"] = "float32"
+        config_file.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def weights_sha256(*modules: nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,14 @@ def test_the_model_card_names_the_hash_of_every_weight_file(file: Path) -> None:
 def test_an_unknown_asset_is_named() -> None:
     with pytest.raises(ValueError, match="asset nothing: accepted tiny, portraits, lora"):
         asset("nothing")
+
+
+def test_no_file_names_a_folder_of_the_machine_that_made_it() -> None:
+    for file in asset("tiny").rglob("*.json"):
+        assert "_name_or_path" not in file.read_text(encoding="utf-8"), file
+    for file in [
+        *asset("tiny").rglob("*.json"),
+        *asset("lora").rglob("*"),
+        *asset("portraits").glob("*.jsonl"),
+    ]:
+        assert not re.search(rb'": ?"/', file.read_bytes()), file
