@@ -14,8 +14,9 @@ class ModelConfig:
 
     image_size: side of its pictures, pixels. cell: pixels per latent cell. prompt: the words that stand
     for the style, in training and in use. strength, guidance: its defaults for img2img. framing: how
-    tightly its faces are cropped: tight, wide or center. lora_lr, lora_targets: the learning rate
-    and the modules (ends of names) its LoRAs learn well with.
+    tightly its faces are cropped: tight, wide or center. lora_lr, lora_targets,
+    lora_max_timestep: the learning rate, the modules (ends of names) and the range of noise levels its
+    LoRAs learn well with.
     """
 
     name: str = "tiny"
@@ -28,6 +29,7 @@ class ModelConfig:
     framing: str = "tight"
     lora_lr: float = 2e-3
     lora_targets: list[str] = field(default_factory=lambda: ["to_q", "to_k", "to_v", "to_out.0"])
+    lora_max_timestep: int = 1000
 
 
 @dataclass(kw_only=True, slots=True)
