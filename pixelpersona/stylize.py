@@ -16,6 +16,7 @@ from pixelpersona.pixel.finish import Finish
 class StylizeConfig:
     """photo, out: a photo in, a PNG out; the true-size indexed PNG goes beside it (me.cells.png).
 
+    num_candidates: drawings, of the seeds from `seed` on, of which the one most like the photo is kept.
     scale: pixels per cell of the enlarged PNG. framing: tight, wide or center.
     """
 
@@ -24,6 +25,7 @@ class StylizeConfig:
     photo: Path = MISSING
     out: Path = MISSING
     seed: int = 0
+    num_candidates: int = 4
     scale: int = 16
     framing: str = "tight"
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -40,6 +42,8 @@ def main(config: StylizeConfig) -> None:
     from pixelpersona.pixel.photo import open_photo
     from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
 
+    if not 1 <= config.num_candidates <= 64:
+        raise ValueError(f"num_candidates={config.num_candidates}: accepted 1 to 64")
     if not 1 <= config.scale <= 64:
         raise ValueError(f"scale={config.scale}: accepted 1 to 64")
     if config.out.suffix.lower() != ".png":
@@ -47,6 +51,7 @@ def main(config: StylizeConfig) -> None:
     photo = crop_square(open_photo(config.photo), config.model.image_size, config.framing)
     sampler = make_sampler(config.sampler)
 
+    from pixelpersona.inference.search import most_alike
     from pixelpersona.inference.stylizer import Stylizer
     from pixelpersona.models.adapter import merge_lora
 
@@ -55,7 +60,8 @@ def main(config: StylizeConfig) -> None:
     if adapter is not None:
         base = replace(base, unet=merge_lora(base.unet, adapter)[0])
     stylizer = Stylizer(base, sampler=sampler, prompt=config.model.prompt, finish=config.finish)
-    portrait = stylizer.portraits([photo], [config.seed])[0]
+    seeds = [config.seed + number for number in range(config.num_candidates)]
+    portrait = most_alike(stylizer, photo, seeds)
     cells = config.out.with_suffix(".cells.png")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     save_enlarged_png(portrait.snapped, config.out, config.scale)

@@ -13,10 +13,10 @@ class ModelConfig:
     """name: tiny or sd15. path: null for the packaged base, else a hub id or a folder in diffusers' layout.
 
     image_size: side of its pictures, pixels. cell: pixels per latent cell. prompt: the words that stand
-    for the style, in training and in use. strength, guidance: its defaults for img2img. framing: how
-    tightly its faces are cropped: tight, wide or center. lora_lr, lora_targets,
-    lora_max_timestep: the learning rate, the modules (ends of names) and the range of noise levels its
-    LoRAs learn well with.
+    for the style, in training and in use. strength, guidance: its defaults for img2img; portrait_strength:
+    that of `stylize`, where the finish sees to the grid and the person counts. framing: how tightly its
+    faces are cropped: tight, wide or center. lora_lr, lora_targets, lora_max_timestep: the learning rate,
+    the modules (ends of names) and the range of noise levels its LoRAs learn well with.
     """
 
     name: str = "tiny"
@@ -25,6 +25,7 @@ class ModelConfig:
     cell: int = 4
     prompt: str = "pixel art portrait, 16-color style"
     strength: float = 0.5
+    portrait_strength: float = 0.5
     guidance: float = 3.0
     framing: str = "tight"
     lora_lr: float = 2e-3
