@@ -48,7 +48,7 @@ def main(config: PixelateConfig) -> None:
 
 
 def _file(config: PixelateConfig) -> None:
-    from pixelpersona.pixel.batch import FileJob, FilePixelator, fit_shared
+    from pixelpersona.pixel.batch import FileJob, FilePixelator, fit_file
     from pixelpersona.pixel.palette_files import write_palette
     from pixelpersona.pixel.photo import CLIP_SUFFIXES, PhotoError
 
@@ -56,12 +56,12 @@ def _file(config: PixelateConfig) -> None:
     if config.out.suffix.lower() != suffix:
         raise ValueError(f"out={config.out}: accepted a name that ends in {suffix}")
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    reason = FilePixelator(config.pixelate, config.scale)(FileJob(config.photo, config.out))
+    fitted = fit_file(config.pixelate, config.photo) if config.palette_out is not None else None
+    reason = FilePixelator(config.pixelate, config.scale, fitted)(FileJob(config.photo, config.out))
     if reason is not None:
         raise PhotoError(reason, str(config.photo))
     print(f"wrote {config.out}")
-    if config.palette_out is not None:
-        fitted = fit_shared(config.pixelate, [FileJob(config.photo, config.out)])
+    if fitted is not None and config.palette_out is not None:
         write_palette(fitted.palette, config.palette_out)
         print(f"wrote {config.palette_out}")
 

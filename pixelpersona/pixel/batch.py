@@ -55,9 +55,8 @@ class FilePixelator:
         return None
 
     def _picture(self, job: FileJob) -> None:
-        image = np.asarray(open_photo(job.source, keep_alpha=True))
-        pixelator = self.fitted or Pixelator(self.recipe).fit([image])
-        made = pixelator.apply(image)
+        (image,) = _frames(job.source)
+        made = (self.fitted or Pixelator(self.recipe).fit([image])).apply(image)
         aside = _aside(job.target)
         save_enlarged_png(made.snapped, aside, self.scale, opaque=made.drawn)
         aside.replace(job.target)
@@ -74,6 +73,11 @@ class FilePixelator:
         aside = _aside(job.target)
         save_gif(snapped, clip.durations, aside, self.scale, clip.loop)
         aside.replace(job.target)
+
+
+def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
+    """The pixelator that `FilePixelator(recipe)` draws this file with. PhotoError when it cannot be read."""
+    return Pixelator(recipe).fit(_frames(source))
 
 
 def plan_folder(source: Path, target: Path) -> list[FileJob]:
@@ -145,6 +149,13 @@ def pixelate_folder(
     text = "".join(line + "\n" for line in lines)
     (target / REJECTED).write_bytes(text.encode("utf-8", "backslashreplace"))
     return rejected
+
+
+def _frames(source: Path) -> list[NDArray[np.uint8]]:
+    """The picture, RGB or RGBA, or all frames of a clip."""
+    if source.suffix.lower() in CLIP_SUFFIXES:
+        return [np.asarray(frame) for frame in open_clip(source).frames]
+    return [np.asarray(open_photo(source, keep_alpha=True))]
 
 
 def _small(file: Path) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ spends palette entries on invisible steps between blacks and gives lips and skin
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,15 +138,22 @@ def fit_palette(pixels: NDArray[np.uint8], num_colors: int, seed: int = 0) -> Pa
         raise ValueError(f"pixels: need at least one colour [..., 3], not shape {pixels.shape}")
     colors, _, counts = unique_colors(pixels)
     if len(colors) > num_colors:
-        from sklearn.cluster import KMeans  # a second to import, and not every palette is fitted
-
-        points = perceptual(colors / 255.0)
-        num_starts = _NUM_STARTS if len(colors) <= _FEW_COLORS else 1
-        model = KMeans(num_colors, n_init=num_starts, random_state=seed).fit(points, sample_weight=counts)
-        # Rounding may make two centres the same colour: a palette names each once.
-        colors = np.unique(to_uint8(perceptual_to_srgb(model.cluster_centers_)), axis=0)
+        colors = kmeans_colors(colors, counts, num_colors, seed)
     order = np.argsort(srgb_to_oklab(colors / 255.0)[:, 0], kind="stable")
     return Palette(colors[order])
+
+
+def kmeans_colors(
+    colors: NDArray[np.uint8], weights: NDArray[Any], num_colors: int, seed: int
+) -> NDArray[np.uint8]:
+    """Centres of weighted colours, uint8 [U, 3] and [U] -> uint8 [at most num_colors, 3], each once."""
+    from sklearn.cluster import KMeans  # a second to import, and not every palette is fitted
+
+    num_starts = _NUM_STARTS if len(colors) <= _FEW_COLORS else 1
+    model = KMeans(num_colors, n_init=num_starts, random_state=seed)
+    centers = model.fit(perceptual(colors / 255.0), sample_weight=weights).cluster_centers_
+    # Rounding may make two centres the same colour: a palette names each once.
+    return np.unique(to_uint8(perceptual_to_srgb(centers)), axis=0)
 
 
 def nearest(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:

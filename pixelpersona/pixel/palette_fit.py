@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
 
 from pixelpersona.pixel.palette import (
     MAX_COLORS,
     Floats,
     Palette,
+    kmeans_colors,
     perceptual,
     perceptual_to_srgb,
     srgb_to_oklab,
@@ -25,7 +25,6 @@ FITS = ("kmeans", "median_cut", "pyxelate")
 JUST_VISIBLE = 0.02  # distance in `palette.perceptual`
 SMALLEST_AUTO, LARGEST_AUTO = 2, 32
 
-_NUM_STARTS, _FEW_COLORS = 4, 4096  # as in palette.fit_palette
 _LOCKED_ITERATIONS = 100
 _PYXELATE_SIDE = 256  # Pyxelate fits at most 256x256 pixels
 _CHUNK = 65536
@@ -150,14 +149,7 @@ def _fitted(
         return colors
     if fit == "median_cut":
         return _median_cut(colors, weights, num_colors)
-    return _kmeans(colors, weights, num_colors, seed)
-
-
-def _kmeans(colors: Colors, weights: Floats, num_colors: int, seed: int) -> Colors:
-    num_starts = _NUM_STARTS if len(colors) <= _FEW_COLORS else 1
-    model = KMeans(num_colors, n_init=num_starts, random_state=seed)
-    centers = model.fit(perceptual(colors / 255.0), sample_weight=weights).cluster_centers_
-    return np.unique(to_uint8(perceptual_to_srgb(centers)), axis=0)
+    return kmeans_colors(colors, weights, num_colors, seed)
 
 
 def _median_cut(colors: Colors, weights: Floats, num_colors: int) -> Colors:

@@ -18,7 +18,7 @@ from pixelpersona.pixel.cleanup import merge_similar, remove_orphans
 from pixelpersona.pixel.color_dither import dither_colors
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.palette import Palette, nearest, unique_colors
+from pixelpersona.pixel.palette import Palette, nearest
 from pixelpersona.pixel.pixelation import AUTO, Pixelation, whole
 from pixelpersona.pixel.pyxelate import Pyx
 from pixelpersona.pixel.snap import Snapped
@@ -76,7 +76,7 @@ class Pixelator:
         if self._pyx is not None:
             cells = self._pyx.transform(image)
             drawn = cells[..., 3] > 0 if cells.shape[2] == 4 else None
-            indices = _index(cells[..., :3], palette)
+            indices = nearest(cells[..., :3], palette)
         else:
             cells, drawn = self._cells(image)
             indices = dither_colors(cells, palette, self.recipe.dither)
@@ -112,12 +112,6 @@ class Pixelator:
         if image.shape[2] == 3:
             return cells, None
         return cells, drawn_cells(resized(image, grid), grid, self.recipe.alpha)
-
-
-def _index(cells: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
-    """Cells that hold only colours of the palette -> their indices."""
-    colors, inverse, _ = unique_colors(cells)
-    return nearest(colors, palette)[inverse]
 
 
 def _montage(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
