@@ -33,7 +33,7 @@ def test_the_style_takes(results: EvalResults, lora: str) -> None:
     tuned, base = results.variant(lora), results.variant("base")
     gain = paired_difference(tuned.per_photo["grid_contrast_raw"], base.per_photo["grid_contrast_raw"])
     assert gain.low > 0.2
-    ceiling = results.variant("pyxelate-vae").metrics["grid_contrast_raw"].mean
+    ceiling = results.variant("teacher-vae").metrics["grid_contrast_raw"].mean
     assert tuned.metrics["grid_contrast_raw"].mean >= 0.5 * ceiling
     assert tuned.metrics["val_loss"].mean < base.metrics["val_loss"].mean
 
@@ -48,7 +48,8 @@ def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
     assert names == [
         "photo",
         "pyxelate",
-        "pyxelate-vae",
+        "teacher",
+        "teacher-vae",
         "base",
         "base-g1",
         "translator",

@@ -105,7 +105,8 @@ def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
     assert [result.variant for result in results.variants] == [
         "photo",
         "pyxelate",
-        "pyxelate-vae",
+        "teacher",
+        "teacher-vae",
         "base",
         "base-g1",
         "translator",
@@ -118,7 +119,7 @@ def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
         assert result.metrics["grid_contrast_snapped"].mean == pytest.approx(1.0)
         assert result.metrics["palette_error_snapped"].mean == pytest.approx(0.0, abs=1e-6)
         assert len(result.per_photo["structure_raw"]) == NUM_HELDOUT
-    assert results.variant("pyxelate").metrics["grid_contrast_raw"].mean == pytest.approx(1.0)
+    assert results.variant("teacher").metrics["grid_contrast_raw"].mean == pytest.approx(1.0)
     assert results.variant("photo").metrics["structure_raw"].mean > 0.95
     assert "val_loss" in results.variant("lora-r3").metrics
 

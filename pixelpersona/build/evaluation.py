@@ -11,6 +11,7 @@ from PIL import Image
 from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import ModelConfig
 from pixelpersona.pixel.finish import Finish
+from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
     from pixelpersona.data.latents import LatentSet
@@ -86,8 +87,10 @@ def variants(
     cell = base.cell
     teacher = _Teacher(pair_set, evaluation)
     yield Variant("photo", DirectStylizer(unchanged, cell=cell, finish=finish))
-    yield Variant("pyxelate", DirectStylizer(teacher, cell=cell, finish=finish))
-    yield Variant("pyxelate-vae", DirectStylizer(_Through(base, teacher), cell=cell, finish=finish))
+    pyxelate = _Pyxelate(cell, finish.num_colors)
+    yield Variant("pyxelate", DirectStylizer(pyxelate, cell=cell, finish=finish))
+    yield Variant("teacher", DirectStylizer(teacher, cell=cell, finish=finish))
+    yield Variant("teacher-vae", DirectStylizer(_Through(base, teacher), cell=cell, finish=finish))
 
     def stylizer(drawer: "BaseModel", guidance: float, adapter: str | None = None) -> "PortraitMaker":
         settings = replace(make_sampler(sampler), guidance=guidance)
@@ -143,6 +146,18 @@ def save_sheets(
 
 def _picture(portrait: "Portrait", snapped: bool) -> Image.Image:
     return Image.fromarray(portrait.snapped.image()) if snapped else portrait.image
+
+
+class _Pyxelate:
+    """Photo → what Pyxelate with its own defaults makes of it on the grid: the algorithm to beat."""
+
+    def __init__(self, cell: int, num_colors: int) -> None:
+        self._recipe = Pixelation(factor=cell, palette=num_colors)
+
+    def __call__(self, photos: np.ndarray) -> np.ndarray:
+        from pixelpersona.data.recipe import pixelize
+
+        return np.stack([pixelize(photo, self._recipe)[0] for photo in photos])
 
 
 class _Teacher:

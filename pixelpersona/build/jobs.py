@@ -173,6 +173,6 @@ def make_samples(
 
     def sheet(portraits: Sequence[Image.Image]) -> Image.Image:
         rows = list(zip(photos, teachers, portraits, strict=True))
-        return contact_sheet(rows, column_titles=("photo", "pyxelate", "this run"))
+        return contact_sheet(rows, column_titles=("photo", "teacher", "this run"))
 
     return make, score, sheet

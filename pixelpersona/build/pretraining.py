@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixelpersona.build.training import Precision
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -22,12 +24,16 @@ _HELDOUT_FOR_PSNR = 256
 
 @dataclass(kw_only=True, slots=True)
 class StageConfig:
-    """One stage's training. lr: peak learning rate of its cosine."""
+    """One stage's training. lr: peak learning rate of its cosine.
+
+    precision: bf16 halves the time on a CPU with AMX or AVX-512 bf16 and on a GPU; weights stay fp32.
+    """
 
     num_steps: int = 2000
     batch_size: int = 16
     lr: float = 1e-3
     checkpoint_every_steps: int = 100
+    precision: Precision = Precision.fp32
 
 
 @dataclass(kw_only=True, slots=True)
@@ -99,6 +105,7 @@ def train_autoencoder_stage(
         batch_size=stage.batch_size,
         lr=stage.lr,
         checkpoint_every_steps=stage.checkpoint_every_steps,
+        precision=stage.precision.value,
         keep_encoder=start is not None,
         seed=seed,
     )
@@ -140,6 +147,7 @@ def train_unet_stage(
         batch_size=stage.batch_size,
         lr=stage.lr,
         checkpoint_every_steps=stage.checkpoint_every_steps,
+        precision=stage.precision.value,
         seed=seed,
     )
     save_base(base, folder / "base")

@@ -1,6 +1,6 @@
 """The shapes of the packaged tiny base: Stable Diffusion's architecture, small enough for two cores.
 
-Real diffusers and transformers classes at 128x128 pixels, 32x32x4 latents; one latent cell is one
+Real diffusers and transformers classes at 128x128 pixels, 32x32x6 latents; one latent cell is one
 art cell. Only sizes differ from Stable Diffusion 1.5, so every other file treats both alike.
 """
 
@@ -13,13 +13,13 @@ from transformers import CLIPTextConfig, CLIPTextModel
 IMAGE_SIZE = 128
 CELL = 4
 LATENT_SIZE = IMAGE_SIZE // CELL
-LATENT_CHANNELS = 4
+LATENT_CHANNELS = 6  # 3 for the colour of a cell, 3 for what is inside it
 TEXT_WIDTH = 128
 TEXT_LENGTH = 24
 
 
 def build_vae() -> AutoencoderKL:
-    """Autoencoder down 4x: [B, 3, 128, 128] in [-1, 1] ↔ latents [B, 4, 32, 32]; 1.4 M parameters.
+    """Autoencoder down 4x: [B, 3, 128, 128] in [-1, 1] ↔ latents [B, 6, 32, 32]; 1.4 M parameters.
 
     No attention in its middle block: at 32x32 it costs more than all convolutions there, and
     reconstruction is a local job.

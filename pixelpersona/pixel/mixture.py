@@ -105,7 +105,7 @@ def fit_mixture(
     sums: float64 [K, 4], the first clusters, from `label_sums`.
     moments: of all pixels; the spread inside a point counts as well.
     prior: without one, that of a palette to be found: Dirichlet distribution, concentration 1/K.
-    margin: in bits; components less probable than another by more are passed over. 16 is faster, and moves
+    margin: in bits; components less probable than another by more are passed over. 11 is faster, and moves
     means by less than 0.1/255.
     """
     prior = Prior(1.0 / len(sums), _MEAN_PRECISION) if prior is None else prior

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pixelpersona.pixel.clarify import Clarity
     from pixelpersona.pixel.palette import Palette
     from pixelpersona.pixel.pyxelate import Pyx
 
@@ -29,7 +30,8 @@ class Pixelation:
     fit: pyxelate, exact (as upstream, slower), kmeans (OKLab) or median_cut. locked: "#rrggbb" that must be
     in a fitted palette. dither: none, naive, bayer, floyd, atkinson, blue_noise. downsample: gradient
     (Pyxelate's), k_centroid, dominant, median, mean, inner. svd, sobel, depth: see `Pyx`. alpha: opacity 0-1
-    from which a cell is drawn. min_distance, cleanup: see `cleanup.merge_similar` and `remove_orphans`.
+    from which a cell is drawn. levels, flatness, local_contrast, saturation: see `clarify.Clarity`.
+    min_distance, cleanup: see `cleanup.merge_similar` and `remove_orphans`; coherence: `coherence.coherent`.
     """
 
     factor: int | None = 6
@@ -45,7 +47,12 @@ class Pixelation:
     sobel: int = 3
     depth: int = 1
     alpha: float = 0.6
+    levels: float = 0.0
+    flatness: float = 0.0
+    local_contrast: float = 0.0
+    saturation: float = 1.0
     min_distance: float = 0.0
+    coherence: float = 0.0
     cleanup: bool = False
 
     def check(self) -> None:
@@ -60,8 +67,12 @@ class Pixelation:
         ):
             if getattr(self, key) not in accepted:
                 raise ValueError(f"pixelate.{key}={getattr(self, key)}: accepted {', '.join(accepted)}")
-        if not 0.0 <= self.min_distance <= 1.0:
-            raise ValueError(f"pixelate.min_distance={self.min_distance}: accepted 0 to 1")
+        self.clarity().check("pixelate")
+        for key in ("min_distance", "coherence"):
+            if not 0.0 <= getattr(self, key) <= 1.0:
+                raise ValueError(f"pixelate.{key}={getattr(self, key)}: accepted 0 to 1")
+        if self.coherence > 0.0 and self.dither != "none":
+            raise ValueError("pixelate.coherence: it would undo a dither; accepted with pixelate.dither=none")
         colors = self.given_palette()
         locked = self.locked_colors()
         if locked is not None and colors is not None:
@@ -69,6 +80,16 @@ class Pixelation:
         if locked is not None and self.palette != AUTO and len(locked) > whole(self.palette):
             raise ValueError(f"pixelate.locked: {len(locked)} colours do not fit a palette of {self.palette}")
         self.pyx()
+
+    def clarity(self) -> "Clarity":
+        from pixelpersona.pixel.clarify import Clarity
+
+        return Clarity(
+            levels=self.levels,
+            flatness=self.flatness,
+            local_contrast=self.local_contrast,
+            saturation=self.saturation,
+        )
 
     def given_palette(self) -> "Palette | None":
         """The palette that is named, listed or in a file; None when it is to be fitted."""

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelpersona.pixel import palette_fit
+from pixelpersona.pixel.clarify import clarify
 from pixelpersona.pixel.cleanup import merge_similar, remove_orphans
+from pixelpersona.pixel.coherence import coherent
 from pixelpersona.pixel.color_dither import dither_colors
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
@@ -59,6 +61,7 @@ class Pixelator:
         """
         if not images:
             raise ValueError("images: need at least one")
+        images = [self._clear(image) for image in images]
         if self.recipe.is_pyxelate:
             self._pyx = self.recipe.pyx(self._given)
             self._pyx.fit(images[0] if len(images) == 1 else _montage(images))
@@ -73,16 +76,20 @@ class Pixelator:
         The grid's cell is the factor, or 1 where only numbers of cells are given.
         """
         palette = self.palette
+        image = self._clear(image)
         if self._pyx is not None:
             cells = self._pyx.transform(image)
             drawn = cells[..., 3] > 0 if cells.shape[2] == 4 else None
-            indices = nearest(cells[..., :3], palette)
+            cells = cells[..., :3]
+            indices = nearest(cells, palette)
         else:
             cells, drawn = self._cells(image)
             indices = dither_colors(cells, palette, self.recipe.dither)
         if self.recipe.min_distance > 0.0:
             keep = self._given is not None
             indices, palette = merge_similar(indices, palette, self.recipe.min_distance, keep_colors=keep)
+        if self.recipe.coherence > 0.0:
+            indices = coherent(cells, indices, palette, self.recipe.coherence)
         if self.recipe.cleanup:
             indices = remove_orphans(indices, palette)
         rows, columns = indices.shape
@@ -94,6 +101,11 @@ class Pixelator:
         rows, columns = self.recipe.pyx().cells_of(image)
         cell = max(1, round(min(image.shape[0] / rows, image.shape[1] / columns)))
         return Grid(columns, rows, cell)
+
+    def _clear(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        rows, columns = self.recipe.pyx().cells_of(image)
+        cell = min(image.shape[0] / rows, image.shape[1] / columns)
+        return clarify(image, cell, self.recipe.clarity())
 
     def _fitted(self, cells: Sequence[NDArray[np.uint8]]) -> Palette:
         recipe = self.recipe

@@ -17,7 +17,7 @@ Labels = NDArray[np.int64]
 _FIT_SIDE = 256  # the palette is fitted on at most 256x256 pixels
 _CONTRAST = 1.07  # colours are moved away from grey by this much, in the fit, the transform and the palette
 _SEED = 1234567
-_MARGIN = {True: 30.0, False: 16.0}  # of the mixture, in bits; by `exact`
+_MARGIN = {True: 30.0, False: 11.0}  # of the mixture, in bits; by `exact`
 _TRANSFER_CONCENTRATION = 1e-7
 _TRANSFER_HUE, _TRANSFER_LIGHTNESS = 3.0, 2.0  # kH and kL: a given colour is first of all a hue
 

@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from pixelpersona.pixel.cleanup import KEEP_CONTRAST, merge_similar, remove_orphans
+from pixelpersona.pixel.coherence import coherent
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid, render
 from pixelpersona.pixel.palette import MAX_COLORS, Palette, fit_palette, nearest
@@ -50,6 +51,7 @@ def snap(
     *,
     cleanup: bool | float = False,
     min_distance: float = 0.0,
+    coherence: float = 0.0,
 ) -> Snapped:
     """Every cell becomes one colour of a palette of at most `num_colors` colours.
 
@@ -57,9 +59,11 @@ def snap(
     `method`, the palette by `fit_palette` over the cells, so that a colour counts by the area it covers.
     A given `palette` is used as it is, and num_colors is ignored. num_colors None: as many colours as the
     cells have, up to 256. min_distance: colours closer than this become one (`cleanup.merge_similar`; of a
-    given palette the one that covers more stays). cleanup: lone cells join their neighbours
+    given palette the one that covers more stays). coherence: how far cells give in to their neighbours
+    (`coherence.coherent`). cleanup: lone cells join their neighbours
     (`cleanup.remove_orphans`); a number is the contrast from which they stay.
-    Raises ValueError when the grid does not fit, num_colors is not 1 to 256, or min_distance is negative.
+    Raises ValueError when the grid does not fit, num_colors is not 1 to 256, or min_distance or coherence is
+    negative.
     """
     cells = cell_colors(image, grid, method)
     given = palette is not None
@@ -68,6 +72,8 @@ def snap(
     indices = nearest(cells, palette)
     if min_distance != 0.0:
         indices, palette = merge_similar(indices, palette, min_distance, keep_colors=given)
+    if coherence != 0.0:
+        indices = coherent(cells, indices, palette, coherence)
     if cleanup is not False:
         keep_contrast = KEEP_CONTRAST if cleanup is True else cleanup
         indices = remove_orphans(indices, palette, keep_contrast)

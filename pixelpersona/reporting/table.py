@@ -17,7 +17,7 @@ from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults, Metri
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
-REFERENCES = frozenset({"photo", "pyxelate", "pyxelate-vae"})
+REFERENCES = frozenset({"photo", "pyxelate", "teacher", "teacher-vae"})
 """Not contestants: the input, the teacher, and the teacher through the autoencoder (its ceiling)."""
 
 UNRANKED = frozenset({"layout_top1", "grid_contrast_snapped", "palette_error_snapped"})
@@ -25,8 +25,9 @@ UNRANKED = frozenset({"layout_top1", "grid_contrast_snapped", "palette_error_sna
 
 _TITLES = {
     "photo": "photo",
-    "pyxelate": "Pyxelate (teacher)",
-    "pyxelate-vae": "Pyxelate via autoencoder",
+    "pyxelate": "Pyxelate",
+    "teacher": "teacher (training art)",
+    "teacher-vae": "teacher via autoencoder",
     "base": "untouched base",
     "base-g1": "base, guidance 1",
     "translator": "translator (baseline)",

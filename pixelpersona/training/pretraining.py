@@ -63,6 +63,7 @@ def train_autoencoder(
     crop: int = 64,
     lr: float = 1.2e-3,
     checkpoint_every_steps: int = 100,
+    precision: str = "no",
     keep_encoder: bool = False,
     seed: int = 0,
     hooks: Sequence[Hook] = (),
@@ -99,6 +100,7 @@ def train_autoencoder(
         tracker=tracker,
         num_steps=num_steps,
         checkpoint_every_steps=checkpoint_every_steps,
+        precision=precision,
         seed=seed,
         hooks=hooks,
     )
@@ -115,6 +117,7 @@ def train_denoiser(
     batch_size: int = 12,
     lr: float = 6e-4,
     checkpoint_every_steps: int = 100,
+    precision: str = "no",
     seed: int = 0,
     hooks: Sequence[Hook] = (),
 ) -> None:
@@ -159,6 +162,7 @@ def train_denoiser(
         tracker=tracker,
         num_steps=num_steps,
         checkpoint_every_steps=checkpoint_every_steps,
+        precision=precision,
         seed=seed,
         hooks=hooks,
     )
@@ -172,6 +176,7 @@ def _run(
     tracker: Tracker,
     num_steps: int,
     checkpoint_every_steps: int,
+    precision: str,
     seed: int,
     hooks: Sequence[Hook],
 ) -> None:
@@ -184,7 +189,7 @@ def _run(
         batches,
         num_steps=num_steps,
         seed=seed,
-        accelerator=Accelerator(),
+        accelerator=Accelerator(mixed_precision=precision),
         tracker=tracker,
         hooks=hooks,
         checkpoints=checkpoints,

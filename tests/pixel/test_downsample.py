@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 from skimage.filters import sobel
+from skimage.measure import block_reduce as zoom_out
 from sklearn.cluster import KMeans
 
 from pixelpersona.pixel.downsample import METHODS, cell_colors
 from pixelpersona.pixel.grid import Grid, cut, render
-from pixelpersona.pixel.palette import perceptual, perceptual_to_srgb
+from pixelpersona.pixel.palette import oklab_to_srgb, perceptual, perceptual_to_srgb, srgb_to_oklab
 
 PHOTO = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
 GRID = Grid(16, 16, 8)
@@ -63,6 +64,26 @@ def test_gradient_against_its_definition() -> None:
         assert abs(ours[3, 5, channel] - expected) <= 0.51
 
 
+def test_detail_against_its_definition() -> None:
+    """One cell, its weights by hand (Weber et al. 2016) over scikit-image's block means."""
+    ours = cell_colors(PHOTO, GRID, "detail")
+    lab = srgb_to_oklab(PHOTO / 255.0)
+    means = np.stack([zoom_out(lab[..., c], (8, 8), np.mean) for c in range(3)], axis=-1)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    around = (means[2:5, 4:7] * kernel[..., None]).sum(axis=(0, 1))
+    pixels = lab[24:32, 40:48].reshape(-1, 3)
+    weight = np.sqrt(((pixels - around) ** 2).sum(axis=1)) + 1e-4
+    expected = oklab_to_srgb((pixels * weight[:, None]).sum(axis=0) / weight.sum()) * 255
+    assert np.abs(ours[3, 5] - expected).max() <= 0.51
+
+
+def test_detail_lets_a_small_dark_eye_decide_its_cell() -> None:
+    face = np.full((24, 24, 3), 220, np.uint8)
+    face[11:14, 11:14] = 20
+    grid = Grid(3, 3, 8)
+    assert cell_colors(face, grid, "detail")[1, 1, 0] < 60 < 120 < cell_colors(face, grid, "mean")[1, 1, 0]
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cell", [1, 2, 5])
 def test_flat_cells_keep_their_colour(method: str, cell: int) -> None:
@@ -74,7 +95,10 @@ def test_flat_cells_keep_their_colour(method: str, cell: int) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_cells_lie_between_their_darkest_and_lightest_pixel(method: str) -> None:
     cells, ours = cut(PHOTO, GRID), cell_colors(PHOTO, GRID, method)
-    if method == "k_centroid":  # its mean is taken in OKLab, whose channels are not red, green and blue
+    if method in (
+        "k_centroid",
+        "detail",
+    ):  # their means are taken in OKLab, whose channels are not red, green and blue
         ours = np.clip(ours, cells.min(axis=(2, 3)), cells.max(axis=(2, 3)))
     assert (ours >= cells.min(axis=(2, 3))).all()
     assert (ours <= cells.max(axis=(2, 3))).all()

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
+from skimage.color import rgb2ypbpr
 
 from pixelpersona.data.loader import LatentBatch, PairBatch
 from pixelpersona.data.randomness import step_rng
@@ -14,6 +15,7 @@ from pixelpersona.models.translator import Translator
 from pixelpersona.training.objectives.autoencoder import (
     AutoencoderObjective,
     block_images,
+    cell_colours,
     edge_energy,
     gradient_l1,
     luma_chroma,
@@ -176,3 +178,26 @@ def test_autoencoder_objective_learns_colour(micro_base: BaseModel) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_cell_colours_are_the_means_in_scikit_images_ycbcr() -> None:
+    images = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    found = cell_colours(images, 4).permute(0, 2, 3, 1).numpy() / np.array([2.0, 12.0, 12.0])
+    means = images.numpy().reshape(2, 3, 2, 4, 3, 4).mean(axis=(3, 5)).transpose(0, 2, 3, 1)
+    ypbpr = rgb2ypbpr(means / 2 + 0.5) * 2 - np.array([1.0, 0.0, 0.0])
+    np.testing.assert_allclose(found, ypbpr, atol=2e-3)
+
+
+def test_the_first_latent_channels_are_taught_the_colours_of_cells(micro_base: BaseModel) -> None:
+    """With all else weighed 0, the loss is what the first three channels miss of them."""
+    objective = AutoencoderObjective(
+        micro_base.vae, block_share=0, edge_weight=0, gradient_weight=0, colour_weight=0, kl_weight=0
+    )
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.no_grad():
+        taught = objective(images, step_rng(0, 0, "loss"))
+        objective.taught_weight = 0.0
+        plain = objective(images, step_rng(0, 0, "loss"))
+        latents = micro_base.vae.encode(images).latent_dist.mean[:, :3]
+    missed = (latents - cell_colours(images, 4)).abs().mean()
+    assert (taught - plain).item() == pytest.approx(0.3 * missed.item(), rel=1e-4)

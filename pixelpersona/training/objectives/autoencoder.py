@@ -67,17 +67,25 @@ def edge_energy(images: Tensor, cell: int) -> Tensor:
     return torch.stack(energies, dim=1)
 
 
-# Deviation 1-2 for faces, like the other latent channels before they are normalised.
-_TINT_SCALE = 12.0
-_TINT_CHANNEL = 1
+# Each taught channel's deviation is then about 1 over photos of faces: luma varies far more than chroma.
+_COLOUR_SCALES = (2.0, 12.0, 12.0)
+
+
+def cell_colours(images: Tensor, cell: int) -> Tensor:
+    """Mean luma, blue and red difference of every cell, each scaled to a deviation of about 1 over faces.
+
+    images: float [B, 3, H, W] in [-1, 1] → float [B, 3, H / cell, W / cell].
+    """
+    means = F.avg_pool2d(luma_chroma(images, 1.0), cell)
+    return means * means.new_tensor(_COLOUR_SCALES)[:, None, None]
 
 
 class AutoencoderObjective(nn.Module):
-    """L1 + gradients + edge energy + cell colours + tint + KL (Kingma & Welling 2013, arXiv:1312.6114).
+    """L1 + gradients + edge energy + cell colours + taught channels + KL (Kingma & Welling, arXiv:1312.6114).
 
-    Left alone, the network keeps one colour axis (orange to blue) and spends the rest on luminance:
-    yellow and magenta come back orange. So one latent channel is taught the other axis, the green to
-    magenta difference of each cell, and the decoder finds it there.
+    Left alone, the network spends its channels on luminance and keeps one colour axis: yellow and magenta
+    come back orange. So the first three latent channels are taught each cell's mean colour, which the
+    decoder finds there; the others are left to what happens inside cells, and are still in flat ones.
 
     block_share: share of every batch that becomes block images, 0 to 1. latent_noise: the decoder sees
     latents with noise of up to this many deviations, because a denoiser's latents are never exact.
@@ -95,7 +103,7 @@ class AutoencoderObjective(nn.Module):
         gradient_weight: float = 0.5,
         colour_weight: float = 4.0,
         chroma_weight: float = 4.0,
-        tint_weight: float = 0.3,
+        taught_weight: float = 0.3,
         kl_weight: float = 1e-4,
     ) -> None:
         super().__init__()
@@ -107,7 +115,7 @@ class AutoencoderObjective(nn.Module):
         self.gradient_weight = gradient_weight
         self.colour_weight = colour_weight
         self.chroma_weight = chroma_weight
-        self.tint_weight = tint_weight
+        self.taught_weight = taught_weight
         self.kl_weight = kl_weight
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
@@ -124,15 +132,15 @@ class AutoencoderObjective(nn.Module):
         reconstruction = self.vae.decode(posterior.mean + scale * noise).sample
         edge_error = edge_energy(reconstruction, self.cell) - edge_energy(images, self.cell)
         colour_error = F.avg_pool2d(luma_chroma(reconstruction - images, self.chroma_weight), self.cell)
-        chroma = F.avg_pool2d(luma_chroma(images, 1.0)[:, 1:].sum(dim=1), self.cell)
-        tint_error = posterior.mean[:, _TINT_CHANNEL] - _TINT_SCALE * chroma
+        taught = posterior.mean[:, : len(_COLOUR_SCALES)]
+        taught_error = taught - cell_colours(images, self.cell)
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1.0 - posterior.logvar)
         loss: Tensor = (
             F.l1_loss(reconstruction, images)
             + self.gradient_weight * gradient_l1(reconstruction, images)
             + self.colour_weight * colour_error.abs().mean()
             + self.edge_weight * edge_error.abs().mean()
-            + self.tint_weight * tint_error.abs().mean()
+            + self.taught_weight * taught_error.abs().mean()
             + self.kl_weight * kl.mean()
         )
         return loss

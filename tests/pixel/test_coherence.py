@@ -1,0 +1,80 @@
+"""The Potts model: its energy by a formula of its own, and what it does to pictures."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.data import astronaut
+
+from pixelpersona.pixel.cleanup import orphans
+from pixelpersona.pixel.coherence import OUTLINE, coherent
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.palette import Palette, perceptual
+from pixelpersona.pixel.snap import snap
+
+FACE = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
+
+
+def energy(cells: np.ndarray, indices: np.ndarray, palette: Palette, strength: float) -> float:
+    """Data term plus every pair of neighbours once, written with shifted arrays."""
+    colors = perceptual(cells / 255.0)
+    total = ((colors - perceptual(palette.rgb / 255.0)[indices]) ** 2).sum()
+    rows, columns = indices.shape
+    for dy, dx, weight in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5)):
+        first = np.s_[: rows - dy, max(0, -dx) : columns - max(0, dx)]
+        second = np.s_[dy:, max(0, dx) : columns + min(0, dx)]
+        gap = ((colors[first] - colors[second]) ** 2).sum(axis=-1)
+        pays = weight * np.exp(-gap / (2 * OUTLINE**2)) * (indices[first] != indices[second])
+        total += strength**2 * pays.sum()
+    return float(total)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 7), st.integers(1, 5))
+def test_no_single_cell_could_lower_the_energy(seed: int, rows: int, columns: int, num_colors: int) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    palette = Palette(np.unique(rng.integers(0, 256, (num_colors, 3), dtype=np.uint8), axis=0))
+    start = rng.integers(0, len(palette), (rows, columns)).astype(np.uint8)
+    strength = float(rng.uniform(0.02, 0.5))
+    settled = coherent(cells, start, palette, strength)
+    least = energy(cells, settled, palette, strength)
+    assert least <= energy(cells, start, palette, strength) + 1e-9
+    for y in range(rows):
+        for x in range(columns):
+            for k in range(len(palette)):
+                other = settled.copy()
+                other[y, x] = k
+                assert energy(cells, other, palette, strength) >= least - 1e-9
+
+
+def test_a_portrait_has_fewer_borders_and_the_same_outline() -> None:
+    grid = Grid.of(128, 128, 4)
+    plain, smooth = snap(FACE, grid, 16), snap(FACE, grid, 16, coherence=0.12)
+
+    def borders(indices: np.ndarray) -> int:
+        return int((np.diff(indices, axis=0) != 0).sum() + (np.diff(indices, axis=1) != 0).sum())
+
+    assert borders(smooth.indices) < 0.8 * borders(plain.indices)
+    assert orphans(smooth.indices).sum() < orphans(plain.indices).sum()
+    lightness = perceptual(plain.cells / 255.0)[..., 0], perceptual(smooth.cells / 255.0)[..., 0]
+    strong = np.abs(np.diff(lightness[0], axis=1)) > 0.3
+    kept = np.abs(np.diff(lightness[1], axis=1))[strong] > 0.15
+    assert kept.mean() > 0.95
+
+
+def test_strength_0_changes_nothing_and_gives_a_new_array() -> None:
+    snapped = snap(FACE, Grid.of(128, 128, 4), 16)
+    same = coherent(snapped.cells, snapped.indices, snapped.palette, 0.0)
+    assert np.array_equal(same, snapped.indices)
+    assert same is not snapped.indices
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    palette = Palette(np.array([[0, 0, 0], [255, 255, 255]], np.uint8))
+    cells, indices = np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), np.uint8)
+    with pytest.raises(ValueError, match="cells"):
+        coherent(cells[:1], indices, palette, 0.1)
+    with pytest.raises(ValueError, match="strength"):
+        coherent(cells, indices, palette, -0.1)
+    with pytest.raises(ValueError, match="points beyond 2 colours"):
+        coherent(cells, indices + 2, palette, 0.1)
