@@ -19,6 +19,7 @@ from pixelpersona.build.training import (
     MethodConfig,
     MethodKind,
     OptimizerConfig,
+    check_loop,
     make_state,
     num_steps,
 )
@@ -56,19 +57,21 @@ class TrainConfig:
 @door("train", TrainConfig)
 def main(config: TrainConfig) -> None:
     """Prepare what is missing, train, keep the weights."""
+    check_loop(config.loop)
     folder = config.paths.runs / config.name
     pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
     job = _make_job(config, pair_set)
     total_steps = num_steps(config.loop, job.steps_per_epoch)
     state, tracker = _begin(config, folder, pair_set, job, total_steps)
-    print(_plan(config, folder, pair_set, state, total_steps))
     exit_code = 1
     try:
         _train(config, folder, pair_set, job, state, tracker, total_steps)
         weights = job.save(folder)
         if config.method.kind is MethodKind.lora:
             _write_card(config, folder, total_steps)
-        tracker.summary({"best/val_loss": state.best, "steps": state.step})
+        if state.ema is not None:
+            _save_average(state, job, folder / "ema")
+        tracker.summary({"steps": state.step} | _best(config.loop.best_metric, state))
         tracker.artifact(config.name, "model", [weights], dict(state.identity))
         exit_code = 0
     finally:
@@ -93,7 +96,7 @@ def _begin(
 ) -> tuple["TrainState", "Tracker"]:
     """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
     from pixelpersona.build.record import public_config, write_record
-    from pixelpersona.training.state import drop_checkpoints, resume_latest
+    from pixelpersona.training.state import resume_from
 
     identity = job.identity | {
         "pairs": pair_set.sha256,
@@ -101,10 +104,10 @@ def _begin(
         "batch_size": config.loop.batch_size,
         "num_steps": total_steps,
     }
-    state = make_state(job.objective, config.optimizer, config.lr_schedule, total_steps, identity)
-    if config.loop.resume == "never":
-        drop_checkpoints(folder / "checkpoints")
-    resumed = resume_latest(state, folder / "checkpoints")
+    state = make_state(
+        job.objective, config.optimizer, config.lr_schedule, total_steps, identity, config.loop.ema_decay
+    )
+    resumed = resume_from(state, config.loop.resume, folder / "checkpoints")
     write_record(folder, config, overrides(), {"pairs": pair_set.sha256, "base": job.base.sha256})
     tracker = make_tracker(
         config.tracker,
@@ -131,7 +134,8 @@ def _train(
     from accelerate import Accelerator
 
     from pixelpersona.build.jobs import make_samples
-    from pixelpersona.training.hooks import CheckpointHook, SampleHook, ValidationHook
+    from pixelpersona.build.plan import plan
+    from pixelpersona.training.hooks import BestHook, CheckpointHook, PaceHook, SampleHook, ValidationHook
     from pixelpersona.training.loop import Hook, train
 
     loop = config.loop
@@ -145,6 +149,15 @@ def _train(
                 make, score, sheet, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps
             )
         )
+    hooks.append(
+        BestHook(
+            folder / "best",
+            job.save,
+            metric=loop.best_metric,
+            higher_is_better=loop.best_is_highest,
+            num_kept=loop.num_best_kept,
+        )
+    )
     checkpoints = CheckpointHook(
         folder / "checkpoints",
         every_steps=loop.checkpoint_every_steps,
@@ -152,6 +165,10 @@ def _train(
         num_kept=loop.num_checkpoints_kept,
     )
     accelerator = Accelerator(mixed_precision=loop.precision.value)
+    title = f"{config.name}: {config.method.kind.value} on {config.model.name}"
+    sizes = {"total_steps": total_steps, "steps_per_epoch": job.steps_per_epoch}
+    print(plan(title, folder, pair_set, state, loop, accelerator, **sizes))
+    hooks.append(PaceHook(num_steps=total_steps, start=state.step))
     started, first_step = time.perf_counter(), state.step
     train(
         state,
@@ -167,6 +184,21 @@ def _train(
         title=config.name,
     )
     _log_speed(folder, time.perf_counter() - started, state.step - first_step, loop.batch_size)
+
+
+def _best(metric: str, state: "TrainState") -> dict[str, object]:
+    """Empty when the metric was never a number."""
+    return {f"best/{metric}": state.best[0][0], "best/step": state.best[0][1]} if state.best else {}
+
+
+def _save_average(state: "TrainState", job: "Job", folder: Path) -> None:
+    """The running mean of the weights, beside the last ones, which stay in the model."""
+    assert state.ema is not None
+    parameters = list(state.trainable().values())
+    state.ema.store(parameters)
+    state.ema.copy_to(parameters)
+    job.save(folder)
+    state.ema.restore(parameters)
 
 
 def _write_card(config: TrainConfig, folder: Path, total_steps: int) -> None:
@@ -210,21 +242,6 @@ def _log_speed(folder: Path, seconds: float, num_steps_taken: int, batch_size: i
     }
     with (folder / "timings.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-
-
-def _plan(
-    config: TrainConfig, folder: Path, pair_set: "PairSet", state: "TrainState", total_steps: int
-) -> str:
-    """What is about to happen, in one line each."""
-    sizes = {group["name"]: sum(p.numel() for p in group["params"]) for group in state.optimizer.param_groups}
-    groups = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-    return "\n".join(
-        [
-            f"{config.name}: {config.method.kind.value} on {config.model.name}; parameters: {groups}",
-            f"pairs: {len(pair_set.pairs('train'))} to train on, {len(pair_set.pairs('heldout'))} held out",
-            f"steps: {state.step} to {total_steps} of batch {config.loop.batch_size}; all goes to {folder}",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class DatasetConfig:
 
     heldout_share: share kept out of training when the data set itself names no split.
     framing: tight or wide face crop, or center. variants: pairs per training photo, the first plain.
+    mirror: show every training pair mirrored in half of its epochs.
     """
 
     kind: DatasetKind = DatasetKind.portraits
@@ -34,6 +35,7 @@ class DatasetConfig:
     heldout_share: float = 0.1
     framing: str = "tight"
     variants: int = 1
+    mirror: bool = False
     num_workers: int | None = None
 
 
@@ -114,8 +116,13 @@ def make_pairs(
     model: "ModelConfig",
     paths: PathsConfig,
     seed: int = 0,
+    *,
+    thorough: bool = False,
 ) -> "PairSet":
-    """The pair set of this configuration, prepared now when it is missing."""
+    """The pair set of this configuration, prepared now when it is missing.
+
+    thorough: one that is there is checked byte by byte and mended.
+    """
     from pixelpersona.data.pairs import prepare_pairs
 
     recipe = make_recipe(dataset, pixelate, augment, model, seed)
@@ -125,4 +132,5 @@ def make_pairs(
         paths.cache,
         limit=dataset.limit,
         num_workers=dataset.num_workers,
+        thorough=thorough,
     )

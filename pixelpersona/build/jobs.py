@@ -11,7 +11,7 @@ from PIL import Image
 from pixelpersona.build.data import PathsConfig
 from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import LoraConfig, ModelConfig, make_base
-from pixelpersona.build.training import LoopConfig, LossConfig, MethodConfig
+from pixelpersona.build.training import FEWEST_FOR_DISTANCE, LoopConfig, LossConfig, MethodConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pixelpersona.inference.portrait import PortraitMaker
     from pixelpersona.models.base import BaseModel
     from pixelpersona.training.loop import Batches
-
-
-_FEWEST_FOR_DISTANCE = 4  # pictures; KID and FID of fewer are not defined
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ def make_samples(
         images = np.stack([np.asarray(portrait) for portrait in portraits])
         found = extractor.features(images)
         contrast = {"grid_contrast": float(np.mean([grid_contrast(image, grid) for image in images]))}
-        if len(images) < _FEWEST_FOR_DISTANCE:
+        if len(images) < FEWEST_FOR_DISTANCE:
             return contrast
         return contrast | {
             "kid_persona": kid(found, reference, paired=True).mean,

@@ -136,11 +136,11 @@ def train_unet_stage(
 
     captions = read_captions(photos.source, photos.ids, prompt)
     base = _untrained_base(folder, captions, seed) if start is None else _with_newer_vae(start, folder)
-    latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy", seed=seed)
+    latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy")
     train_denoiser(
         base,
         latents,
-        captions,
+        [*captions, *captions],
         folder=folder / "unet",
         tracker=tracker,
         num_steps=stage.num_steps,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class LossConfig:
     caption_dropout: float = 0.0
 
 
+FEWEST_FOR_DISTANCE = 4  # samples; KID and FID of fewer are not defined
+
+
 class Precision(Enum):
     fp32 = "no"
     fp16 = "fp16"
@@ -100,7 +104,10 @@ class Precision(Enum):
 class LoopConfig:
     """num_epochs: null, or passes over the pairs in place of num_steps.
 
-    resume: auto (continue the run folder's newest checkpoint) or never (start anew).
+    resume: auto (continue the run folder's newest checkpoint), never (start anew), or a checkpoint's folder.
+    ema_decay: null, or the decay of a running mean of the weights, written to ema/ beside the last ones.
+    best_metric: of those logged, the one that decides which weights are kept in best/; the num_best_kept with
+    the lowest value, or the highest with best_is_highest.
     num_samples: held-out photos drawn at every sampling; 0 for none.
     """
 
@@ -110,7 +117,11 @@ class LoopConfig:
     precision: Precision = Precision.fp32
     max_grad_norm: float = 1.0
     seed: int = 0
-    resume: str = "auto"
+    resume: str = field(default="auto", metadata={"path": True})
+    ema_decay: float | None = None
+    best_metric: str = "val/loss"
+    best_is_highest: bool = False
+    num_best_kept: int = 1
     log_every_steps: int = 10
     validate_every_steps: int = 100
     sample_every_steps: int = 100
@@ -119,10 +130,27 @@ class LoopConfig:
     num_samples: int = 8
 
 
+def check_loop(loop: LoopConfig) -> None:
+    """What can be told before anything is loaded. Raises ValueError naming the key and what is accepted."""
+    if loop.resume not in ("auto", "never") and not Path(loop.resume).is_dir():
+        raise ValueError(
+            f"loop.resume={loop.resume}: no such checkpoint; accepted auto, never, or its folder"
+        )
+    if loop.ema_decay is not None and not 0.0 < loop.ema_decay < 1.0:
+        raise ValueError(f"loop.ema_decay={loop.ema_decay}: accepted null, or above 0 and below 1")
+    measured = ["val/loss"]
+    if loop.num_samples > 0:
+        measured.append("eval/grid_contrast")
+    if loop.num_samples >= FEWEST_FOR_DISTANCE:
+        measured += ["eval/kid_persona", "eval/fid_persona"]
+    if loop.best_metric not in measured:
+        raise ValueError(f"loop.best_metric={loop.best_metric}: accepted {', '.join(measured)}")
+    if loop.num_best_kept < 1:
+        raise ValueError(f"loop.num_best_kept={loop.num_best_kept}: accepted 1 or more")
+
+
 def num_steps(loop: LoopConfig, steps_per_epoch: int) -> int:
     """Optimizer steps of the whole run. Raises ValueError when there would be none."""
-    if loop.resume not in ("auto", "never"):
-        raise ValueError(f"loop.resume={loop.resume}: accepted auto, never")
     steps = loop.num_steps if loop.num_epochs is None else loop.num_epochs * steps_per_epoch
     if steps < 1 or loop.batch_size < 1:
         raise ValueError(f"loop.num_steps={steps}, loop.batch_size={loop.batch_size}: accepted 1 or more")
@@ -135,8 +163,11 @@ def make_state(
     schedule: LrScheduleConfig,
     total_steps: int,
     identity: dict[str, object],
+    ema_decay: float | None = None,
 ) -> "TrainState":
-    """Optimizer with its named groups and the learning-rate schedule, at step 0."""
+    """Optimizer with its named groups, learning-rate schedule and, with a decay, EMA; at step 0."""
+    from diffusers.training_utils import EMAModel
+
     from pixelpersona.training.optim import ParameterGroup, group_parameters, lr_schedule
     from pixelpersona.training.state import TrainState
 
@@ -149,6 +180,7 @@ def make_state(
         )
         for name, group in optimizer.groups.items()
     ]
+    trained = [p for p in objective.parameters() if p.requires_grad]
     built = _make_optimizer(optimizer, group_parameters(objective.named_parameters(), groups))
     return TrainState(
         objective=objective,
@@ -156,6 +188,9 @@ def make_state(
         lr_schedule=lr_schedule(
             built, schedule.kind, num_steps=total_steps, num_warmup_steps=schedule.num_warmup_steps
         ),
+        ema=None
+        if ema_decay is None
+        else EMAModel(trained, decay=ema_decay, use_ema_warmup=True, power=0.75),
         identity=identity,
     )
 

@@ -94,17 +94,14 @@ class CaptionedLatentBatches:
         )
 
 
-def encode_photos(photos: NDArray[np.uint8], encoder: Encoder, file: Path, *, seed: int) -> Tensor:
-    """Latents of every photo, a seeded half of them mirrored: float16 [N, C, h, w], kept in `file` (.npy)."""
+def encode_photos(photos: NDArray[np.uint8], encoder: Encoder, file: Path) -> Tensor:
+    """Latents of every photo, then of their mirror images: float16 [2 N, C, h, w], kept in `file` (.npy)."""
     if file.is_file():
         return torch.from_numpy(np.load(file))
-    mirrored = numpy_rng(seed, 0, "mirror").random(len(photos)) < 0.5
     chunks = []
-    for start in tqdm(range(0, len(photos), 64), desc="latents", unit="batch", leave=False):
-        batch = photos[start : start + 64].copy()
-        flip = mirrored[start : start + 64]
-        batch[flip] = batch[flip][:, :, ::-1]
-        chunks.append(encoder.encode_images(batch).half().numpy())
+    for pictures in (photos, photos[:, :, ::-1]):
+        for start in tqdm(range(0, len(photos), 64), desc="latents", unit="batch", leave=False):
+            chunks.append(encoder.encode_images(pictures[start : start + 64]).half().numpy())
     latents = np.concatenate(chunks)
     draft = file.with_suffix(".tmp.npy")
     np.save(draft, latents)

@@ -128,6 +128,9 @@ class JsonlTracker:
         with (self._folder / "artifacts.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(row))
 
+    def alert(self, title: str, text: str) -> None:
+        """Nothing: the file holds what is measured, and the command itself says what went wrong."""
+
     def finish(self, exit_code: int = 0) -> None:
         self._file.close()
 

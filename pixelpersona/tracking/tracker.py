@@ -37,6 +37,9 @@ class Tracker(Protocol):
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
         """Files the run made (kind: "model", "dataset", "report"), with the digests they descend from."""
 
+    def alert(self, title: str, text: str) -> None:
+        """Something a person should look at now, such as a run that stopped at a NaN."""
+
     def finish(self, exit_code: int = 0) -> None:
         """No call may follow. exit_code 0 means the run did what it was meant to do."""
 
@@ -73,6 +76,10 @@ class Trackers:
         for tracker in self._trackers:
             tracker.artifact(name, kind, files, metadata)
 
+    def alert(self, title: str, text: str) -> None:
+        for tracker in self._trackers:
+            tracker.alert(title, text)
+
     def finish(self, exit_code: int = 0) -> None:
         # Every tracker is finished even when one of them fails: an unfinished W&B run loses rows.
         with ExitStack() as stack:
@@ -100,6 +107,9 @@ class NoTracker:
         pass
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
+        pass
+
+    def alert(self, title: str, text: str) -> None:
         pass
 
     def finish(self, exit_code: int = 0) -> None:

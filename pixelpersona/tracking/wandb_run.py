@@ -100,6 +100,9 @@ class WandbTracker:
             artifact.add_file(str(file), name=file.name)
         self._run.log_artifact(artifact)
 
+    def alert(self, title: str, text: str) -> None:
+        self._run.alert(title=title, text=text, level="ERROR")
+
     def finish(self, exit_code: int = 0) -> None:
         self._run.finish(exit_code=exit_code)
 

@@ -1,10 +1,16 @@
 """What happens between steps: checkpoints, validation, samples, distribution metrics."""
 
+import datetime
+import json
+import math
+import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.state import TrainState, save_checkpoint
@@ -45,7 +51,7 @@ class ValidationHook(EverySteps):
     def run(self, state: TrainState) -> None:
         with torch.no_grad():
             value = self.loss()
-        state.best = min(state.best, value)
+        state.scores["val/loss"] = value
         self.tracker.scalars({"val/loss": value}, state.step)
 
 
@@ -73,4 +79,90 @@ class SampleHook(EverySteps):
         self.tracker.images("samples/portraits", [self.sheet(portraits)], state.step)
         values = {f"eval/{name}": value for name, value in self.score(portraits).items()}
         if values:
+            state.scores.update(values)
             self.tracker.scalars(values, state.step)
+
+
+class BestHook:
+    """Keeps the weights of the steps at which a metric was best: folder/step-NNNNNN; runs after validation.
+
+    save: writes the weights as they stand into a folder. metric: a key of `TrainState.scores`; steps that did
+    not measure it pass. folder/best.json says which are kept, best first. A value that is not a number is
+    never best.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save: Callable[[Path], object],
+        *,
+        metric: str = "val/loss",
+        higher_is_better: bool = False,
+        num_kept: int = 1,
+    ) -> None:
+        self.folder, self.save, self.metric = folder, save, metric
+        self.higher_is_better, self.num_kept = higher_is_better, num_kept
+
+    def due(self, step: int) -> bool:
+        return True
+
+    def run(self, state: TrainState) -> None:
+        value = state.scores.get(self.metric, float("nan"))
+        if math.isnan(value):
+            return
+        others = [(v, step) for v, step in state.best if step != state.step]
+        sign = -1.0 if self.higher_is_better else 1.0
+        ranked = sorted([*others, (value, state.step)], key=lambda kept: (sign * kept[0], kept[1]))
+        ranked = ranked[: self.num_kept]
+        if (value, state.step) in ranked:
+            self._keep(state.step)
+            self._write(ranked)
+        state.best = ranked
+
+    def _keep(self, step: int) -> None:
+        target = self.folder / f"step-{step:06d}"
+        draft = self.folder / f"{target.name}.tmp"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        self.save(draft)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+
+    def _write(self, ranked: Sequence[tuple[float, int]]) -> None:
+        kept = [{"step": step, "value": value, "folder": f"step-{step:06d}"} for value, step in ranked]
+        text = json.dumps(
+            {"metric": self.metric, "higher_is_better": self.higher_is_better, "kept": kept}, indent=2
+        )
+        draft = self.folder / "best.json.tmp"
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(self.folder / "best.json")
+        names = {str(entry["folder"]) for entry in kept}
+        for old in self.folder.glob("step-*"):
+            if old.name not in names:
+                shutil.rmtree(old)
+
+
+class PaceHook:
+    """Says once, after the first steps, how long the rest will take; the first step warms up and is left out.
+
+    start: the step the run begins at.
+    """
+
+    _NUM_MEASURED = 4
+
+    def __init__(self, *, num_steps: int, start: int = 0) -> None:
+        self.num_steps, self.start = num_steps, start
+        self._began = 0.0
+
+    def due(self, step: int) -> bool:
+        return step in (self.start + 1, self.start + 1 + self._NUM_MEASURED)
+
+    def run(self, state: TrainState) -> None:
+        if state.step == self.start + 1:
+            self._began = time.perf_counter()
+            return
+        if self._began == 0.0:  # the run was stopped between the two and goes on from there
+            return
+        seconds = (time.perf_counter() - self._began) / self._NUM_MEASURED
+        rest = datetime.timedelta(seconds=round(seconds * (self.num_steps - state.step)))
+        tqdm.write(f"{seconds:.2f} s a step: {rest} to go, validation and samples aside")

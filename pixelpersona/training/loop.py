@@ -45,6 +45,11 @@ class StepResult:
 class NonFiniteError(ValueError):
     """The loss or a gradient is NaN or infinite; the optimizer step was not taken."""
 
+    def add_samples(self, ids: Sequence[str]) -> None:
+        """Say which samples the batch held, if it says so."""
+        if ids:
+            self.args = (f"{self}; samples: {', '.join(ids)}",)
+
 
 def train(
     state: TrainState,
@@ -78,7 +83,12 @@ def train(
             with accelerator.autocast():
                 loss = objective(batch, step_rng(seed, state.step, "loss"))
             accelerator.backward(loss)
-            result = _optimizer_step(state, optimizer, loss, accelerator, max_grad_norm)
+            try:
+                result = _optimizer_step(state, optimizer, loss, accelerator, max_grad_norm)
+            except NonFiniteError as error:
+                error.add_samples(getattr(batch, "ids", ()))
+                tracker.alert("not finite", str(error))
+                raise
             if result.step % log_every_steps == 0 or result.step == num_steps:
                 tracker.scalars(_scalars(result), result.step)
                 progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
@@ -130,7 +140,8 @@ def _optimizer_step(
     scaling = accelerator.scaler is not None  # fp16: the scaler itself skips an overflowed step
     if not math.isfinite(value) or not (math.isfinite(grad_norm) or scaling):
         raise NonFiniteError(
-            f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step"
+            f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step, "
+            "checkpoints before it are good"
         )
     optimizer.step()
     state.lr_schedule.step()
@@ -139,6 +150,7 @@ def _optimizer_step(
         state.ema.step(parameters)
     state.step += 1
     state.num_hooks_done = 0
+    state.scores.clear()
     return StepResult(step=state.step, loss=value, grad_norm=grad_norm, lr=lr)
 
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import torch
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -32,7 +33,8 @@ class TrainState:
     """Everything that a resumed run needs to be the same run.
 
     step: optimizer steps taken. objective: the module under training, of which only parameters with
-    requires_grad are stored. best: lowest validation loss so far. tracker_id: the W&B run's id.
+    requires_grad are stored. scores: name → value of what was measured at this step, so far. best: (value,
+    step) of the best weights kept, best first (see `hooks.BestHook`). tracker_id: the W&B run's id.
     num_hooks_done: how many of the loop's hooks have run at this step; a stop may come between two.
     """
 
@@ -41,7 +43,8 @@ class TrainState:
     lr_schedule: torch.optim.lr_scheduler.LRScheduler
     ema: EMAModel | None = None
     step: int = 0
-    best: float = float("inf")
+    scores: dict[str, float] = field(default_factory=dict)
+    best: list[tuple[float, int]] = field(default_factory=list)
     tracker_id: str = ""
     num_hooks_done: int = 0
     identity: dict[str, object] = field(default_factory=dict)
@@ -52,23 +55,34 @@ class TrainState:
 
 
 def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Path:
-    """Write folder/step-NNNNNN and drop all but the newest `num_kept`. Returns the new folder."""
+    """Write folder/step-NNNNNN and drop all but the newest `num_kept`. Returns the new folder.
+
+    Raises ValueError, and leaves the checkpoints before it as they were, when a weight is not finite or the
+    folder cannot be written (disk full, read-only).
+    """
     target = folder / f"step-{state.step:06d}"
     draft = folder / f"{target.name}.tmp"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
     weights = {name: p.detach().cpu().contiguous() for name, p in state.trainable().items()}
-    save_file(weights, draft / "weights.safetensors")
-    torch.save(_other_state(state), draft / "state.pt")
-    files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-    manifest = {"step": state.step, "identity": state.identity, "sha256": files}
-    (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    for path in draft.iterdir():
-        _sync(path)
-    if target.exists():
-        shutil.rmtree(target)
-    draft.rename(target)
-    _sync(folder)
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise ValueError(f"{target}: not written, {broken[0]} holds values that are not finite")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        save_file(weights, draft / "weights.safetensors")
+        torch.save(_other_state(state), draft / "state.pt")
+        files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+        manifest = {"step": state.step, "identity": state.identity, "sha256": files}
+        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        for path in draft.iterdir():
+            _sync(path)
+        if target.exists():
+            shutil.rmtree(target)
+        draft.rename(target)
+        _sync(folder)
+    except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: torch.save's own writer
+        shutil.rmtree(draft, ignore_errors=True)
+        raise ValueError(f"{target}: cannot be written ({' '.join(str(error).split())})") from error
     for old in list_checkpoints(folder)[:-num_kept]:
         shutil.rmtree(old)
     return target
@@ -117,7 +131,8 @@ def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     state.lr_schedule.load_state_dict(other["lr_schedule"])
     if state.ema is not None and other["ema"] is not None:
         state.ema.load_state_dict(other["ema"])
-    state.step, state.best, state.tracker_id = other["step"], other["best"], other["tracker_id"]
+    state.step, state.tracker_id = other["step"], other["tracker_id"]
+    state.scores, state.best = other["scores"], [(value, step) for value, step in other["best"]]
     state.num_hooks_done = other["num_hooks_done"]
 
 
@@ -140,6 +155,21 @@ def resume_latest(state: TrainState, folder: Path) -> bool:
     return False
 
 
+def resume_from(state: TrainState, resume: str, folder: Path) -> bool:
+    """What `loop.resume` asks for: "auto" (the newest of `folder`, if any), "never", or a checkpoint's path.
+
+    Returns whether the state now stands at a checkpoint. Raises ValueError as `load_checkpoint` does; a path
+    that is missing never starts anew.
+    """
+    if resume == "never":
+        drop_checkpoints(folder)
+        return False
+    if resume == "auto":
+        return resume_latest(state, folder)
+    load_checkpoint(state, Path(resume))
+    return True
+
+
 def drop_checkpoints(folder: Path) -> None:
     """Forget a run's checkpoints, because it is to start anew."""
     for checkpoint in list_checkpoints(folder):
@@ -152,6 +182,7 @@ def _other_state(state: TrainState) -> dict[str, Any]:
         "lr_schedule": state.lr_schedule.state_dict(),
         "ema": state.ema.state_dict() if state.ema is not None else None,
         "step": state.step,
+        "scores": state.scores,
         "best": state.best,
         "tracker_id": state.tracker_id,
         "num_hooks_done": state.num_hooks_done,

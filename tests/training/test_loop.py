@@ -1,8 +1,10 @@
 """The loop: a run interrupted anywhere ends as the uninterrupted one, and NaNs never reach the weights."""
 
 import os
+import resource
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,14 @@ from pixelpersona.training.hooks import CheckpointHook, ValidationHook
 from pixelpersona.training.interrupt import Interrupted
 from pixelpersona.training.loop import Hook, NonFiniteError, train
 from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_factor, lr_schedule
-from pixelpersona.training.state import TrainState, list_checkpoints, load_checkpoint, resume_latest
+from pixelpersona.training.state import (
+    TrainState,
+    list_checkpoints,
+    load_checkpoint,
+    resume_from,
+    resume_latest,
+    save_checkpoint,
+)
 
 
 class Regression(nn.Module):
@@ -227,3 +236,88 @@ def test_schedules_are_those_of_transformers(kind: str) -> None:
         theirs.step()
     with pytest.raises(ValueError, match=r"lr_schedule\.kind=steep"):
         lr_factor("steep", 0, num_steps=1, num_warmup_steps=0)
+
+
+class Alerts(NoTracker):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def alert(self, title: str, text: str) -> None:
+        self.texts.append(f"{title}: {text}")
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A batch that says which samples it holds."""
+
+    values: Tensor
+    ids: tuple[str, ...]
+
+
+class _NamedRegression(Regression):
+    def forward(self, batch: _Named, rng: torch.Generator) -> Tensor:  # type: ignore[override]
+        return super().forward(batch.values, rng)
+
+
+class _NamedNumbers(Numbers):
+    def at(self, step: int) -> _Named:  # type: ignore[override]
+        return _Named(super().at(step), tuple(f"photo-{step}-{n}.png" for n in range(2)))
+
+
+def test_a_nan_names_its_samples_sends_an_alert_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+    state, tracker = _state(), Alerts()
+    state.objective.__class__ = _NamedRegression
+    with pytest.raises(NonFiniteError, match=r"step 8: .*samples: photo-7-0\.png, photo-7-1\.png"):
+        train(
+            state,
+            _NamedNumbers(bad_step=7),
+            num_steps=20,
+            seed=0,
+            accelerator=Accelerator(cpu=True),
+            tracker=tracker,
+            checkpoints=CheckpointHook(tmp_path, every_steps=5, num_steps=20),
+        )
+    assert len(tracker.texts) == 1
+    assert "photo-7-1.png" in tracker.texts[0]
+    good = _state()
+    assert resume_latest(good, tmp_path)
+    assert good.step == 5
+
+
+def test_resuming_from_a_named_checkpoint(tmp_path: Path) -> None:
+    _train(_state(), tmp_path, 20)
+    older, _ = list_checkpoints(tmp_path / "checkpoints")
+    state = _state()
+    assert resume_from(state, str(older), tmp_path / "checkpoints")
+    assert state.step == 15
+    with pytest.raises(ValueError, match=r"loop\.resume=.*nowhere: no such checkpoint"):
+        resume_from(_state(), str(tmp_path / "nowhere"), tmp_path / "checkpoints")
+    fresh = _state()
+    assert not resume_from(fresh, "never", tmp_path / "checkpoints")
+    assert fresh.step == 0
+    assert list_checkpoints(tmp_path / "checkpoints") == []
+
+
+@pytest.mark.parametrize("kilobytes", [0, 1, 3])
+def test_a_full_disk_is_told_and_the_checkpoint_before_it_stays(tmp_path: Path, kilobytes: int) -> None:
+    """RLIMIT_FSIZE makes writes fail as a full disk does; weights, optimizer state and manifest in turn."""
+    state = _state()
+    _train(state, tmp_path, 5)
+    before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    state.step = 6
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, limits[1]))
+    try:
+        with pytest.raises(ValueError, match="step-000006: cannot be written"):
+            save_checkpoint(state, tmp_path / "checkpoints")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    after = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A file where the folder should be: root, who may write anywhere, is refused as well."""
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(ValueError, match="step-000000: cannot be written"):
+        save_checkpoint(_state(), tmp_path / "checkpoints")

@@ -1,0 +1,101 @@
+"""A training run in a process of its own that tells how far it is, to be killed anywhere.
+
+Real loop, checkpoints, EMA and metrics.jsonl; the network is tiny, so that a run takes a tenth of a second.
+Every file that a checkpoint syncs is announced, so that a kill can hit the middle of saving.
+"""
+
+import os
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from pixelpersona.tracking.jsonl import JsonlTracker
+from pixelpersona.training import state as state_module
+from pixelpersona.training.hooks import BestHook, CheckpointHook, ValidationHook
+from pixelpersona.training.loop import train
+from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
+from pixelpersona.training.state import TrainState, resume_latest
+
+NUM_STEPS = 30
+
+
+class Fit(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 8))
+
+    def forward(self, batch: Tensor, rng: torch.Generator) -> Tensor:
+        return (self.layers(batch) - torch.sin(3 * batch + torch.randn(8, generator=rng))).square().mean()
+
+
+class Numbers:
+    def at(self, step: int) -> Tensor:
+        return torch.randn(16, 8, generator=torch.Generator().manual_seed(step))
+
+
+def new_state() -> TrainState:
+    torch.manual_seed(3)
+    objective = Fit()
+    groups = group_parameters(objective.named_parameters(), [ParameterGroup("all", "", 1e-2, 0.01)])
+    optimizer = adamw(groups)
+    return TrainState(
+        objective,
+        optimizer,
+        lr_schedule(optimizer, "cosine", num_steps=NUM_STEPS, num_warmup_steps=4),
+        ema=EMAModel(list(objective.parameters()), decay=0.9),
+    )
+
+
+def run(folder: Path, events: Connection | None = None) -> None:
+    """Train to the end, from the newest checkpoint if there is one; sends "step" and "saving"."""
+    torch.set_num_threads(1)
+    state = new_state()
+    resumed = resume_latest(state, folder / "checkpoints")
+    tracker = JsonlTracker(folder, resume_step=state.step if resumed else None)
+
+    def tell(event: str) -> None:
+        if events is not None:
+            events.send(event)
+
+    sync = state_module._sync
+
+    def told_sync(path: Path) -> None:
+        tell("saving")
+        sync(path)
+
+    def loss() -> float:
+        tell("step")
+        return float(sum(p.square().sum() for p in state.objective.parameters()))
+
+    def save(target: Path) -> None:
+        torch.save(state.objective.state_dict(), target / "weights.pt")
+
+    state_module._sync = told_sync
+    try:
+        train(
+            state,
+            Numbers(),
+            num_steps=NUM_STEPS,
+            seed=5,
+            accelerator=Accelerator(cpu=True),
+            tracker=tracker,
+            hooks=[
+                ValidationHook(loss, tracker, every_steps=1, num_steps=NUM_STEPS),
+                BestHook(folder / "best", save, num_kept=2),
+            ],
+            checkpoints=CheckpointHook(folder / "checkpoints", every_steps=3, num_steps=NUM_STEPS),
+            log_every_steps=1,
+        )
+    finally:
+        state_module._sync = sync
+    tracker.finish()
+
+
+def child(folder: str, events: Connection) -> None:
+    """Entry point of the process; its progress bar goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    run(Path(folder), events)
