@@ -1,15 +1,11 @@
-"""Latents and text states of a pair set, encoded once and cached by content.
+"""Latents and text states of pairs, each encoded once and cached by content.
 
 `data/` does not know the models: whatever has the two methods of `Encoder` can fill the cache.
 """
 
 import hashlib
 import json
-import logging
-import os
-import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,20 +13,19 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from pixelpersona.data.pairset import Pair, PairSet
+from pixelpersona.data.shards import SHARD_ENTRIES, Shards
+from pixelpersona.data.writing import remove_leftovers
 
 __all__ = ["Encoder", "LatentSet", "encode_pairs"]
 
-LATENTS_VERSION = 1
-"""Raised whenever the file's layout or what is encoded changes."""
+LATENTS_VERSION = 2
+"""Raised whenever the files' layout or what is encoded changes; part of every key."""
 
 _IMAGES_AT_ONCE = 32
-_log = logging.getLogger(__name__)
 
 
 class Encoder(Protocol):
@@ -56,6 +51,8 @@ class LatentSet:
 
     latents: float32 [N, C, h, w]. text: float32 [U, L, D], one for each different caption.
     text_index: int64 [N], which of them is whose. empty_text: float32 [L, D], the caption "".
+    mirrored: float32 [N, C, h, w], the latents of the mirrored pictures, where they were asked for: an
+    autoencoder's mirrored latents are not quite those of the mirrored picture.
     """
 
     latents: Tensor
@@ -63,90 +60,82 @@ class LatentSet:
     text_index: Tensor
     empty_text: Tensor
     ids: tuple[str, ...]
+    mirrored: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def encode_pairs(
-    pair_set: PairSet, split: str, encoder: Encoder, root: Path | str, *, progress: bool = True
+    pair_set: PairSet,
+    split: str,
+    encoder: Encoder,
+    root: Path | str,
+    *,
+    mirrored: bool = False,
+    progress: bool = True,
 ) -> LatentSet:
     """The latents of a split's pixel art and its captions' text states, from the cache where they are there.
 
-    The cache is root/latents-<12 hex digits>.safetensors, a file per (pair set, split, encoder). It is
-    checked on reading; one that is damaged is reported in one line of the log and made again.
+    The cache is root/latents-<12 hex digits>/, a folder per encoder and LATENTS_VERSION, where a picture is
+    found by the hash of its file and a caption by its own: what sets share is encoded once, and one changed
+    picture is one encoded anew. It is checked on reading; an entry that is damaged is reported in one line of
+    the log and made again. An interrupted run keeps every full shard. Raises ValueError when the encoder
+    gives what is not finite, or when the cache cannot be written (what is there stays).
     """
     pairs = pair_set.pairs(split)
-    parts = ["latents", str(LATENTS_VERSION), pair_set.sha256, split, encoder.sha256]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    file = Path(root) / f"latents-{key[:12]}.safetensors"
-    ids = tuple(pair.id for pair in pairs)
-    if file.exists():
-        try:
-            return _read(file, key, ids)
-        except (ValueError, OSError, SafetensorError) as error:
-            _log.warning("%s: damaged (%s), encoding again", file, error)
-    tensors = _encode(pair_set, pairs, encoder, progress)
-    _write(file, key, tensors)
-    return LatentSet(**tensors, ids=ids)
+    made_by = hashlib.sha256(json.dumps([LATENTS_VERSION, encoder.sha256]).encode()).hexdigest()
+    folder = Path(root) / f"latents-{made_by[:12]}"
+    remove_leftovers(folder)
+    captions = ["", *sorted({pair.caption for pair in pairs})]
+    text = _fill(
+        Shards(folder, "text", made_by),
+        [hashlib.sha256(caption.encode()).hexdigest() for caption in captions],
+        lambda places: encoder.encode_text([captions[place] for place in places]),
+    )
+    place = {caption: index for index, caption in enumerate(captions[1:])}
+    latents = Shards(folder, "latents", made_by)
+    return LatentSet(
+        latents=_pictures(latents, pair_set, pairs, encoder, False, progress),
+        text=text[1:],
+        text_index=torch.tensor([place[pair.caption] for pair in pairs], dtype=torch.int64),
+        empty_text=text[0],
+        ids=tuple(pair.id for pair in pairs),
+        mirrored=_pictures(latents, pair_set, pairs, encoder, True, progress) if mirrored else None,
+    )
 
 
-def _encode(pair_set: PairSet, pairs: Sequence[Pair], encoder: Encoder, progress: bool) -> dict[str, Tensor]:
-    captions = sorted({pair.caption for pair in pairs})
-    place = {caption: index for index, caption in enumerate(captions)}
-    states = encoder.encode_text(["", *captions]).float().cpu()
-    latents: list[Tensor] = []
-    with tqdm(total=len(pairs), desc="pairs to latents", unit="pair", disable=not progress) as bar:
-        for start in range(0, len(pairs), _IMAGES_AT_ONCE):
-            chunk = pairs[start : start + _IMAGES_AT_ONCE]
-            images = np.stack([pair_set.pixel(pair.id) for pair in chunk])
-            latents.append(encoder.encode_images(images).float().cpu())
-            bar.update(len(chunk))
-    tensors = {
-        "latents": torch.cat(latents),
-        "text": states[1:].clone(),
-        "text_index": torch.tensor([place[pair.caption] for pair in pairs], dtype=torch.int64),
-        "empty_text": states[0].clone(),
-    }
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise ValueError(f"{pair_set.folder}: the encoder gave {name} that are not finite")
-    return tensors
+def _pictures(
+    shards: Shards, pair_set: PairSet, pairs: Sequence[Pair], encoder: Encoder, mirrored: bool, progress: bool
+) -> Tensor:
+    def encode(places: Sequence[int]) -> Tensor:
+        images = np.stack([pair_set.pixel(pairs[place].id) for place in places])
+        return encoder.encode_images(np.ascontiguousarray(images[:, :, ::-1]) if mirrored else images)
+
+    mark = "-mirrored" if mirrored else ""
+    return _fill(shards, [pair.pixel_sha256 + mark for pair in pairs], encode, progress)
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of names, shapes and values: the file format itself notices a cut, but no flipped bit."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        values = np.ascontiguousarray(tensors[name].numpy())
-        digest.update(f"{name} {values.dtype} {values.shape};".encode())
-        digest.update(values.data)
-    return digest.hexdigest()
-
-
-def _write(file: Path, key: str, tensors: dict[str, Tensor]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()},
-            aside,
-            metadata={"key": key, "sha256": _digest(tensors)},
-        )
-        aside.replace(file)
-    finally:
-        with suppress(FileNotFoundError):
-            aside.unlink()
-
-
-def _read(file: Path, key: str, ids: tuple[str, ...]) -> LatentSet:
-    with safe_open(file, framework="pt") as stored:
-        metadata = stored.metadata() or {}
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
-    if metadata.get("key") != key:
-        raise ValueError("it belongs to other data")
-    if metadata.get("sha256") != _digest(tensors):
-        raise ValueError("its checksum is wrong")
-    if len(tensors["latents"]) != len(ids):
-        raise ValueError(f"{len(tensors['latents'])} latents for {len(ids)} pairs")
-    return LatentSet(**tensors, ids=ids)
+def _fill(
+    shards: Shards, keys: Sequence[str], encode: Callable[[Sequence[int]], Tensor], progress: bool = False
+) -> Tensor:
+    """float32 [len(keys), ...], one row for each key; `encode` makes those of the places it is given."""
+    values, missing = shards.gather(keys)
+    todo = list(missing)
+    with tqdm(total=len(todo), desc="pairs to latents", unit="pair", disable=not (progress and todo)) as bar:
+        for first in range(0, len(todo), SHARD_ENTRIES):
+            shard = todo[first : first + SHARD_ENTRIES]
+            rows: list[Tensor] = []
+            for start in range(0, len(shard), _IMAGES_AT_ONCE):
+                chunk = shard[start : start + _IMAGES_AT_ONCE]
+                rows.append(encode([missing[key][0] for key in chunk]).float().cpu())
+                bar.update(len(chunk))
+            made = torch.cat(rows)
+            if not torch.isfinite(made).all():
+                raise ValueError(f"{shards.folder}: the encoder gave {shards.kind} that are not finite")
+            shards.add(shard, made)
+            values = torch.empty(len(keys), *made.shape[1:]) if values is None else values
+            for key, row in zip(shard, made, strict=True):
+                values[missing[key]] = row
+    assert values is not None  # there is at least one key
+    return values

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixelpersona.data.randomness import epoch_order, step_rng
+from pixelpersona.data.randomness import epoch_order, mirrored_samples, step_rng
 
 if TYPE_CHECKING:  # the batches read what they are given; training alone does not need the image libraries
     from pixelpersona.data.latents import LatentSet
@@ -54,11 +54,21 @@ class _Order:
         self._recent: dict[int, NDArray[np.int64]] = {}  # only saves drawing the same order again
 
     def at(self, step: int) -> list[int]:
+        return [int(self._epoch(epoch)[index]) for epoch, index in self._places(step)]
+
+    def mirrored(self, step: int) -> Tensor:
+        """Which samples of the batch are shown mirrored: bool [B]; each item in half of its epochs."""
+        drawn = {epoch: mirrored_samples(self.num_items, self.seed, epoch) for epoch, _ in self._places(step)}
+        return torch.tensor(
+            [bool(drawn[epoch][self._epoch(epoch)[index]]) for epoch, index in self._places(step)]
+        )
+
+    def _places(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, number within it) of every sample of a batch."""
         if step < 0:
             raise ValueError(f"step must not be negative, got {step}")
         first = step * self.batch_size
-        places = (divmod(number, self.num_items) for number in range(first, first + self.batch_size))
-        return [int(self._epoch(epoch)[index]) for epoch, index in places]
+        return [divmod(number, self.num_items) for number in range(first, first + self.batch_size)]
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._recent:
@@ -70,7 +80,8 @@ class _Order:
 class LatentBatches:
     """Batches of latents and text states; the caption of each sample is dropped with `caption_dropout`.
 
-    The order is a function of (seed, epoch), the dropout of (seed, step, place in the batch).
+    The order is a function of (seed, epoch), the dropout of (seed, step, place in the batch). A set with
+    mirrored latents shows them in half of each sample's epochs, a function of (seed, epoch, sample).
     """
 
     def __init__(
@@ -93,14 +104,24 @@ class LatentBatches:
         text = self._set.text[self._set.text_index[items]]
         draws = torch.rand(len(items), generator=step_rng(self._seed, step, "caption dropout"))
         text = torch.where((draws < self._caption_dropout)[:, None, None], self._set.empty_text, text)
-        return LatentBatch(self._set.latents[items], text, tuple(self._set.ids[item] for item in items))
+        latents = self._set.latents[items]
+        if self._set.mirrored is not None:
+            shown = self._order.mirrored(step)[:, None, None, None]
+            latents = torch.where(shown, self._set.mirrored[items], latents)
+        return LatentBatch(latents, text, tuple(self._set.ids[item] for item in items))
 
 
 class PairBatches:
-    """Batches of pictures of one split, read from the pair set; up to 512 MB of them stay in memory."""
+    """Batches of pictures of one split, read from the pair set; up to 512 MB of them stay in memory.
 
-    def __init__(self, pair_set: "PairSet", split: str, batch_size: int, seed: int) -> None:
+    mirror: show each pair mirrored in half of its epochs, a function of (seed, epoch, sample).
+    """
+
+    def __init__(
+        self, pair_set: "PairSet", split: str, batch_size: int, seed: int, *, mirror: bool = False
+    ) -> None:
         self.batch_size = batch_size
+        self._mirror = mirror
         self._set = pair_set
         self._ids = [pair.id for pair in pair_set.pairs(split)]
         self._order = _Order(len(self._ids), batch_size, seed)
@@ -112,7 +133,12 @@ class PairBatches:
         return -(-len(self._ids) // self.batch_size)
 
     def at(self, step: int) -> PairBatch:
-        return self._batch([self._ids[item] for item in self._order.at(step)])
+        batch = self._batch([self._ids[item] for item in self._order.at(step)])
+        if not self._mirror:
+            return batch
+        shown = self._order.mirrored(step)[:, None, None, None]
+        photo, pixel = (torch.where(shown, side.flip(3), side) for side in (batch.photo, batch.pixel))
+        return PairBatch(photo, pixel, batch.ids)
 
     def _batch(self, ids: Sequence[str]) -> PairBatch:
         pictures = [self._pictures(pair_id) for pair_id in ids]

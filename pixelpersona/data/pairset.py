@@ -2,12 +2,13 @@
 
 Layout (Hugging Face's imagefolder): photo/*.png, pixel/*.png, metadata.jsonl with photo_file_name,
 pixel_file_name, text, split and hashes; manifest.json; rejected.jsonl with the photos that were broken.
+A row's `entry` is the hash of what its pair is made from; other sets find the pair by it.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,11 +22,22 @@ from pixelpersona.data.metadata import HELDOUT, TRAIN
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
 
-__all__ = ["DATA_VERSION", "MANIFEST", "METADATA", "REJECTED", "Pair", "PairSet"]
+__all__ = [
+    "DATA_VERSION",
+    "MANIFEST",
+    "METADATA",
+    "REJECTED",
+    "Pair",
+    "PairSet",
+    "damage",
+    "read_rows",
+    "seal",
+]
 
-DATA_VERSION = 1
-"""Raised whenever the same photos and recipe would give other files; part of every folder's name."""
+DATA_VERSION = 2
+"""Raised whenever the same photos and recipe would give other files; part of every key."""
 
+_KINDS = ("photo", "pixel")
 MANIFEST, METADATA, REJECTED = "manifest.json", "metadata.jsonl", "rejected.jsonl"
 
 
@@ -75,12 +87,9 @@ class PairSet:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder / MANIFEST)
-        lines = _read_bytes(folder / METADATA)
-        if hashlib.sha256(lines).hexdigest() != manifest["metadata_sha256"]:
-            raise ValueError(f"{folder / METADATA}: changed since it was written; prepare the data again")
-        rows = [json.loads(line) for line in lines.decode().split("\n") if line]
+        rows = _rows(folder, manifest)
         for row in rows:
-            for kind in ("photo", "pixel"):
+            for kind in _KINDS:
                 _check_size(folder / row[f"{kind}_file_name"], row[f"{kind}_bytes"])
         return cls(folder, manifest, [_pair(folder, row) for row in rows])
 
@@ -111,6 +120,70 @@ class PairSet:
         if pair_id not in self._pairs:
             raise ValueError(f"{self.folder}: no pair {pair_id!r}")
         return self._pairs[pair_id]
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a set's metadata, as they were written; ValueError when they are not."""
+    return _rows(folder, _read_manifest(folder / MANIFEST))
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 over all of a manifest but its own "sha256"."""
+    values = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def damage(folder: Path) -> Iterator[str]:
+    """One line for every file of a set that is missing or not as it was written; reads all of them."""
+    try:
+        manifest = _read_manifest(folder / MANIFEST)
+    except ValueError as error:
+        yield str(error)
+        manifest = {}
+    for name, digest in (("metadata", METADATA), ("rejected", REJECTED)):
+        problem = _problem(folder / digest, manifest.get(f"{name}_sha256"))
+        if problem:
+            yield f"{folder / digest}: {problem}"
+    yield from _damaged_pictures(folder)
+
+
+def _damaged_pictures(folder: Path) -> Iterator[str]:
+    try:
+        lines = (folder / METADATA).read_bytes().split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        try:
+            row = json.loads(line)
+            own = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()
+            files = [(folder / row[f"{kind}_file_name"], row[f"{kind}_sha256"]) for kind in _KINDS]
+            sound = own == row["sha256"]
+        except (ValueError, KeyError, TypeError):
+            continue  # the line is damaged, and with it the metadata's hash, which is told already
+        for file, digest in files if sound else ():
+            problem = _problem(file, digest)
+            if problem:
+                yield f"{file}: {problem} (of {row.get('id')})"
+
+
+def _problem(file: Path, sha256: str | None) -> str | None:
+    """What is wrong with a file; None when it is there with the bytes of this digest (None: with any)."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    if sha256 is None or hashlib.sha256(data).hexdigest() == sha256:
+        return None
+    return "changed since it was written"
+
+
+def _rows(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    lines = _read_bytes(folder / METADATA)
+    if hashlib.sha256(lines).hexdigest() != manifest["metadata_sha256"]:
+        raise ValueError(f"{folder / METADATA}: changed since it was written; prepare the data again")
+    return [json.loads(line) for line in lines.decode().split("\n") if line]
 
 
 def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
@@ -148,6 +221,8 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         raise ValueError(
             f"{file}: data version {manifest['data_version']}, this program reads version {DATA_VERSION}"
         )
+    if manifest.get("sha256") != seal(manifest):
+        raise ValueError(f"{file}: changed since it was written; prepare the data again")
     return manifest
 
 

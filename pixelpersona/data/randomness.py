@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["epoch_order", "numpy_rng", "step_rng"]
+__all__ = ["epoch_order", "mirrored_samples", "numpy_rng", "step_rng"]
 
 
 def _derived_seed(*parts: int | str) -> int:
@@ -50,3 +50,12 @@ def epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:
     if num_items < 1:
         raise ValueError(f"num_items must be at least 1, got {num_items}")
     return numpy_rng(seed, int(epoch), "epoch order").permutation(num_items).astype(np.int64)
+
+
+def mirrored_samples(num_items: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which samples an epoch shows mirrored: bool [num_items], a pure function of (seed, epoch, sample).
+
+    Every sample is mirrored in exactly one of the epochs 2k and 2k + 1, so in half of them, not about half.
+    """
+    first = numpy_rng(seed, int(epoch) // 2, "mirror").random(num_items) < 0.5
+    return ~first if epoch % 2 else first

@@ -1,4 +1,5 @@
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +34,11 @@ class MeanEncoder:
         return torch.stack([torch.full((3, 2), float(len(caption))) for caption in captions])
 
 
+RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2), caption="pixel art")
+
+
 @pytest.fixture(scope="module")
-def pair_set(tmp_path_factory: pytest.TempPathFactory) -> PairSet:
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for i in range(40):
         coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
@@ -43,11 +47,13 @@ def pair_set(tmp_path_factory: pytest.TempPathFactory) -> PairSet:
         f'{{"file_name": "{i:02d}.png", "split": "{"heldout" if i < 4 else "train"}"}}' for i in range(40)
     ]
     (folder / "metadata.jsonl").write_text("\n".join(rows))
-    recipe = PairRecipe(
-        size=16, framing="center", pixelate=Pixelation(factor=4, palette=2), caption="pixel art"
-    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pair_set(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> PairSet:
     return prepare_pairs(
-        FolderSource(folder), recipe, tmp_path_factory.mktemp("data"), num_workers=1, progress=False
+        FolderSource(photos), RECIPE, tmp_path_factory.mktemp("data"), num_workers=1, progress=False
     )
 
 
@@ -76,24 +82,89 @@ def test_the_second_time_nothing_is_encoded(pair_set: PairSet, tmp_path: Path) -
         assert getattr(first, name).dtype == getattr(second, name).dtype
 
 
-def test_split_and_weights_have_their_own_files(pair_set: PairSet, tmp_path: Path) -> None:
+def test_splits_share_a_folder_and_weights_have_their_own(pair_set: PairSet, tmp_path: Path) -> None:
     encode_pairs(pair_set, "train", MeanEncoder(), tmp_path, progress=False)
     encode_pairs(pair_set, "heldout", MeanEncoder(), tmp_path, progress=False)
     other = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64, bias=1.0), tmp_path, progress=False)
-    assert len(list(tmp_path.iterdir())) == 3
-    assert torch.equal(
-        encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64), tmp_path, progress=False).latents,
-        other.latents,
-    )
+    assert len(list(tmp_path.iterdir())) == 2
+    again = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64), tmp_path, progress=False)
+    assert torch.equal(again.latents, other.latents)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped bit", "empty", "another's"])
+def test_one_changed_picture_is_one_encoded(photos: Path, pair_set: PairSet, tmp_path: Path) -> None:
+    encoder = MeanEncoder()
+    before = encode_pairs(pair_set, "train", encoder, tmp_path, progress=False)
+    changed = tmp_path / "photos"
+    shutil.copytree(photos, changed)
+    Image.fromarray(255 - np.asarray(Image.open(photos / "07.png"))).save(changed / "07.png")
+    other = prepare_pairs(FolderSource(changed), RECIPE, tmp_path / "data", num_workers=1, progress=False)
+    encoder.num_images = 0
+    after = encode_pairs(other, "train", encoder, tmp_path, progress=False)
+    assert encoder.num_images == 1
+    differing = [
+        pair_id
+        for pair_id, a, b in zip(after.ids, before.latents, after.latents, strict=True)
+        if (a != b).any()
+    ]
+    assert differing == ["07.png"]
+    fresh = encode_pairs(other, "train", MeanEncoder(), tmp_path / "fresh", progress=False)
+    assert torch.equal(fresh.latents, after.latents)
+
+
+def test_a_new_code_version_finds_nothing(
+    pair_set: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = MeanEncoder()
+    encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    monkeypatch.setattr("pixelpersona.data.latents.LATENTS_VERSION", 99)
+    encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    assert encoder.num_images == 8
+
+
+def test_mirrored_latents_are_those_of_the_mirrored_pictures(pair_set: PairSet, tmp_path: Path) -> None:
+    encoder = MeanEncoder()
+    plain = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    assert plain.mirrored is None
+    both = encode_pairs(pair_set, "heldout", encoder, tmp_path, mirrored=True, progress=False)
+    assert encoder.num_images == 8  # the plain ones came from the cache
+    assert both.mirrored is not None
+    assert torch.equal(both.latents, plain.latents)
+    for pair_id, latents in zip(both.ids, both.mirrored, strict=True):
+        cells = pair_set.pixel(pair_id)[::4, ::-4].astype(np.float32)
+        assert np.allclose(latents[:3].permute(1, 2, 0), cells)
+
+
+def test_an_interrupted_run_keeps_its_full_shards(
+    pair_set: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping(MeanEncoder):
+        def encode_images(self, images: NDArray[np.uint8]) -> Tensor:
+            if self.num_images >= 16:
+                raise KeyboardInterrupt
+            return super().encode_images(images)
+
+    monkeypatch.setattr("pixelpersona.data.latents.SHARD_ENTRIES", 8)
+    with pytest.raises(KeyboardInterrupt):
+        encode_pairs(pair_set, "train", Stopping(), tmp_path, progress=False)
+    encoder = MeanEncoder()
+    encode_pairs(pair_set, "train", encoder, tmp_path, progress=False)
+    assert encoder.num_images == 36 - 16
+
+
+def latent_file(root: Path) -> Path:
+    (file,) = root.glob("latents-*/latents-*.safetensors")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("damage", "num_again"), [("cut", 4), ("flipped bit", 1), ("empty", 4), ("another's", 4), ("renamed", 4)]
+)
 def test_a_damaged_cache_is_encoded_again_with_one_warning(
-    pair_set: PairSet, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+    pair_set: PairSet, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, num_again: int
 ) -> None:
     encoder = MeanEncoder()
     whole = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
-    (file,) = tmp_path.iterdir()
+    file = latent_file(tmp_path)
     data = bytearray(file.read_bytes())
     match damage:
         case "cut":
@@ -102,21 +173,39 @@ def test_a_damaged_cache_is_encoded_again_with_one_warning(
             data[-5] ^= 1
         case "empty":
             data.clear()
-        case _:
+        case "another's":
             encode_pairs(pair_set, "heldout", MeanEncoder("3" * 64), tmp_path / "other", progress=False)
-            data = bytearray(next((tmp_path / "other").iterdir()).read_bytes())
+            data = bytearray(latent_file(tmp_path / "other").read_bytes())
+        case _:
+            file = file.rename(file.with_name("latents-0123456789abcdef.safetensors"))
     file.write_bytes(bytes(data))
     with caplog.at_level(logging.WARNING):
         mended = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
         assert torch.equal(mended.latents, whole.latents)
-        assert encoder.num_images == 8
+        assert encoder.num_images == 4 + num_again
         assert len(caplog.records) == 1
         assert str(file) in caplog.text
         encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
-        assert (encoder.num_images, len(caplog.records)) == (8, 1)
+        assert (encoder.num_images, len(caplog.records)) == (4 + num_again, 1)
+
+
+def test_equal_pictures_are_encoded_once(photos: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        shutil.copy(photos / ("00.png" if name < "c" else "01.png"), tmp_path / "photos" / f"{name}.png")
+    rows = [f'{{"file_name": "{name}.png", "split": "train"}}' for name in "abc"]
+    (tmp_path / "photos" / "metadata.jsonl").write_text("\n".join(rows))
+    encoder = MeanEncoder()
+    pairs = prepare_pairs(
+        FolderSource(tmp_path / "photos"), RECIPE, tmp_path / "data", num_workers=1, progress=False
+    )
+    latents = encode_pairs(pairs, "train", encoder, tmp_path, progress=False).latents
+    assert encoder.num_images == 2
+    assert torch.equal(latents[0], latents[1])
+    assert not torch.equal(latents[0], latents[2])
 
 
 def test_an_encoder_that_overflows_is_not_cached(pair_set: PairSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="latents that are not finite"):
         encode_pairs(pair_set, "heldout", MeanEncoder(bias=float("nan")), tmp_path, progress=False)
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("*/latents-*"))

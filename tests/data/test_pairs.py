@@ -150,7 +150,7 @@ def test_a_finished_set_is_returned_at_once(
     def never(*arguments: object) -> None:
         raise AssertionError("made again")
 
-    monkeypatch.setattr("pixelpersona.data.pairs._Maker.__call__", never)
+    monkeypatch.setattr("pixelpersona.data.making.Maker.__call__", never)
     again = prepare(folder, tmp_path / "data")
     assert again.folder == first.folder
     assert [pair.id for pair in again.pairs("train")] == [pair.id for pair in first.pairs("train")]
@@ -233,7 +233,7 @@ def test_an_interrupted_run_leaves_nothing(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pixelpersona.data.pairs._Maker.__call__", interrupted)
+    monkeypatch.setattr("pixelpersona.data.making.Maker.__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []

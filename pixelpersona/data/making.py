@@ -1,0 +1,203 @@
+"""One photo's pairs: found in a set made before, by the hash of what they are made from, or made now.
+
+What a pair looks like depends on the recipe, the photo's bytes and, for augmented variants, on (seed, photo,
+variant) alone. So an entry made for one set is good for every other one that asks for the same.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pixelpersona.data.metadata import TRAIN
+from pixelpersona.data.pairset import DATA_VERSION, read_rows
+from pixelpersona.data.recipe import PairRecipe, crop, pixelize, vary
+from pixelpersona.data.sources import PhotoSource
+from pixelpersona.data.writing import writing
+from pixelpersona.pixel.photo import PhotoError
+
+__all__ = ["Job", "Made", "Maker", "Row", "find_made", "with_entries"]
+
+Row = dict[str, Any]
+"""One line of metadata.jsonl."""
+
+_KINDS = ("photo", "pixel")
+_ART = (
+    "grid",
+    "palette",
+    *(f"{kind}_{name}" for kind in _KINDS for name in ("file_name", "bytes", "sha256")),
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An entry of a finished set: the folder, and the part of its row that says what the pictures are."""
+
+    folder: Path
+    art: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One photo to be made into pairs; `number` names its files. found: what is there, by entry key."""
+
+    number: int
+    photo_id: str
+    digest: str
+    split: str
+    caption: str | None
+    entries: tuple[str, ...] = ()
+    found: Mapping[str, Made] | None = None
+
+
+def with_entries(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
+    """The jobs with the content keys of their variants: SHA-256 of code version, photo bytes and parameters.
+
+    Caption and split are not part of a key: they change a row, not a picture.
+    """
+    settings = [DATA_VERSION, recipe.size, recipe.framing, asdict(recipe.pixelate)]
+    plain = json.dumps(settings, sort_keys=True)
+    varied = json.dumps([*settings, asdict(recipe.augment), recipe.seed], sort_keys=True)
+
+    def key(job: Job, variant: int) -> str:
+        parts = [varied, job.digest, job.photo_id, variant] if variant else [plain, job.digest]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    return [
+        replace(job, entries=tuple(key(job, variant) for variant in range(_num_variants(recipe, job))))
+        for job in jobs
+    ]
+
+
+def _num_variants(recipe: PairRecipe, job: Job) -> int:
+    return recipe.variants if job.split == TRAIN else 1
+
+
+def find_made(root: Path, wanted: Iterable[str]) -> dict[str, Made]:
+    """The wanted entries in the finished sets of a folder. Sets that cannot be trusted are passed over."""
+    missing = set(wanted)
+    found: dict[str, Made] = {}
+    for folder in sorted(root.glob("pairs-*")):
+        if not missing:
+            break
+        try:
+            rows = read_rows(folder)
+        except ValueError:
+            continue
+        for row in rows:
+            if row["entry"] in missing:
+                missing.discard(row["entry"])
+                found[row["entry"]] = Made(folder, {name: row[name] for name in _ART})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Puts one photo's pairs into a folder; its rows, or the reason why it cannot be used.
+
+    root: named when a file cannot be written (ValueError).
+    """
+
+    source: PhotoSource
+    recipe: PairRecipe
+    folder: Path
+    root: Path
+
+    def __call__(self, job: Job) -> list[Row] | str:
+        rows: list[Row] = []
+        square: Image.Image | None = None
+        for variant, entry in enumerate(job.entries):
+            made = job.found.get(entry) if job.found else None
+            art = self._take(made, job, variant) if made else None
+            if art is None:
+                try:
+                    square = square or self._crop(job)
+                except PhotoError as error:
+                    return error.reason
+                art = self._make(square, job, variant)
+            rows.append(_row(self.recipe, job, variant, entry, art))
+        return rows
+
+    def _crop(self, job: Job) -> Image.Image:
+        photo = self.source.open(job.photo_id)
+        # Its first reading named the entry: other bytes now would be kept under the wrong name for good.
+        if self.source.digest(job.photo_id) != job.digest:
+            raise ValueError(f"{job.photo_id}: changed while the data was prepared; prepare it again")
+        return crop(photo, self.recipe)
+
+    def _take(self, made: Made, job: Job, variant: int) -> Row | None:
+        """Links the pictures of an entry made before; None, with one line in the log, when one is damaged."""
+        pictures: list[tuple[Path, bytes]] = []
+        for kind in _KINDS:
+            file = made.folder / made.art[f"{kind}_file_name"]
+            try:
+                data = file.read_bytes()
+            except OSError:
+                data = b""
+            if hashlib.sha256(data).hexdigest() != made.art[f"{kind}_sha256"]:
+                _log.warning("%s: missing or damaged, made anew", file)
+                return None
+            pictures.append((file, data))
+        art = dict(made.art)
+        for kind, (file, data) in zip(_KINDS, pictures, strict=True):
+            art[f"{kind}_file_name"] = _file_name(kind, job, variant)
+            self._link(file, data, self.folder / art[f"{kind}_file_name"])
+        return art
+
+    def _link(self, file: Path, data: bytes, new: Path) -> None:
+        with writing(self.root, "pairs"):
+            try:
+                os.link(file, new)
+            except OSError:  # no links on this file system, or too many
+                new.write_bytes(data)
+
+    def _make(self, square: Image.Image, job: Job, variant: int) -> Row:
+        photo = np.asarray(vary(square, self.recipe, job.photo_id, variant))
+        pixel, grid, palette = pixelize(photo, self.recipe.pixelate)
+        art: Row = {
+            "grid": asdict(grid) if grid else None,
+            "palette": ["#" + bytes(color).hex() for color in palette.rgb],
+        }
+        for kind, image in (("photo", photo), ("pixel", pixel)):
+            name, data = _file_name(kind, job, variant), _png(image)
+            with writing(self.root, "pairs"):
+                (self.folder / name).write_bytes(data)
+            art |= {f"{kind}_file_name": name, f"{kind}_bytes": len(data)}
+            art[f"{kind}_sha256"] = hashlib.sha256(data).hexdigest()
+        return art
+
+
+def _file_name(kind: str, job: Job, variant: int) -> str:
+    return f"{kind}/{job.number:06d}-{variant}.png"
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _row(recipe: PairRecipe, job: Job, variant: int, entry: str, art: Row) -> Row:
+    row: Row = {
+        "id": job.photo_id + (f"#{variant}" if variant else ""),
+        "text": recipe.caption,
+        "split": job.split,
+        "photo_id": job.photo_id,
+        "variant": variant,
+        "source_sha256": job.digest,
+        "source_text": job.caption,
+        "entry": entry,
+    }
+    row |= {name: art[name] for name in _ART}
+    row["sha256"] = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()
+    return row
