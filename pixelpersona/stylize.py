@@ -1,6 +1,6 @@
 """`python -m pixelpersona.stylize photo=me.jpg out=me.png`: one photo → one pixel-art portrait."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import MISSING
@@ -58,7 +58,7 @@ def main(config: StylizeConfig) -> None:
     base = make_base(config.model)
     adapter = config.lora.file(config.model)
     if adapter is not None:
-        base = replace(base, unet=merge_lora(base.unet, adapter)[0])
+        base = merge_lora(base, adapter)[0]
     stylizer = Stylizer(base, sampler=sampler, prompt=config.model.prompt, finish=config.finish)
     seeds = [config.seed + number for number in range(config.num_candidates)]
     portrait = most_alike(stylizer, photo, seeds)

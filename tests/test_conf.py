@@ -116,7 +116,8 @@ def test_the_original_recipe_number_by_number() -> None:
     assert (config.lora.rank, config.lora.alpha) == (4, 4)
     assert set(config.lora.targets) == {"to_q", "to_k", "to_v", "to_out.0"}
     assert config.optimizer.lr == 5e-5
-    assert all(group.lr_scale == 1 for group in config.optimizer.groups.values())
+    assert all(group.lr_scale == 1 for name, group in config.optimizer.groups.items() if name != "text")
+    assert not config.lora.text_encoder
     assert (config.loop.num_epochs, config.loop.batch_size) == (3, 8)
     assert (config.loss.kind, config.loss.snr_gamma, config.lr_schedule.kind) == ("mse", None, "constant")
     assert (config.sampler.strength, config.sampler.guidance) == (0.5, 7.5)

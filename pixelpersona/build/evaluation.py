@@ -107,8 +107,7 @@ def variants(
             num_parameters=sum(p.numel() for p in translator.parameters()),
         )
     for file in sorted(runs.glob(f"*/{ADAPTER_FILE}"), key=_natural):
-        unet, num_parameters = merge_lora(base.unet, file)
-        tuned = replace(base, unet=unet)
+        tuned, num_parameters = merge_lora(base, file)
         yield Variant(
             file.parent.name,
             stylizer(tuned, sampler.guidance, file.parent.name),
@@ -184,9 +183,14 @@ class _Through:
 
 
 def _losses(base: "BaseModel", heldout: "LatentSet") -> list[float]:
+    from dataclasses import replace
+
+    from pixelpersona.models.codec import Codec
     from pixelpersona.training.objectives.diffusion import DiffusionObjective
     from pixelpersona.training.validation import fixed_noise_loss
 
+    # Of a text encoder with a LoRA the cached states are not the ones it gives.
+    heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
     objective = DiffusionObjective(base.unet, base.noise_schedule)
     return cast(list[float], fixed_noise_loss(objective, heldout).tolist())
 

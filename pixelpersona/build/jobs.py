@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ from pixelpersona.build.training import FEWEST_FOR_DISTANCE, LoopConfig, LossCon
 if TYPE_CHECKING:
     from torch import nn
 
+    from pixelpersona.data.latents import LatentSet
     from pixelpersona.data.pairset import PairSet
     from pixelpersona.inference.portrait import PortraitMaker
     from pixelpersona.models.base import BaseModel
@@ -48,31 +49,37 @@ def make_lora_job(
     sampler: SamplerConfig,
     paths: PathsConfig,
     pair_set: "PairSet",
+    *,
+    mirror: bool = False,
 ) -> Job:
     """LoRA on the UNet, noise prediction on the latents of the pixel art."""
     from pixelpersona.data.latents import encode_pairs
     from pixelpersona.data.loader import LatentBatches
     from pixelpersona.inference.stylizer import Stylizer
-    from pixelpersona.models.adapter import add_lora, save_lora
+    from pixelpersona.models.adapter import add_lora, add_text_lora, save_lora
     from pixelpersona.models.codec import Codec
     from pixelpersona.training.objectives.diffusion import DiffusionObjective
     from pixelpersona.training.validation import fixed_noise_loss
 
     base = make_base(model)
     codec = Codec(base)
-    train_set = encode_pairs(pair_set, "train", codec, paths.cache)
+    train_set = encode_pairs(pair_set, "train", codec, paths.cache, mirrored=mirror)
     heldout_set = encode_pairs(pair_set, "heldout", codec, paths.cache)
-    add_lora(
-        base.unet,
-        rank=lora.rank,
-        alpha=lora.alpha,
-        targets=lora.targets,
-        dropout=lora.dropout,
-        seed=loop.seed,
-    )
+    options: dict[str, Any] = {
+        "rank": lora.rank,
+        "alpha": lora.alpha,
+        "dropout": lora.dropout,
+        "seed": loop.seed,
+    }
+    add_lora(base.unet, targets=lora.targets, **options)
+    text_encoder = base.text_encoder if lora.text_encoder else None
+    if text_encoder is not None:
+        add_text_lora(text_encoder, **options)
+        train_set, heldout_set = (_with_tokens(base, latents) for latents in (train_set, heldout_set))
     objective = DiffusionObjective(
         base.unet,
         base.noise_schedule,
+        text_encoder=text_encoder,
         snr_gamma=loss.snr_gamma,
         max_timestep=loss.max_timestep,
         kind=loss.kind,
@@ -87,18 +94,34 @@ def make_lora_job(
         steps_per_epoch=len(batches),
         validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
         maker=Stylizer(base, sampler=make_sampler(sampler), prompt=model.prompt),
-        save=lambda folder: save_lora(base.unet, folder),
+        save=lambda folder: save_lora(base.unet, folder, text_encoder=text_encoder),
         identity={
             "rank": lora.rank,
             "alpha": lora.alpha,
             "targets": sorted(lora.targets),
+            "text_encoder": lora.text_encoder,
             "base": base.sha256,
         },
     )
 
 
+def _with_tokens(base: "BaseModel", latents: "LatentSet") -> "LatentSet":
+    """Token ids in place of the cached text states: a text encoder that learns gives others every step."""
+    from dataclasses import replace
+
+    from pixelpersona.models.codec import tokenize
+
+    return replace(latents, text=tokenize(base, latents.captions), empty_text=tokenize(base, [""])[0])
+
+
 def make_translator_job(
-    model: ModelConfig, method: MethodConfig, loss: LossConfig, loop: LoopConfig, pair_set: "PairSet"
+    model: ModelConfig,
+    method: MethodConfig,
+    loss: LossConfig,
+    loop: LoopConfig,
+    pair_set: "PairSet",
+    *,
+    mirror: bool = False,
 ) -> Job:
     """The trained baseline: photo → pixel art directly, error on the pairs."""
     import torch
@@ -118,7 +141,7 @@ def make_translator_job(
             cell=model.cell, widths=(method.widths[0], method.widths[1], method.widths[2])
         )
     objective = TranslationObjective(translator, kind=loss.kind)
-    batches = PairBatches(pair_set, "train", loop.batch_size, loop.seed)
+    batches = PairBatches(pair_set, "train", loop.batch_size, loop.seed, mirror=mirror)
     heldout = PairBatches(pair_set, "heldout", loop.batch_size, loop.seed)
     return Job(
         base=base,

@@ -49,12 +49,16 @@ class AdapterConfig:
 
 @dataclass(kw_only=True, slots=True)
 class LoraConfig:
-    """rank: 1 or more. alpha: scale times rank, by default the rank. targets: ends of module names."""
+    """rank: 1 or more. alpha: scale times rank, by default the rank. targets: ends of module names.
+
+    text_encoder: a LoRA of the same rank on the text encoder's attention, too.
+    """
 
     rank: int = 4
     alpha: float = 4.0
     dropout: float = 0.0
     targets: list[str] = field(default_factory=lambda: ["to_q", "to_k", "to_v", "to_out.0"])
+    text_encoder: bool = False
 
 
 def make_base(model: ModelConfig) -> "BaseModel":

@@ -50,7 +50,8 @@ class LatentSet:
     """The encoded pixel art of one split, in the pair set's order; all tensors on the CPU.
 
     latents: float32 [N, C, h, w]. text: float32 [U, L, D], one for each different caption.
-    text_index: int64 [N], which of them is whose. empty_text: float32 [L, D], the caption "".
+    captions: those captions. text_index: int64 [N], which of them is whose. empty_text: float32 [L, D], the
+    caption "".
     mirrored: float32 [N, C, h, w], the latents of the mirrored pictures, where they were asked for: an
     autoencoder's mirrored latents are not quite those of the mirrored picture.
     """
@@ -60,6 +61,7 @@ class LatentSet:
     text_index: Tensor
     empty_text: Tensor
     ids: tuple[str, ...]
+    captions: tuple[str, ...]
     mirrored: Tensor | None = None
 
     def __len__(self) -> int:
@@ -101,6 +103,7 @@ def encode_pairs(
         text_index=torch.tensor([place[pair.caption] for pair in pairs], dtype=torch.int64),
         empty_text=text[0],
         ids=tuple(pair.id for pair in pairs),
+        captions=tuple(captions[1:]),
         mirrored=_pictures(latents, pair_set, pairs, encoder, True, progress) if mirrored else None,
     )
 

@@ -26,7 +26,9 @@ _MAX_CACHED_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentBatch:
-    """latents: float32 [B, C, h, w]. text: float32 [B, L, D]. palette, mask: for objectives that use them."""
+    """latents: float32 [B, C, h, w]. text: states float32 [B, L, D], or tokens int64 [B, L] where the text
+    encoder is trained as well. palette, mask: for objectives that use them.
+    """
 
     latents: Tensor
     text: Tensor
@@ -103,7 +105,7 @@ class LatentBatches:
         items = self._order.at(step)
         text = self._set.text[self._set.text_index[items]]
         draws = torch.rand(len(items), generator=step_rng(self._seed, step, "caption dropout"))
-        text = torch.where((draws < self._caption_dropout)[:, None, None], self._set.empty_text, text)
+        text[draws < self._caption_dropout] = self._set.empty_text
         latents = self._set.latents[items]
         if self._set.mirrored is not None:
             shown = self._order.mirrored(step)[:, None, None, None]

@@ -20,8 +20,8 @@ __all__ = ["Portrait", "PortraitMaker", "Stylizer"]
 class Stylizer:
     """Draws photos in the base's style, or in the style of the LoRA its UNet carries.
 
-    It holds no copy: whatever is trained into base.unet shows in the next portrait, so the same object
-    serves samples during training. The prompt is encoded once, here.
+    It holds no copy: whatever is trained into base.unet or base.text_encoder shows in the next portrait, so
+    the same object serves samples during training.
 
     finish: what makes the snapped portraits of the drawn ones. adapter: the LoRA's name, None for the
     base itself. batch_size: photos per UNet call; memory and speed only.
@@ -52,7 +52,6 @@ class Stylizer:
             requires_safety_checker=False,
         )
         self._pipeline.set_progress_bar_config(disable=True)
-        self._text, self._empty_text = self._encode_prompt()
 
     def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
         """One portrait per photo, in order; a photo's portrait does not depend on its batch beyond rounding.
@@ -62,11 +61,13 @@ class Stylizer:
         """
         cell = self.base.cell
         photos = checked_photos(photos, seeds, image_size=self.base.image_size, multiple_of=cell)
+        with _evaluating(self.base):
+            text = self._encode_prompt()
         made = []
         for start in range(0, len(photos), self.batch_size):
             chunk = slice(start, start + self.batch_size)
             for photo, seed, image in zip(
-                photos[chunk], seeds[chunk], self._draw(photos[chunk], seeds[chunk]), strict=True
+                photos[chunk], seeds[chunk], self._draw(photos[chunk], seeds[chunk], *text), strict=True
             ):
                 made.append(
                     Portrait(
@@ -82,7 +83,9 @@ class Stylizer:
                 )
         return made
 
-    def _draw(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Image.Image]:
+    def _draw(
+        self, photos: Sequence[Image.Image], seeds: Sequence[int], text: Tensor, empty_text: Tensor | None
+    ) -> list[Image.Image]:
         # On the CPU whatever the device: the same seed is then the same noise everywhere.
         generators = [torch.Generator(device="cpu").manual_seed(seed) for seed in seeds]
         num = len(photos)
@@ -93,10 +96,8 @@ class Stylizer:
                 num_inference_steps=self.sampler.num_steps,
                 guidance_scale=self.sampler.guidance,
                 generator=generators,
-                prompt_embeds=self._text.expand(num, -1, -1),
-                negative_prompt_embeds=None
-                if self._empty_text is None
-                else self._empty_text.expand(num, -1, -1),
+                prompt_embeds=text.expand(num, -1, -1),
+                negative_prompt_embeds=None if empty_text is None else empty_text.expand(num, -1, -1),
                 output_type="pil",
             )
         images: list[Image.Image] = result.images
@@ -118,7 +119,7 @@ class Stylizer:
 @contextmanager
 def _evaluating(base: BaseModel) -> Iterator[None]:
     """Dropout off while sampling; a model in training is in training again afterwards."""
-    modules = [module for module in (base.unet, base.vae) if module.training]
+    modules = [module for module in (base.unet, base.vae, base.text_encoder) if module.training]
     for module in modules:
         module.eval()
     try:

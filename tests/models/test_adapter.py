@@ -8,16 +8,19 @@ import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, UNet2DConditionModel
 from PIL import Image
+from torch import nn
 
 from pixelpersona.models.adapter import (
     ATTENTION,
     add_lora,
+    add_text_lora,
     count_parameters,
     load_lora,
     merge_lora,
     save_lora,
 )
 from pixelpersona.models.base import BaseModel, load_base
+from pixelpersona.models.codec import tokenize
 
 MORE_LAYERS = ("to_q", "ff.net.2", "proj_in", "conv1", "conv_in", "conv")
 SD15_UNET = dict(
@@ -38,7 +41,7 @@ def test_counts_on_stable_diffusion_1_5(rank: int, expected: int) -> None:
     assert sum(name.endswith("lora_A.default.weight") for name, _ in unet.named_parameters()) == 128
 
 
-def _randomise(unet: UNet2DConditionModel) -> None:
+def _randomise(unet: nn.Module) -> None:
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in unet.named_parameters():
@@ -68,14 +71,45 @@ def test_merging_gives_the_same_predictions_and_leaves_the_base_alone(
     size = add_lora(micro_base.unet, rank=2, alpha=5.0, targets=MORE_LAYERS)
     _randomise(micro_base.unet)
     save_lora(micro_base.unet, tmp_path)
-    plain = load_base(micro_base_folder, name="again").unet
-    untouched = _predict(plain)
+    plain = load_base(micro_base_folder, name="again")
+    untouched = _predict(plain.unet)
     merged, num_parameters = merge_lora(plain, tmp_path)
-    torch.testing.assert_close(_predict(merged), _predict(micro_base.unet), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(_predict(merged.unet), _predict(micro_base.unet), atol=1e-5, rtol=1e-4)
     assert num_parameters == size
-    assert count_parameters(merged) == 0
-    assert torch.equal(_predict(plain), untouched)
-    assert count_parameters(plain) == 0
+    assert count_parameters(merged.unet) == 0
+    assert torch.equal(_predict(plain.unet), untouched)
+    assert count_parameters(plain.unet) == 0
+
+
+def test_a_lora_of_the_text_encoder_travels_in_the_same_file(
+    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path
+) -> None:
+    """Ours, plain diffusers' and the merged one give the same text states."""
+    size = add_lora(micro_base.unet, rank=2, alpha=2)
+    size += add_text_lora(micro_base.text_encoder, rank=2, alpha=5.0)
+    for model in (micro_base.unet, micro_base.text_encoder):
+        _randomise(model)
+    save_lora(micro_base.unet, tmp_path, text_encoder=micro_base.text_encoder)
+    tokens = tokenize(micro_base, ["pixel art portrait"])
+
+    def states(text_encoder: nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            found: torch.Tensor = text_encoder(tokens).last_hidden_state
+        return found
+
+    plain = load_base(micro_base_folder, name="again")
+    untouched, trained = states(plain.text_encoder), states(micro_base.text_encoder)
+    assert not torch.allclose(untouched, trained, atol=1e-2)
+    merged, num_parameters = merge_lora(plain, tmp_path)
+    assert num_parameters == size
+    torch.testing.assert_close(states(merged.text_encoder), trained, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(_predict(merged.unet), _predict(micro_base.unet), atol=1e-5, rtol=1e-4)
+    assert torch.equal(states(plain.text_encoder), untouched)
+    load_lora(plain, tmp_path)
+    torch.testing.assert_close(states(plain.text_encoder), trained)
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(micro_base_folder)
+    pipeline.load_lora_weights(tmp_path)
+    torch.testing.assert_close(states(pipeline.text_encoder), trained)
 
 
 @pytest.mark.parametrize(("alpha", "targets"), [(2.0, ATTENTION), (5.0, ATTENTION), (2.0, MORE_LAYERS)])
@@ -86,7 +120,7 @@ def test_plain_diffusers_draws_the_same_picture(
     _randomise(micro_base.unet)
     save_lora(micro_base.unet, tmp_path)
     ours = load_base(micro_base_folder, name="again")
-    load_lora(ours.unet, tmp_path)
+    load_lora(ours, tmp_path)
     torch.testing.assert_close(_predict(ours.unet), _predict(micro_base.unet))
 
     plain = StableDiffusionImg2ImgPipeline.from_pretrained(micro_base_folder)
@@ -113,7 +147,7 @@ def test_mistakes_are_named(micro_base: BaseModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="to_nowhere"):
         add_lora(micro_base.unet, rank=2, alpha=2, targets=["to_q", "to_nowhere"])
     with pytest.raises(ValueError, match="no such LoRA"):
-        load_lora(micro_base.unet, tmp_path / "missing")
+        load_lora(micro_base, tmp_path / "missing")
     (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(ValueError, match="not a LoRA of this base"):
-        load_lora(micro_base.unet, tmp_path)
+        load_lora(micro_base, tmp_path)
