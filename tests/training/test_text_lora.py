@@ -1,4 +1,4 @@
-"""A LoRA of the text encoder: its own group, trained through tokens; the loss by diffusers and transformers."""
+"""A LoRA of the text encoder: its own group, trained through tokens; the loss by hand."""
 
 import torch
 import torch.nn.functional as F
