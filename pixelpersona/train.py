@@ -85,10 +85,24 @@ def _make_job(config: TrainConfig, pair_set: "PairSet") -> "Job":
     match config.method.kind:
         case MethodKind.lora:
             return make_lora_job(
-                config.model, config.lora, config.loss, config.loop, config.sampler, config.paths, pair_set
+                config.model,
+                config.lora,
+                config.loss,
+                config.loop,
+                config.sampler,
+                config.paths,
+                pair_set,
+                mirror=config.dataset.mirror,
             )
         case MethodKind.translator:
-            return make_translator_job(config.model, config.method, config.loss, config.loop, pair_set)
+            return make_translator_job(
+                config.model,
+                config.method,
+                config.loss,
+                config.loop,
+                pair_set,
+                mirror=config.dataset.mirror,
+            )
 
 
 def _begin(
@@ -100,6 +114,7 @@ def _begin(
 
     identity = job.identity | {
         "pairs": pair_set.sha256,
+        "mirror": config.dataset.mirror,
         "seed": config.loop.seed,
         "batch_size": config.loop.batch_size,
         "num_steps": total_steps,

@@ -155,15 +155,24 @@ def _damaged_pictures(folder: Path) -> Iterator[str]:
     for line in lines:
         try:
             row = json.loads(line)
-            own = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()
-            files = [(folder / row[f"{kind}_file_name"], row[f"{kind}_sha256"]) for kind in _KINDS]
-            sound = own == row["sha256"]
-        except (ValueError, KeyError, TypeError):
-            continue  # the line is damaged, and with it the metadata's hash, which is told already
-        for file, digest in files if sound else ():
-            problem = _problem(file, digest)
+            names = [row[f"{kind}_file_name"] for kind in _KINDS]
+            digests = [row[f"{kind}_sha256"] for kind in _KINDS]
+            sound = _agrees(row, names, digests)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            sound = False
+        if not sound:  # the line is damaged, and with it the metadata's hash, which is told already
+            continue
+        for name, digest in zip(names, digests, strict=True):
+            problem = _problem(folder / name, digest)
             if problem:
-                yield f"{file}: {problem} (of {row.get('id')})"
+                yield f"{folder / name}: {problem} (of {row['photo_id']})"
+
+
+def _agrees(row: Mapping[str, Any], names: list[str], digests: list[str]) -> bool:
+    """Whether a row agrees with itself, so that a damaged row accuses no picture."""
+    numbers = {name.removeprefix(f"{kind}/") for kind, name in zip(_KINDS, names, strict=True)}
+    own = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return len(numbers) == 1 and own == row["sha256"] and isinstance(row["photo_id"], str)
 
 
 def _problem(file: Path, sha256: str | None) -> str | None:

@@ -1,4 +1,5 @@
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ def latent_set(num_items: int) -> LatentSet:
         text_index=torch.arange(num_items) % 2,
         empty_text=torch.full((3, 5), -1.0),
         ids=tuple(f"photo {i}" for i in range(num_items)),
+        captions=("even", "odd"),
     )
 
 
@@ -103,3 +105,46 @@ def test_pair_batches_read_the_pictures(
             assert np.array_equal(pixel.permute(1, 2, 0).numpy(), pair_set.pixel(pair_id))
             seen.add(pair_id)
     assert seen == {pair.id for pair in pair_set.pairs("train")}
+
+
+@pytest.mark.parametrize("batch_size", [3, 7, 16])
+def test_each_sample_is_mirrored_in_exactly_half_of_its_epochs(batch_size: int) -> None:
+    plain = latent_set(7)
+    both = replace(plain, mirrored=plain.latents + 100)
+    there, without = LatentBatches(both, batch_size, seed=5), LatentBatches(plain, batch_size, seed=5)
+    shown: dict[str, list[bool]] = defaultdict(list)
+    for step in range(7 * 8):
+        batch = there.at(step)
+        mirrored = batch.latents[:, 0, 0, 0] >= 100
+        assert torch.equal(batch.latents - 100 * mirrored[:, None, None, None], without.at(step).latents)
+        assert batch.ids == without.at(step).ids
+        for photo_id, flag in zip(batch.ids, mirrored.tolist(), strict=True):
+            shown[photo_id].append(flag)
+    assert {len(flags) for flags in shown.values()} == {8 * batch_size}
+    for flags in shown.values():  # epochs 2k and 2k + 1: once so, once so
+        assert all(a != b for a, b in zip(flags[::2], flags[1::2], strict=True))
+    assert len({tuple(flags) for flags in shown.values()}) > 1
+    for step in (20, 3):
+        assert torch.equal(LatentBatches(both, batch_size, seed=5).at(step).latents, there.at(step).latents)
+
+
+def test_pairs_are_mirrored_on_both_sides(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for i in range(5):
+        coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
+    recipe = PairRecipe(size=8, framing="center", pixelate=Pixelation(factor=4, palette=2))
+    source = FolderSource(tmp_path / "photos", heldout_share=0)
+    pair_set = prepare_pairs(source, recipe, tmp_path / "data", num_workers=1, progress=False)
+    batches = PairBatches(pair_set, "train", 4, seed=0, mirror=True)
+    counts: Counter[str] = Counter()
+    for step in range(6):  # six epochs of four
+        batch = batches.at(step)
+        for photo, pixel, pair_id in zip(batch.photo, batch.pixel, batch.ids, strict=True):
+            plain = pair_set.photo(pair_id), pair_set.pixel(pair_id)
+            sides = photo.permute(1, 2, 0).numpy(), pixel.permute(1, 2, 0).numpy()
+            mirrored = not np.array_equal(sides[0], plain[0])
+            for side, expected in zip(sides, plain, strict=True):
+                assert np.array_equal(side, expected[:, ::-1] if mirrored else expected)
+            counts[pair_id] += mirrored
+    assert set(counts.values()) == {3}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelpersona.data.randomness import epoch_order, numpy_rng, step_rng
+from pixelpersona.data.randomness import epoch_order, mirrored_samples, numpy_rng, step_rng
 
 
 def test_step_rng_repeats_and_ignores_the_global_generator() -> None:
@@ -50,3 +50,13 @@ def test_epoch_order_is_a_permutation_that_changes_with_epoch_and_seed() -> None
 def test_epoch_order_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="num_items"):
         epoch_order(0, seed=0, epoch=0)
+
+
+def test_every_sample_is_mirrored_in_half_of_its_epochs() -> None:
+    drawn = np.stack([mirrored_samples(500, 3, epoch) for epoch in range(10)])
+    assert (drawn.sum(axis=0) == 5).all()
+    assert all(0.4 < share < 0.6 for share in drawn.mean(axis=1))
+    assert (drawn[0] == ~drawn[1]).all()
+    assert len({row.tobytes() for row in drawn}) == 10
+    assert np.array_equal(drawn[7], mirrored_samples(500, 3, 7))
+    assert not np.array_equal(drawn[7], mirrored_samples(500, 4, 7))

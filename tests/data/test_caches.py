@@ -1,0 +1,291 @@
+"""Pairs found by content; killed and simultaneous prepares."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelpersona.data import making, writing
+from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.sources import FolderSource
+from pixelpersona.data.verify import verify_cache
+from pixelpersona.pixel.pixelation import Pixelation
+
+RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
+
+
+class Encoder:
+    sha256 = "1" * 64
+
+    def encode_images(self, images: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
+
+    def encode_text(self, captions: object) -> torch.Tensor:
+        return torch.ones(len(captions), 3, 2)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Eight photos, two of them held out."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(8):
+        coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((24, 24)).save(folder / f"p{i}.png")
+    rows = [
+        json.dumps({"file_name": f"p{i}.png", "split": "heldout" if i < 2 else "train"}) for i in range(8)
+    ]
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def prepare(
+    photos: Path, root: Path, recipe: PairRecipe = RECIPE, *, workers: int = 1, thorough: bool = False
+) -> PairSet:
+    source = FolderSource(photos)
+    return prepare_pairs(source, recipe, root, num_workers=workers, progress=False, thorough=thorough)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    }
+
+
+def flip(file: Path, place: int = -20) -> None:
+    """Changes one byte in place: the file keeps its size, its inode and with it all of its links."""
+    with file.open("r+b") as stream:
+        stream.seek(place, os.SEEK_END if place < 0 else os.SEEK_SET)
+        byte = stream.read(1)
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte[0] ^ 1]))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The photos and variants whose pictures are really made."""
+    names: list[str] = []
+    make = making.Maker._make
+
+    def counting(self: making.Maker, square: Image.Image, job: making.Job, variant: int) -> making.Row:
+        names.append(f"{job.photo_id}#{variant}")
+        return make(self, square, job, variant)
+
+    monkeypatch.setattr(making.Maker, "_make", counting)
+    return names
+
+
+# Found by content
+
+
+def change(photos: Path) -> None:
+    with (photos / "p5.png").open("ab") as stream:
+        stream.write(b"\0")  # behind the picture's end: the same picture, another file
+
+
+def add(photos: Path) -> None:
+    Image.new("RGB", (24, 24), "teal").save(photos / "p05.png")
+
+
+def rename(photos: Path) -> None:
+    (photos / "p5.png").rename(photos / "a5.png")
+    lines = (photos / "metadata.jsonl").read_text().replace("p5.png", "a5.png")
+    (photos / "metadata.jsonl").write_text(lines)
+
+
+@pytest.mark.parametrize(
+    ("happens", "recipe", "expected"),
+    [
+        (change, RECIPE, ["p5.png#0"]),
+        (add, RECIPE, ["p05.png#0"]),
+        (rename, RECIPE, []),
+        (None, replace(RECIPE, caption="another"), []),
+        (None, replace(RECIPE, variants=2), [f"p{i}.png#1" for i in range(2, 8)]),
+        (None, replace(RECIPE, size=20), [f"p{i}.png#0" for i in range(8)]),
+        (None, replace(RECIPE, pixelate=Pixelation(factor=4, palette=3)), [f"p{i}.png#0" for i in range(8)]),
+    ],
+)
+def test_only_what_changed_is_made_anew(
+    photos: Path,
+    tmp_path: Path,
+    made: list[str],
+    happens: Callable[[Path], None] | None,
+    recipe: PairRecipe,
+    expected: list[str],
+) -> None:
+    prepare(photos, tmp_path / "data")
+    made.clear()
+    if happens:
+        happens(photos)
+    again = prepare(photos, tmp_path / "data", recipe)
+    assert made == expected
+    assert content(again.folder) == content(prepare(photos, tmp_path / "fresh", recipe).folder)
+
+
+def test_a_new_code_version_finds_nothing(
+    photos: Path, tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(photos, tmp_path / "data")
+    made.clear()
+    for module in ("making", "pairs", "pairset"):
+        monkeypatch.setattr(f"pixelpersona.data.{module}.DATA_VERSION", 99)
+    prepare(photos, tmp_path / "data")
+    assert len(made) == 8
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_found_pairs_are_links_or_where_there_are_none_copies(
+    photos: Path, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*arguments: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    first = prepare(photos, tmp_path / "data")
+    change(photos)
+    second = prepare(photos, tmp_path / "data")
+    same = [
+        a.pixel.samefile(b.pixel) for a, b in zip(first.pairs("train"), second.pairs("train"), strict=True)
+    ]
+    assert sum(same) == (5 if links else 0)
+    assert not any(verify_cache(tmp_path / "data").damaged)
+    shutil.rmtree(first.folder)
+    assert PairSet.load(second.folder).photo("p7.png").shape == (16, 16, 3)
+
+
+def test_a_damaged_pair_is_not_handed_on(photos: Path, tmp_path: Path, made: list[str]) -> None:
+    first = prepare(photos, tmp_path / "data")
+    flip(first.pairs("train")[2].pixel)
+    made.clear()
+    second = prepare(photos, tmp_path / "data", replace(RECIPE, caption="another"))
+    assert made == ["p4.png#0"]
+    assert second.pixel("p4.png").shape == (16, 16, 3)
+    made.clear()
+    prepare(photos, tmp_path / "data")  # sizes alone show nothing
+    assert made == []
+    mended = prepare(photos, tmp_path / "data", thorough=True)
+    assert len(made) <= 1  # found in the second set, or made
+    assert content(mended.folder) == content(prepare(photos, tmp_path / "fresh").folder)
+    assert not verify_cache(tmp_path / "data").damaged
+
+
+def test_a_photo_that_changes_meanwhile_is_never_kept(photos: Path, tmp_path: Path) -> None:
+    class Changing(FolderSource):
+        def open(self, photo_id: str, /) -> Image.Image:
+            if photo_id == "p5.png":
+                change(photos)
+            return super().open(photo_id)
+
+    with pytest.raises(ValueError, match=r"p5\.png: changed while the data was prepared"):
+        prepare_pairs(Changing(photos), RECIPE, tmp_path / "data", num_workers=1, progress=False)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+# Killed, and two at once
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np, torch
+from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.pairs import PairRecipe, prepare_pairs
+from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.pixelation import Pixelation
+
+mode, photos, root = sys.argv[1:]
+
+class Source(FolderSource):
+    def open(self, photo_id, /):
+        if mode == "die" and photo_id == "p4.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().open(photo_id)
+
+class Encoder:
+    sha256 = "1" * 64
+    def encode_images(self, images):
+        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
+    def encode_text(self, captions):
+        return torch.ones(len(captions), 3, 2)
+
+print("ready", flush=True)
+sys.stdin.readline()
+recipe = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
+pair_set = prepare_pairs(Source(Path(photos)), recipe, root, num_workers=1, progress=False)
+for split in ("train", "heldout"):
+    encode_pairs(pair_set, split, Encoder(), root, progress=False)
+print(pair_set.folder.name)
+"""
+
+
+def start(mode: str, photos: Path, root: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, mode, str(photos), str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def test_what_a_killed_prepare_left_is_removed_by_the_next(photos: Path, tmp_path: Path) -> None:
+    process = start("die", photos, tmp_path / "data")
+    process.communicate("\n")
+    assert process.returncode == -9
+    (left,) = (tmp_path / "data").iterdir()
+    assert left.name.startswith(".pairs-")
+    assert len(list(left.glob("pixel/*.png"))) == 4
+    pair_set = prepare(photos, tmp_path / "data")
+    assert [file.name for file in (tmp_path / "data").iterdir()] == [pair_set.folder.name]
+
+
+def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Path) -> None:
+    processes = [start("live", photos, tmp_path / "data") for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:  # both wait for this line
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], answers
+    assert answers[0][0] == answers[1][0]
+    names = {file.name.partition("-")[0] for file in (tmp_path / "data").iterdir()}
+    assert names == {"pairs", "latents"}
+    assert not verify_cache(tmp_path / "data").damaged
+    pair_set = prepare(photos, tmp_path / "data")
+    assert content(pair_set.folder) == content(prepare(photos, tmp_path / "alone").folder)
+    cached = encode_pairs(pair_set, "train", Encoder(), tmp_path / "data", progress=False)
+    assert torch.equal(cached.latents, encode_pairs(pair_set, "train", Encoder(), tmp_path / "new").latents)
+
+
+def test_leftovers_of_the_living_and_of_others_stay(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    own = writing.aside(tmp_path / "pairs-0123456789ab")
+    dead = tmp_path / own.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-")
+    machine = own.name.rpartition(".")[2].partition("-")[0]
+    other = tmp_path / dead.name.replace(machine, "00000000" if machine != "00000000" else "11111111")
+    shard = tmp_path / f".latents-0123456789abcdef.safetensors.{machine}-{gone.pid}-01234567"
+    foreign = tmp_path / ".pairs-notes"
+    for folder in (own, dead, other, foreign):
+        folder.mkdir()
+        (folder / "file").touch()
+    shard.touch()
+    writing.remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {own, other, foreign}
+    os.utime(other, (1e9, 1e9))
+    writing.remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {own, foreign}

@@ -1,0 +1,165 @@
+"""A full disk and a folder that cannot be written: one clear line, and what was there stays as it was."""
+
+import json
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelpersona import prepare as prepare_door
+from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.sources import FolderSource
+from pixelpersona.data.verify import verify_cache
+from pixelpersona.pixel.pixelation import Pixelation
+
+RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
+
+
+class Encoder:
+    sha256 = "1" * 64
+
+    def encode_images(self, images: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
+
+    def encode_text(self, captions: object) -> torch.Tensor:
+        return torch.ones(len(captions), 3, 2)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Eight photos, two of them held out."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(8):
+        coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((24, 24)).save(folder / f"p{i}.png")
+    rows = [
+        json.dumps({"file_name": f"p{i}.png", "split": "heldout" if i < 2 else "train"}) for i in range(8)
+    ]
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def prepare(photos: Path, root: Path, recipe: PairRecipe = RECIPE, workers: int = 1) -> PairSet:
+    return prepare_pairs(FolderSource(photos), recipe, root, num_workers=workers, progress=False)
+
+
+def change(photos: Path) -> None:
+    with (photos / "p5.png").open("ab") as stream:
+        stream.write(b"\0")  # behind the picture's end
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    }
+
+
+@contextmanager
+def disk_full(num_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this: the system's own way of making a write fail, without filling a disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may write everywhere: be nobody for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(("num_bytes", "workers"), [(100, 1), (100, 2), (2500, 1)])
+def test_a_full_disk_leaves_the_sets_as_they_were(
+    photos: Path, tmp_path: Path, num_bytes: int, workers: int
+) -> None:
+    """100 bytes: the first picture fails. 2500: all pictures fit, metadata.jsonl does not."""
+    first = prepare(photos, tmp_path / "data")
+    sizes = {name: len(data) for name, data in content(first.folder).items()}
+    assert max(size for name, size in sizes.items() if name.endswith(".png")) < 2500 < sizes["metadata.jsonl"]
+    before = content(tmp_path / "data")
+    change(photos)
+    with (
+        disk_full(num_bytes),
+        pytest.raises(ValueError, match=r"data: pairs cannot be written there \(File too large\)"),
+    ):
+        prepare(photos, tmp_path / "data", replace(RECIPE, size=20), workers=workers)
+    assert content(tmp_path / "data") == before
+    assert [file.name for file in (tmp_path / "data").iterdir()] == [first.folder.name]
+
+
+def test_a_full_disk_leaves_the_latents_as_they_were(photos: Path, tmp_path: Path) -> None:
+    first = prepare(photos, tmp_path / "data")
+    encode_pairs(first, "train", Encoder(), tmp_path / "cache", progress=False)
+    change(photos)
+    second = prepare(photos, tmp_path / "data", replace(RECIPE, size=20))
+    before = content(tmp_path / "cache")
+    with (
+        disk_full(100),
+        pytest.raises(ValueError, match=r"latents cannot be written there \(File too large\)"),
+    ):
+        encode_pairs(second, "train", Encoder(), tmp_path / "cache", progress=False)
+    assert content(tmp_path / "cache") == before
+
+
+def test_a_read_only_folder_is_named_and_still_read(photos: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to nobody
+        root, reachable = Path(name) / "cache", Path(name) / "photos"
+        shutil.copytree(photos, reachable)
+        first = prepare(reachable, root)
+        encode_pairs(first, "train", Encoder(), root, progress=False)
+        before = content(root)
+        folders = [Path(name), root, *(folder for folder in root.rglob("*") if folder.is_dir())]
+        for folder in folders:
+            folder.chmod(0o555)
+        with unprivileged():
+            again = prepare(reachable, root)  # what is there serves
+            assert len(encode_pairs(again, "train", Encoder(), root, progress=False)) == 6
+            assert not verify_cache(root).damaged
+            with pytest.raises(
+                ValueError, match=r"cache: pairs cannot be written there \(Permission denied\)"
+            ):
+                prepare(reachable, root, replace(RECIPE, size=20))
+            with pytest.raises(ValueError, match=r"latents cannot be written there \(Permission denied\)"):
+                encode_pairs(again, "heldout", Encoder(), root, progress=False)
+        for folder in folders:
+            folder.chmod(0o755)
+        assert content(root) == before
+
+
+def test_the_door_says_it_in_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["dataset=folder", f"dataset.path={photos}", f"paths.cache={tmp_path / 'cache'}", "encode=false"]
+    with disk_full(100), pytest.raises(SystemExit) as stop:
+        prepare_door.main(
+            [*words, "dataset.framing=center", "hydra.output_subdir=null", "dataset.num_workers=1"]
+        )
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    reason = "pairs cannot be written there (File too large); what was there before is unchanged"
+    assert said[-1] == f"{tmp_path / 'cache'}: {reason}"
+    assert sum("cannot" in other or "Error" in other for other in said) == 1  # beside it only progress bars
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file: pairs cannot be written there \(Not a directory\)"):
+        prepare(photos, tmp_path / "file")
