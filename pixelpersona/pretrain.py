@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelpersona.build.data import DatasetConfig, PathsConfig, make_source
+from pixelpersona.build.measuring import MeasureConfig
 from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.pretraining import PortraitsConfig, StageConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
@@ -23,11 +24,12 @@ class Stage(Enum):
     autoencoder = "autoencoder"
     unet = "unet"
     portraits = "portraits"
+    measure = "measure"
 
 
 @dataclass(kw_only=True, slots=True)
 class PretrainConfig:
-    """stage: one of them, or all in order. name: folder below paths.runs.
+    """stage: one of them, or all: the three that make something, in order. name: folder below paths.runs.
 
     warm_start: begin with the weights of `model` instead of at random. The encoder then stays as it is, so
     that latents mean the same before and after; decoder, UNet and text encoder train on.
@@ -43,6 +45,7 @@ class PretrainConfig:
     autoencoder: StageConfig = field(default_factory=StageConfig)
     unet: StageConfig = field(default_factory=StageConfig)
     portraits: PortraitsConfig = field(default_factory=PortraitsConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
 
@@ -65,6 +68,7 @@ def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
 @door("pretrain", PretrainConfig)
 def main(config: PretrainConfig) -> None:
     """Run the stages asked for."""
+    from pixelpersona.build.measuring import measure_stage
     from pixelpersona.build.models import make_base
     from pixelpersona.build.pretraining import (
         Photos,
@@ -90,6 +94,10 @@ def main(config: PretrainConfig) -> None:
     if config.stage in (Stage.all, Stage.portraits):
         base = load_base(folder / "base", name="tiny")
         draw_portraits_stage(base, photos, folder, config.portraits, config.seed)
+    if config.stage is Stage.measure:
+        made = folder / "base"
+        base = load_base(made, name="tiny") if made.is_dir() else make_base(config.model)
+        measure_stage(base, photos, folder, config.measure, config.model.prompt)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline
+from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline
 from PIL import Image
 from safetensors.torch import load_file
 from skimage.data import astronaut
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from pixelpersona import pretrain
+from pixelpersona.build.measuring import BEGIN, END, measured_table, replace_part
+from pixelpersona.data.sources import FolderSource
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SMALL = [
@@ -29,18 +32,21 @@ SMALL = [
     "portraits.num_kept=4",
     "portraits.num_heldout=1",
     "portraits.num_steps=2",
+    "measure.num_photos=8",
+    "measure.num_imagined=8",
+    "measure.num_steps=4",
     "dataset.heldout_share=0.3",
 ]
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip of twelve crops of a public-domain portrait, with attributes for their captions."""
+    """A zip of 32 crops of a public-domain portrait, with attributes for their captions."""
     rng = np.random.default_rng(0)
     archive = tmp_path_factory.mktemp("photos") / "faces.zip"
     rows = []
     with zipfile.ZipFile(archive, "w") as zipped:
-        for number in range(12):
+        for number in range(32):
             top, left = rng.integers(0, 200, 2)
             with zipped.open(f"faces/{number}.png", "w") as file:
                 Image.fromarray(astronaut()[top : top + 256, left : left + 256]).resize((128, 128)).save(
@@ -93,6 +99,37 @@ def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: 
         assert not [name for name in changed if kept and name.startswith(kept)]
     vocabulary = "tokenizer/vocab.json"
     assert (made / "base" / vocabulary).read_text() == (tmp_path / "pretrain/base" / vocabulary).read_text()
+
+
+def test_the_base_is_measured_on_photos_kept_out(made: Path, photos: Path, tmp_path: Path) -> None:
+    """The numbers are those of torchmetrics and of diffusers' own autoencoder; the table goes into a card."""
+    pretrain.main([f"dataset.path={photos}", f"paths.runs={made.parent}", *SMALL, "stage=measure"])
+    found = json.loads((made / "measured.json").read_text())
+    assert found["num_photos"] == found["text_to_image"]["num"] == 8
+    source = FolderSource(photos, heldout_share=0.3)
+    kept = [name for name in source.ids() if source.split(name) == "heldout"][:8]
+    pictures = torch.stack([torch.from_numpy(np.array(source.open(name))) for name in kept])
+    pictures = pictures.permute(0, 3, 1, 2) / 255
+    vae = AutoencoderKL.from_pretrained(made / "base" / "vae")
+    with torch.no_grad():
+        rebuilt = vae.decode(vae.encode(pictures * 2 - 1).latent_dist.mode()).sample
+    rebuilt = ((rebuilt / 2 + 0.5).clamp(0, 1) * 255).round() / 255
+    expected = [
+        float(peak_signal_noise_ratio(a, b, data_range=1.0)) for a, b in zip(rebuilt, pictures, strict=True)
+    ]
+    assert found["autoencoder"]["photo"]["psnr"] == pytest.approx(np.mean(expected), abs=0.02)
+    assert len(found["loss_by_level"]) == 10
+    assert 0 <= found["img2img"]["above_wrong"] <= 1
+    card = tmp_path / "CARD.md"
+    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    replace_part(card, measured_table(found))
+    text = card.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert f"{found['autoencoder']['photo']['psnr']:.2f} dB PSNR" in text
+    with pytest.raises(ValueError, match=r"measure\.card="):
+        replace_part(made / "measured.json", "")
 
 
 @pytest.mark.slow

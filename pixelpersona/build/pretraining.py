@@ -89,9 +89,10 @@ def train_autoencoder_stage(
     """
     import torch
 
+    from pixelpersona.evaluation.reconstruction import reconstruction
     from pixelpersona.models import tiny
     from pixelpersona.models.codec import normalise_latents, to_unit
-    from pixelpersona.training.pretraining import reconstruction_psnr, train_autoencoder
+    from pixelpersona.training.pretraining import train_autoencoder
 
     torch.manual_seed(seed)
     vae = start.vae if start else tiny.build_vae()
@@ -115,8 +116,10 @@ def train_autoencoder_stage(
             latents = torch.cat([vae.encode(part).latent_dist.mode() for part in parts])
         normalise_latents(vae, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
     vae.save_pretrained(folder / "vae")
-    psnr = reconstruction_psnr(vae, photos.heldout(_HELDOUT_FOR_PSNR)) if photos.heldout_ids else float("nan")
-    print(f"autoencoder: {psnr:.2f} dB PSNR on held-out photos; wrote {folder / 'vae'}")
+    if photos.heldout_ids:
+        quality = reconstruction(vae, photos.heldout(_HELDOUT_FOR_PSNR))
+        print(f"autoencoder: {quality.psnr:.2f} dB PSNR on held-out photos")
+    print(f"wrote {folder / 'vae'}")
 
 
 def train_unet_stage(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pixelpersona.data.pretraining import CaptionedLatentBatches, CropBatches
 from pixelpersona.models import tiny
 from pixelpersona.models.base import BaseModel
-from pixelpersona.models.codec import to_unit, tokenize
+from pixelpersona.models.codec import tokenize
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.hooks import CheckpointHook
 from pixelpersona.training.loop import Hook, train
@@ -123,7 +123,7 @@ def train_denoiser(
 ) -> None:
     """Train UNet and text encoder in place on cached latents; ends with the EMA weights in `base`.
 
-    latents: float [N, 4, 32, 32], mean 0 and deviation 1 per channel. captions: spellings of each photo.
+    latents: float [N, 6, 32, 32], mean 0 and deviation 1 per channel. captions: spellings of each photo.
     """
     unique = sorted({text for spellings in captions for text in spellings})
     ids = dict(zip(unique, tokenize(base, unique), strict=True))
@@ -198,14 +198,3 @@ def _run(
     assert state.ema is not None
     state.ema.copy_to(state.trainable().values())
     state.objective.requires_grad_(False).eval()
-
-
-def reconstruction_psnr(vae: AutoencoderKL, photos: NDArray[np.uint8]) -> float:
-    """Mean over photos, uint8 [N, H, W, 3], of the reconstruction's peak signal-to-noise ratio in dB."""
-    ratios = []
-    with torch.no_grad():
-        for start in range(0, len(photos), 16):
-            images = to_unit(photos[start : start + 16])
-            rebuilt = vae.decode(vae.encode(images).latent_dist.mode()).sample.clamp(-1, 1)
-            ratios.append(10 * torch.log10(4.0 / (rebuilt - images).square().mean(dim=(1, 2, 3))))
-    return float(torch.cat(ratios).mean())

@@ -46,6 +46,39 @@ def fixed_noise_loss(
 
 
 @torch.no_grad()
+def loss_by_level(
+    objective: DiffusionObjective,
+    latents: Tensor,
+    text: Tensor,
+    *,
+    num_levels: int = 10,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> list[float]:
+    """Plain mean squared error on the noise in `num_levels` equal parts of the schedule, low noise first.
+
+    latents: float [N, C, h, w]. text: float [N, L, D]. Every picture once per part, at fixed noise.
+    """
+    num_timesteps = int(objective.noise_schedule.config.num_train_timesteps)
+    losses = []
+    for level in range(num_levels):
+        rng = step_rng(seed, level, "noise levels")
+        part = num_timesteps // num_levels
+        t = level * part + stratified_timesteps(len(latents), part, rng)
+        eps = torch.randn(latents.shape, generator=rng)
+        found = []
+        for start in range(0, len(latents), batch_size):
+            chunk = slice(start, start + batch_size)
+            batch = LatentBatch(latents[chunk], text[chunk], ())
+            device = objective.unet.device
+            found.append(
+                objective.per_sample(batch, t[chunk].to(device), eps[chunk].to(device)).float().cpu()
+            )
+        losses.append(float(torch.cat(found).mean()))
+    return losses
+
+
+@torch.no_grad()
 def translation_loss(objective: TranslationObjective, batches: PairBatches) -> Tensor:
     """The translator's loss of every held-out pair, float32 [N rounded up to whole batches]."""
     return torch.cat([objective.per_sample(batches.at(step)).float().cpu() for step in range(len(batches))])

@@ -1,0 +1,194 @@
+"""`pretrain stage=measure`: how good a base is, on photos kept out of its training."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from pixelpersona.build.pretraining import Photos
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pixelpersona.models.base import BaseModel
+
+_FEWEST = 8  # two halves that KID can compare
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+@dataclass(kw_only=True, slots=True)
+class MeasureConfig:
+    """num_photos: held-out photos for the autoencoder. num_losses: of them, for the noise levels.
+
+    num_imagined: pictures drawn from captions for KID. num_portraits: photos for img2img at `strength`.
+    guidance: of both. card: a Markdown file whose part between the two "measured" comments is replaced.
+    """
+
+    num_photos: int = 1000
+    num_losses: int = 256
+    num_imagined: int = 1000
+    num_portraits: int = 128
+    num_steps: int = 20
+    strength: float = 0.5
+    guidance: float = 3.0
+    card: Path | None = None
+
+
+def measure_stage(
+    base: "BaseModel", photos: Photos, folder: Path, measure: MeasureConfig, prompt: str
+) -> None:
+    """Writes folder/measured.json and prints the table. Raises ValueError when too few are held out."""
+    pictures = photos.heldout(measure.num_photos)
+    if len(pictures) < _FEWEST:
+        raise ValueError(
+            f"dataset.heldout_share: {len(pictures)} photos held out; stage=measure needs {_FEWEST} or more"
+        )
+    ids = photos.heldout_ids[: measure.num_photos]
+    captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in ids]
+    found = {
+        "base_sha256": base.sha256,
+        "num_photos": len(pictures),
+        "autoencoder": _autoencoder(base, pictures),
+        "loss_by_level": _losses(base, pictures[: measure.num_losses], captions),
+        "text_to_image": _text_to_image(base, pictures, captions, measure),
+        "img2img": _img2img(base, pictures, ids, measure, prompt),
+    }
+    (folder / "measured.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    table = measured_table(found)
+    print(table)
+    if measure.card is not None:
+        replace_part(measure.card, table)
+
+
+def measured_table(found: dict[str, Any]) -> str:
+    """Markdown, one row per number."""
+    auto, drawn, kept = found["autoencoder"], found["text_to_image"], found["img2img"]
+    levels = found["loss_by_level"]
+    low, high = np.mean(levels[: len(levels) // 2]), np.mean(levels[len(levels) // 2 :])
+    rows = [
+        (f"reconstruction of {found['num_photos']} photos", _quality(auto["photo"])),
+        ("reconstruction of block images made of them", _quality(auto["block"])),
+        ("noise prediction, lower and upper half of the noise levels", f"{low:.3f}, {high:.3f}"),
+        (
+            f"KID persona of {drawn['num']} pictures drawn from captions to the photos",
+            _interval(drawn["kid"]),
+        ),
+        ("the same of two halves of the photos", _interval(drawn["floor"])),
+        (
+            f"img2img at strength {kept['strength']:g}: structure kept, {kept['num']} photos",
+            _interval(kept["structure"]),
+        ),
+        (
+            "the same: likeness to the own photo, above this share of wrong pairs",
+            f"{100 * kept['above_wrong']:.1f} %",
+        ),
+    ]
+    return "\n".join(
+        ["| on kept-out photos | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    )
+
+
+def _quality(values: dict[str, float]) -> str:
+    return f"{values['psnr']:.2f} dB PSNR, {values['ssim']:.3f} SSIM"
+
+
+def _interval(estimate: dict[str, float]) -> str:
+    return f"{estimate['mean']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
+
+
+def replace_part(card: Path, table: str) -> None:
+    """Put the table between the two comments. Raises ValueError naming the file when they are not there."""
+    text = card.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"measure.card={card}: needs a line {BEGIN} and a line {END}")
+    card.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def _autoencoder(base: "BaseModel", pictures: "NDArray[np.uint8]") -> dict[str, Any]:
+    import torch
+
+    from pixelpersona.evaluation.reconstruction import reconstruction
+    from pixelpersona.models.codec import to_uint8, to_unit
+    from pixelpersona.training.objectives.autoencoder import block_images
+
+    blocks = to_uint8(block_images(to_unit(pictures), base.cell, torch.Generator().manual_seed(0)))
+    return {
+        "photo": asdict(reconstruction(base.vae, pictures)),
+        "block": asdict(reconstruction(base.vae, blocks)),
+    }
+
+
+def _losses(base: "BaseModel", pictures: "NDArray[np.uint8]", captions: list[str]) -> list[float]:
+    from pixelpersona.models.codec import Codec
+    from pixelpersona.training.objectives.diffusion import DiffusionObjective
+    from pixelpersona.training.validation import loss_by_level
+
+    codec = Codec(base)
+    objective = DiffusionObjective(base.unet, base.noise_schedule)
+    text = codec.encode_text(captions[: len(pictures)])
+    return loss_by_level(objective, codec.encode_images(pictures), text)
+
+
+def _text_to_image(
+    base: "BaseModel", pictures: "NDArray[np.uint8]", captions: list[str], measure: MeasureConfig
+) -> dict[str, Any]:
+    from pixelpersona.evaluation.distribution import kid
+    from pixelpersona.inference.imagine import imagine
+    from pixelpersona.models.base import weights_sha256
+    from pixelpersona.models.features import AutoencoderFeatures
+
+    num = min(measure.num_imagined, len(pictures))
+    drawn = imagine(
+        base, captions[:num], list(range(num)), num_steps=measure.num_steps, guidance=measure.guidance
+    )
+    extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
+    real = extractor.features(pictures[:num])
+    found = extractor.features(np.stack([np.asarray(image) for image in drawn]))
+    return {
+        "num": num,
+        "guidance": measure.guidance,
+        "features_sha256": extractor.sha256,
+        "kid": asdict(kid(found, real)),
+        "floor": asdict(kid(real[: num // 2], real[num // 2 :])),
+    }
+
+
+def _img2img(
+    base: "BaseModel", pictures: "NDArray[np.uint8]", ids: list[str], measure: MeasureConfig, prompt: str
+) -> dict[str, Any]:
+    from pixelpersona.evaluation.fidelity import altered_photo
+    from pixelpersona.evaluation.result import bootstrap_mean
+    from pixelpersona.inference.sampler import Sampler
+    from pixelpersona.inference.stylizer import Stylizer
+    from pixelpersona.models.base import weights_sha256
+    from pixelpersona.models.features import AutoencoderFeatures, similarities
+    from pixelpersona.pixel.grid import Grid
+    from pixelpersona.pixel.score import structure
+
+    photos = [Image.fromarray(picture) for picture in pictures[: measure.num_portraits]]
+    sampler = Sampler(
+        kind="dpm", num_steps=measure.num_steps, strength=measure.strength, guidance=measure.guidance
+    )
+    made = Stylizer(base, sampler=sampler, prompt=prompt).portraits(photos, list(range(len(photos))))
+    drawn = np.stack([np.asarray(portrait.image) for portrait in made])
+    extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
+    altered = [altered_photo(photo, name) for photo, name in zip(photos, ids, strict=False)]
+    alike = similarities(
+        extractor.layout_features(np.stack([np.asarray(photo) for photo in altered])),
+        extractor.layout_features(drawn),
+    ).numpy()
+    own = np.diag(alike)
+    wrong = ~np.eye(len(own), dtype=bool)
+    grid = Grid.of(base.image_size, base.image_size, base.cell)
+    kept = [structure(photo, picture, grid) for photo, picture in zip(pictures, drawn, strict=False)]
+    return {
+        "num": len(photos),
+        "strength": measure.strength,
+        "structure": asdict(bootstrap_mean(kept)),
+        "above_wrong": float((own[:, None] > alike)[wrong].mean()),
+    }

@@ -1,0 +1,34 @@
+"""How well an autoencoder gives pictures back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from pixelpersona.models.codec import to_uint8, to_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """psnr: dB, mean over pictures, higher is better. ssim: -1 to 1 (Wang et al. 2004), of RGB, likewise."""
+
+    psnr: float
+    ssim: float
+
+
+@torch.no_grad()
+def reconstruction(
+    vae: AutoencoderKL, pictures: NDArray[np.uint8], *, batch_size: int = 16
+) -> Reconstruction:
+    """Encode and decode, uint8 [N, H, W, 3], without sampling, rounded to 8 bits as a user sees it."""
+    psnr, ssim = [], []
+    for start in range(0, len(pictures), batch_size):
+        part = pictures[start : start + batch_size]
+        rebuilt = to_uint8(vae.decode(vae.encode(to_unit(part).to(vae.device)).latent_dist.mode()).sample)
+        for picture, other in zip(part, rebuilt, strict=True):
+            psnr.append(peak_signal_noise_ratio(picture, other))
+            ssim.append(structural_similarity(picture, other, channel_axis=2))
+    return Reconstruction(float(np.mean(psnr)), float(np.mean(ssim)))
