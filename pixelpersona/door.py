@@ -16,6 +16,10 @@ A schema may have two fields the door itself uses: `timing: Path | None` (the JS
 seconds of each stage) and `name: str` (the run, when one command runs several times: the stage is then
 `train lora-r4`). A job's seconds count from the start of the process, imports included; the second job of a
 sweep counts from the end of the first.
+
+A command whose job fills one folder says which (`run_folder`): each job of a sweep then has a name and folder
+of its own (see sweep.py), all have one tracker group, and the sweep ends with a table over them. A job that
+fails does not stop the others, in whatever process they run.
 """
 
 import functools
@@ -30,6 +34,7 @@ from typing import Any, TypeVar, cast
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -44,6 +49,7 @@ from pixelpersona.config import (
     register,
 )
 from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.sweep import Sweep, plan_sweep
 from pixelpersona.training.interrupt import Interrupted
 
 USER_ERRORS = (
@@ -64,20 +70,33 @@ EXIT_INTERRUPTED = 130
 C = TypeVar("C")
 
 
+class FailedJobError(Exception):
+    """From a process of a sweep to the one that started it: a job failed, and has told why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
 def door(
-    name: str, schema: type[C], *, folder: Path | None = None
+    name: str,
+    schema: type[C],
+    *,
+    folder: Path | None = None,
+    run_folder: Callable[[C], Path] | None = None,
 ) -> Callable[[Callable[[C], None]], Callable[..., None]]:
     """Turn a function of a typed configuration into a command.
 
     name: of conf/<name>.yaml and of the stage in the timing file. schema: the root dataclass, first in
     conf/<name>.yaml's defaults list as `<name>_schema`. folder: another configuration folder (tests).
+    run_folder: the one folder a job writes, for commands whose jobs have one.
     """
 
     def decorate(body: Callable[[C], None]) -> Callable[..., None]:
         @functools.wraps(body)
         def main(arguments: Sequence[str] | None = None) -> None:
             words = sys.argv[1:] if arguments is None else arguments
-            code = _Door(name, schema, folder or config_folder(), body).run(words)
+            code = _Door(name, schema, folder or config_folder(), body, run_folder).run(words)
             if code:
                 raise SystemExit(code)
 
@@ -102,12 +121,22 @@ def seconds_since_start() -> float:
 class _Door:
     """One call of a command."""
 
-    def __init__(self, name: str, schema: type[Any], folder: Path, body: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        schema: type[Any],
+        folder: Path,
+        body: Callable[[Any], None],
+        run_folder: Callable[[Any], Path] | None,
+    ) -> None:
         self.name = name
         self.schema = schema
         self.folder = folder.resolve()
         self.body = body
+        self.run_folder = run_folder
+        self.sweep: Sweep | None = None
         self.exit_code = 0
+        self.process = os.getpid()
         self.wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
     def run(self, words: Sequence[str]) -> int:
@@ -123,6 +152,9 @@ class _Door:
         except Interrupted as stop:
             print(f"stopped by {stop}; the same command goes on from here", file=sys.stderr)
             return stop.exit_code
+        except FailedJobError as failed:
+            self.exit_code = failed.exit_code
+            self._end_sweep()
         except USER_ERRORS as error:
             self._report(error)
         finally:
@@ -139,6 +171,10 @@ class _Door:
         options, unknown = parser.parse_known_intermixed_args(words)
         if unknown:
             raise ValueError(f"{unknown[0]}: no such flag; settings are given as key=value (see --help)")
+        if options.multirun and self.run_folder is not None:
+            extra = None if options.config_dir is None else Path(options.config_dir)
+            config_name = options.config_name or self.name
+            self.sweep = plan_sweep(options.overrides, config_name, self.folder, self.run_folder, extra)
         _run_hydra(
             args=options,
             args_parser=parser,
@@ -146,19 +182,46 @@ class _Door:
             config_path=str(self.folder),
             config_name=self.name,
         )
+        self._end_sweep()
 
     def _job(self, tree: Any) -> None:
         """One job: of a sweep the next one runs although this one failed, as Hydra's launcher has it."""
         try:
+            self._name(tree)
             config = OmegaConf.to_object(tree)
             if not isinstance(config, self.schema):
                 raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
             self.body(config)
             _record_seconds(self.name, config)
+        except Interrupted as stop:
+            if os.getpid() == self.process:
+                raise
+            # A BaseException would break the pool of processes.
+            raise FailedJobError(stop.exit_code) from None
         except USER_ERRORS as error:
             self._report(error)
+            if os.getpid() != self.process:  # this is a copy: the exit code is the original's
+                raise FailedJobError(self.exit_code) from None
         finally:
             _start_lap()
+
+    def _name(self, tree: Any) -> None:
+        """In a sweep: the job's own name, and the group of all."""
+        if self.run_folder is None or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            return
+        if self.sweep is None:
+            raise ValueError("hydra.mode=MULTIRUN: a sweep is asked for by -m on the command line")
+        tree.name = self.sweep.job(overrides()).name
+        if "tracker" in tree and tree.tracker.group is None:
+            tree.tracker.group = self.sweep.group
+
+    def _end_sweep(self) -> None:
+        """The table over its jobs, printed and kept; by the first process only, where there are several."""
+        if self.sweep is not None and os.environ.get("RANK", "0") == "0":
+            from pixelpersona.reporting.sweep import report_sweep
+
+            rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
+            print(report_sweep(rows, self.sweep.jobs[0].folder.parent / f"{self.sweep.group}.csv"))
 
     def _report(self, error: BaseException) -> None:
         if self.wants_traceback:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, make_pairs
 from pixelpersona.build.inference import SamplerConfig
-from pixelpersona.build.models import LoraConfig, ModelConfig
+from pixelpersona.build.models import LoraConfig, ModelConfig, base_stamp
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
 from pixelpersona.build.training import (
     LoopConfig,
@@ -20,6 +20,7 @@ from pixelpersona.build.training import (
     MethodKind,
     OptimizerConfig,
     check_loop,
+    make_accelerator,
     make_state,
     num_steps,
 )
@@ -27,6 +28,8 @@ from pixelpersona.door import door, overrides
 from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from pixelpersona.build.jobs import Job
     from pixelpersona.data.pairset import PairSet
     from pixelpersona.tracking.tracker import Tracker
@@ -54,29 +57,42 @@ class TrainConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
-@door("train", TrainConfig)
+def run_folder(config: TrainConfig) -> Path:
+    """All that a run writes, caches aside."""
+    return config.paths.runs / config.name
+
+
+@door("train", TrainConfig, run_folder=run_folder)
 def main(config: TrainConfig) -> None:
-    """Prepare what is missing, train, keep the weights."""
+    """Prepare what is missing, train, keep the weights. A finished run of the same settings is left alone.
+
+    Of several processes the first alone writes: what it prepares, the others then find.
+    """
+    from pixelpersona.build.finished import is_finished
+
     check_loop(config.loop)
-    folder = config.paths.runs / config.name
-    pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
-    job = _make_job(config, pair_set)
-    total_steps = num_steps(config.loop, job.steps_per_epoch)
-    state, tracker = _begin(config, folder, pair_set, job, total_steps)
+    folder = run_folder(config)
+    accelerator = make_accelerator(config.loop)
+    with accelerator.main_process_first():
+        pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
+        made_of: dict[str, object] = {"pairs": pair_set.sha256, "base": base_stamp(config.model)}
+        finished = config.loop.resume != "never" and is_finished(folder, config, made_of)
+    if finished:
+        if accelerator.is_main_process:
+            print(f"{config.name}: finished already, nothing to do ({folder})")
+        return
+    with accelerator.main_process_first():
+        job = _make_job(config, pair_set)
+        total_steps = num_steps(config.loop, job.steps_per_epoch)
+        state, tracker = _begin(config, folder, pair_set, job, total_steps, accelerator)
     exit_code = 1
     try:
-        _train(config, folder, pair_set, job, state, tracker, total_steps)
-        weights = job.save(folder)
-        if config.method.kind is MethodKind.lora:
-            _write_card(config, folder, total_steps)
-        if state.ema is not None:
-            _save_average(state, job, folder / "ema")
-        tracker.summary({"steps": state.step} | _best(config.loop.best_metric, state))
-        tracker.artifact(config.name, "model", [weights], dict(state.identity))
+        _train(config, folder, pair_set, job, state, tracker, total_steps, accelerator)
+        if accelerator.is_main_process:
+            _keep(config, folder, job, state, tracker, total_steps, made_of)
         exit_code = 0
     finally:
         tracker.finish(exit_code)
-    print(f"wrote {weights}")
 
 
 def _make_job(config: TrainConfig, pair_set: "PairSet") -> "Job":
@@ -106,10 +122,17 @@ def _make_job(config: TrainConfig, pair_set: "PairSet") -> "Job":
 
 
 def _begin(
-    config: TrainConfig, folder: Path, pair_set: "PairSet", job: "Job", total_steps: int
+    config: TrainConfig,
+    folder: Path,
+    pair_set: "PairSet",
+    job: "Job",
+    total_steps: int,
+    accelerator: "Accelerator",
 ) -> tuple["TrainState", "Tracker"]:
     """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
+    from pixelpersona.build.finished import mark_begun, settings
     from pixelpersona.build.record import public_config, write_record
+    from pixelpersona.tracking.tracker import NoTracker
     from pixelpersona.training.state import resume_from
 
     identity = job.identity | {
@@ -119,10 +142,23 @@ def _begin(
         "batch_size": config.loop.batch_size,
         "num_steps": total_steps,
     }
+    recipe = {
+        key: value
+        for key, value in settings(config).items()
+        if key.startswith(("optimizer.", "lr_schedule.", "loss."))
+    }
     state = make_state(
-        job.objective, config.optimizer, config.lr_schedule, total_steps, identity, config.loop.ema_decay
+        job.objective,
+        config.optimizer,
+        config.lr_schedule,
+        total_steps,
+        identity | recipe,
+        config.loop.ema_decay,
     )
     resumed = resume_from(state, config.loop.resume, folder / "checkpoints")
+    if not accelerator.is_main_process:
+        return state, NoTracker()
+    mark_begun(folder)
     write_record(folder, config, overrides(), {"pairs": pair_set.sha256, "base": job.base.sha256})
     tracker = make_tracker(
         config.tracker,
@@ -145,9 +181,8 @@ def _train(
     state: "TrainState",
     tracker: "Tracker",
     total_steps: int,
+    accelerator: "Accelerator",
 ) -> None:
-    from accelerate import Accelerator
-
     from pixelpersona.build.jobs import make_samples
     from pixelpersona.build.plan import plan
     from pixelpersona.training.hooks import BestHook, CheckpointHook, PaceHook, SampleHook, ValidationHook
@@ -179,10 +214,11 @@ def _train(
         num_steps=total_steps,
         num_kept=loop.num_checkpoints_kept,
     )
-    accelerator = Accelerator(mixed_precision=loop.precision.value)
+    is_main = accelerator.is_main_process
     title = f"{config.name}: {config.method.kind.value} on {config.model.name}"
     sizes = {"total_steps": total_steps, "steps_per_epoch": job.steps_per_epoch}
-    print(plan(title, folder, pair_set, state, loop, accelerator, **sizes))
+    if is_main:
+        print(plan(title, folder, pair_set, state, loop, accelerator, **sizes))
     hooks.append(PaceHook(num_steps=total_steps, start=state.step))
     started, first_step = time.perf_counter(), state.step
     train(
@@ -192,13 +228,38 @@ def _train(
         seed=loop.seed,
         accelerator=accelerator,
         tracker=tracker,
-        hooks=hooks,
-        checkpoints=checkpoints,
+        hooks=hooks if is_main else [],
+        checkpoints=checkpoints if is_main else None,
         max_grad_norm=loop.max_grad_norm,
         log_every_steps=loop.log_every_steps,
         title=config.name,
     )
-    _log_speed(folder, time.perf_counter() - started, state.step - first_step, loop.batch_size)
+    if is_main:
+        seconds, steps = time.perf_counter() - started, state.step - first_step
+        _log_speed(folder, seconds, steps, loop.batch_size, accelerator.num_processes)
+
+
+def _keep(
+    config: TrainConfig,
+    folder: Path,
+    job: "Job",
+    state: "TrainState",
+    tracker: "Tracker",
+    total_steps: int,
+    made_of: dict[str, object],
+) -> None:
+    """What was learned, as files; after the last of them the run counts as finished."""
+    from pixelpersona.build.finished import mark_finished
+
+    weights = job.save(folder)
+    if config.method.kind is MethodKind.lora:
+        _write_card(config, folder, total_steps)
+    if state.ema is not None:
+        _save_average(state, job, folder / "ema")
+    tracker.summary({"steps": state.step} | _best(config.loop.best_metric, state))
+    tracker.artifact(config.name, "model", [weights], dict(state.identity))
+    mark_finished(folder, config, made_of, [weights])
+    print(f"wrote {weights}")
 
 
 def _best(metric: str, state: "TrainState") -> dict[str, object]:
@@ -247,13 +308,16 @@ def _write_card(config: TrainConfig, folder: Path, total_steps: int) -> None:
     write_card(folder, info)
 
 
-def _log_speed(folder: Path, seconds: float, num_steps_taken: int, batch_size: int) -> None:
+def _log_speed(
+    folder: Path, seconds: float, num_steps_taken: int, batch_size: int, num_processes: int
+) -> None:
     """Speeds differ from run to run, so they have a file of their own beside metrics.jsonl."""
     row = {
         "seconds": round(seconds, 3),
         "steps": num_steps_taken,
         "images_per_s": round(num_steps_taken * batch_size / seconds, 3),
         "num_cores": os.cpu_count(),
+        "num_processes": num_processes,
     }
     with (folder / "timings.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")

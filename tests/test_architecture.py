@@ -15,7 +15,7 @@ PACKAGE = "pixelpersona"
 MAX_LINES = 350
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "core"}
 TORCH_FREE_ROOMS = ("assets", "pixel", "tracking", "reporting")
-TORCH_FREE_DOORS = ("config", "door", "report", "pixelate", "doctor")
+TORCH_FREE_DOORS = ("config", "sweep", "door", "report", "pixelate", "doctor")
 CONFIG_LIBRARIES = {"hydra", "omegaconf"}
 NO_CONFIG_ON_L5 = {"web"}
 
@@ -142,7 +142,7 @@ def layers() -> Layers:
 
 def test_table_is_read(layers: Layers) -> None:
     assert (layers.level["train"], layers.level["training"], layers.level["assets"]) == (6, 4, 0)
-    assert layers.sideways == {("door", "config"), ("build", "config")}
+    assert layers.sideways == {("door", "config"), ("door", "sweep"), ("build", "config")}
 
 
 def test_imports_go_down(layers: Layers) -> None:

@@ -18,7 +18,7 @@ _LEFT_OUT = ("name", "timing", "paths", "tracker", "dataset.path", "dataset.num_
 
 
 def is_finished(folder: Path, config: Any, made_of: Mapping[str, object]) -> bool:
-    """Whether `folder` holds a finished run of these very settings and inputs, its files as they were written.
+    """Whether `folder` holds a finished run of these very settings and inputs, its files as written.
 
     config: the dataclass a door's body is given. made_of: name → digest of an input (pairs, base).
     Raises ValueError naming the settings that differ when it holds a finished run of others.

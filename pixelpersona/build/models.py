@@ -61,6 +61,15 @@ class LoraConfig:
     text_encoder: bool = False
 
 
+def base_stamp(model: ModelConfig) -> str:
+    """What changes when the base's files do, without loading it; a hub id stands for itself."""
+    from pixelpersona.assets.locate import path as asset
+    from pixelpersona.build.finished import files_stamp
+
+    folder = asset("tiny") if model.path is None else Path(model.path)
+    return files_stamp(folder) if folder.is_dir() else str(model.path)
+
+
 def make_base(model: ModelConfig) -> "BaseModel":
     """Load the base, frozen, in float32, on the GPU if there is one. Raises ValueError naming model.path."""
     import torch

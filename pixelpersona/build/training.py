@@ -1,5 +1,6 @@
 """`method`, `optimizer`, `lr_schedule`, `loss`, `loop`: what is trained and how."""
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
     from torch import nn
 
     from pixelpersona.training.state import TrainState
@@ -109,11 +111,14 @@ class LoopConfig:
     best_metric: of those logged, the one that decides which weights are kept in best/; the num_best_kept with
     the lowest value, or the highest with best_is_highest.
     num_samples: held-out photos drawn at every sampling; 0 for none.
+    batch_size: samples per optimizer step, over all processes. gradient_accumulation_steps: passes that each
+    process takes for its share, one after the other, to need less memory; what is learned stays the same.
     """
 
     num_steps: int = 300
     num_epochs: int | None = None
     batch_size: int = 8
+    gradient_accumulation_steps: int = 1
     precision: Precision = Precision.fp32
     max_grad_norm: float = 1.0
     seed: int = 0
@@ -147,6 +152,35 @@ def check_loop(loop: LoopConfig) -> None:
         raise ValueError(f"loop.best_metric={loop.best_metric}: accepted {', '.join(measured)}")
     if loop.num_best_kept < 1:
         raise ValueError(f"loop.num_best_kept={loop.num_best_kept}: accepted 1 or more")
+
+
+def make_accelerator(loop: LoopConfig) -> "Accelerator":
+    """Device, precision and processes of one job.
+
+    Raises ValueError naming the keys when a batch does not split into equal parts, or when torchrun started
+    processes that would not know of each other.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    passes = loop.gradient_accumulation_steps
+    if passes < 1:
+        raise ValueError(f"loop.gradient_accumulation_steps={passes}: accepted 1 or more")
+    AcceleratorState._reset_state()  # a sweep's job before this one may have had another precision
+    accelerator = Accelerator(mixed_precision=loop.precision.value, gradient_accumulation_steps=passes)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != started:
+        raise ValueError(
+            f"torchrun started {started} processes, accelerate found {accelerator.num_processes}; "
+            "without a GPU set ACCELERATE_USE_CPU=1"
+        )
+    num_parts = accelerator.num_processes * passes
+    if loop.batch_size % num_parts:
+        raise ValueError(
+            f"loop.batch_size={loop.batch_size}: accepted multiples of {num_parts} ({started} processes, "
+            f"loop.gradient_accumulation_steps={passes})"
+        )
+    return accelerator
 
 
 def num_steps(loop: LoopConfig, steps_per_epoch: int) -> int:

@@ -2,6 +2,9 @@
 
 Samples are numbered through all epochs without a gap: sample n is item n % N of epoch n // N, in that epoch's
 own order. So every item is seen equally often, also when the batch size does not divide N or is larger.
+
+Several processes, or several passes before one optimizer step, share a step's batch in equal parts; a part
+holds what the whole batch has in its places, dropped captions and mirroring included.
 """
 
 from collections.abc import Sequence
@@ -19,15 +22,33 @@ if TYPE_CHECKING:  # the batches read what they are given; training alone does n
     from pixelpersona.data.latents import LatentSet
     from pixelpersona.data.pairset import PairSet
 
-__all__ = ["LatentBatch", "LatentBatches", "PairBatch", "PairBatches"]
+__all__ = ["WHOLE", "LatentBatch", "LatentBatches", "PairBatch", "PairBatches", "Part"]
 
 _MAX_CACHED_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The index-th of `num` equal parts of a step's batch: what one process takes in one pass."""
+
+    index: int = 0
+    num: int = 1
+
+    def of(self, num_samples: int) -> slice:
+        """Its samples of the whole batch. Raises ValueError when that cannot be split so."""
+        if num_samples % self.num:
+            raise ValueError(f"a batch of {num_samples} does not split into {self.num} equal parts")
+        size = num_samples // self.num
+        return slice(self.index * size, (self.index + 1) * size)
+
+
+WHOLE = Part()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentBatch:
     """latents: float32 [B, C, h, w]. text: states float32 [B, L, D], or tokens int64 [B, L] where the text
-    encoder is trained as well. palette, mask: for objectives that use them.
+    encoder is trained as well. palette, mask: for objectives that use them. part: which of the step's batch.
     """
 
     latents: Tensor
@@ -35,6 +56,7 @@ class LatentBatch:
     ids: tuple[str, ...]
     palette: Tensor | None = None
     mask: Tensor | None = None
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,16 +123,17 @@ class LatentBatches:
         """Steps of one epoch, the last one begun counted whole."""
         return -(-len(self._set) // self.batch_size)
 
-    def at(self, step: int) -> LatentBatch:
-        items = self._order.at(step)
+    def at(self, step: int, part: Part = WHOLE) -> LatentBatch:
+        mine = part.of(self.batch_size)
+        items = self._order.at(step)[mine]
         text = self._set.text[self._set.text_index[items]]
-        draws = torch.rand(len(items), generator=step_rng(self._seed, step, "caption dropout"))
+        draws = torch.rand(self.batch_size, generator=step_rng(self._seed, step, "caption dropout"))[mine]
         text[draws < self._caption_dropout] = self._set.empty_text
         latents = self._set.latents[items]
         if self._set.mirrored is not None:
-            shown = self._order.mirrored(step)[:, None, None, None]
+            shown = self._order.mirrored(step)[mine, None, None, None]
             latents = torch.where(shown, self._set.mirrored[items], latents)
-        return LatentBatch(latents, text, tuple(self._set.ids[item] for item in items))
+        return LatentBatch(latents, text, tuple(self._set.ids[item] for item in items), part=part)
 
 
 class PairBatches:
@@ -134,11 +157,12 @@ class PairBatches:
         """Steps of one epoch, the last one begun counted whole."""
         return -(-len(self._ids) // self.batch_size)
 
-    def at(self, step: int) -> PairBatch:
-        batch = self._batch([self._ids[item] for item in self._order.at(step)])
+    def at(self, step: int, part: Part = WHOLE) -> PairBatch:
+        mine = part.of(self.batch_size)
+        batch = self._batch([self._ids[item] for item in self._order.at(step)[mine]])
         if not self._mirror:
             return batch
-        shown = self._order.mirrored(step)[:, None, None, None]
+        shown = self._order.mirrored(step)[mine, None, None, None]
         photo, pixel = (torch.where(shown, side.flip(3), side) for side in (batch.photo, batch.pixel))
         return PairBatch(photo, pixel, batch.ids)
 

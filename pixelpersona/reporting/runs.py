@@ -13,6 +13,9 @@ import yaml
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.tracking.jsonl import read_jsonl
 
+FINISHED = "finished.json"
+"""A run folder has this file when its run came to its end; `build/finished.py` says what is in it."""
+
 Curve = list[tuple[int, float]]
 """(step, value) in the order of recording."""
 

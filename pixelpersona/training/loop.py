@@ -1,4 +1,8 @@
-"""The one loop for all objectives: batch, loss, step, track, hooks."""
+"""The one loop for all objectives: batch, loss, step, track, hooks.
+
+A step's batch is shared in equal parts by all processes and, with gradient accumulation, by several passes of
+each; the gradient is the whole batch's. So the same run comes out, to rounding, however it is shared.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +11,10 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from pixelpersona.data.loader import Part
 from pixelpersona.data.randomness import step_rng
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.interrupt import Interrupted, StopRequest
@@ -16,7 +22,10 @@ from pixelpersona.training.state import TrainState
 
 
 class Batches(Protocol):
-    """Batches as a pure function of the step: a resumed run meets the same ones."""
+    """Batches as a pure function of the step: a resumed run meets the same ones.
+
+    Those that can be shared take a `Part` as well: `at(step, part)`.
+    """
 
     def at(self, step: int) -> Any: ...
 
@@ -69,24 +78,33 @@ def train(
 
     checkpoints: saves the state, after all that its step logged, and whenever the run is asked to stop.
     Raises NonFiniteError before a step that would write a NaN into the weights, and Interrupted after
-    SIGTERM or Ctrl-C, when the step is finished and the state is saved.
+    SIGTERM or Ctrl-C, when the step is finished and the state is saved. With several processes all but the
+    first are given NoTracker, no hooks and no checkpoints.
     """
     objective, optimizer = accelerator.prepare(state.objective, state.optimizer)
     objective.train()
+    parts = _own_parts(accelerator)
     progress = tqdm(
         total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
     )
     with StopRequest().listening() as stop, progress:
         saved = _run_hooks(state, hooks, checkpoints, stop)  # those a stop had cut short
-        while state.step < num_steps and stop.signum is None:
-            batch = batches.at(state.step)
-            with accelerator.autocast():
-                loss = objective(batch, step_rng(seed, state.step, "loss"))
-            accelerator.backward(loss)
+        while state.step < num_steps and not _asked_to_stop(stop, accelerator):
+            losses: list[torch.Tensor] = []
+            ids: list[str] = []
+            for part in parts:
+                batch = batches.at(state.step, *part)
+                ids += getattr(batch, "ids", ())
+                with accelerator.accumulate(objective):
+                    with accelerator.autocast():
+                        loss = objective(batch, step_rng(seed, state.step, "loss"))
+                    accelerator.backward(loss)
+                losses.append(loss.detach())
+            loss = accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
             try:
                 result = _optimizer_step(state, optimizer, loss, accelerator, max_grad_norm)
             except NonFiniteError as error:
-                error.add_samples(getattr(batch, "ids", ()))
+                error.add_samples(gather_object(ids))
                 tracker.alert("not finite", str(error))
                 raise
             if result.step % log_every_steps == 0 or result.step == num_steps:
@@ -99,6 +117,23 @@ def train(
             if checkpoints is not None and not saved:
                 checkpoints.run(state)
             raise Interrupted(stop.signum)
+
+
+def _own_parts(accelerator: Accelerator) -> list[tuple[Part, ...]]:
+    """What this process takes of every batch, pass by pass; nothing to say where one pass takes it whole."""
+    passes = int(accelerator.gradient_accumulation_steps)
+    num = int(accelerator.num_processes) * passes
+    if num == 1:
+        return [()]
+    return [(Part(accelerator.process_index * passes + index, num),) for index in range(passes)]
+
+
+def _asked_to_stop(stop: StopRequest, accelerator: Accelerator) -> bool:
+    """Whether any process was: they must all stop at one step, or the others would wait for it for ever."""
+    if accelerator.num_processes > 1:
+        asked = torch.tensor([stop.signum or 0], device=accelerator.device)
+        stop.signum = int(accelerator.gather(asked).max()) or None
+    return stop.signum is not None
 
 
 def _run_hooks(state: TrainState, hooks: Sequence[Hook], checkpoints: Hook | None, stop: StopRequest) -> bool:

@@ -83,14 +83,18 @@ class DiffusionObjective(nn.Module):
         self.noise_offset = noise_offset
 
     def forward(self, batch: LatentBatch, rng: torch.Generator) -> Tensor:
-        """Scalar loss; noise and timesteps come from `rng` alone, drawn on the CPU."""
+        """Scalar loss; noise and timesteps come from `rng` alone, drawn on the CPU.
+
+        Drawn for the step's whole batch, of which a part takes its own: the parts' mean is the whole's loss.
+        """
         device = self.unet.device
-        num = len(batch.latents)
-        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power).to(device)
-        eps = torch.randn(batch.latents.shape, generator=rng)
+        num = len(batch.latents) * batch.part.num
+        mine = batch.part.of(num)
+        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)[mine].to(device)
+        eps = torch.randn((num, *batch.latents.shape[1:]), generator=rng)
         if self.noise_offset:
             eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
-        return self.per_sample(batch, t, eps.to(device)).mean()
+        return self.per_sample(batch, t, eps[mine].to(device)).mean()
 
     def per_sample(self, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
         """Loss of every sample, float32 [B], at the given timesteps int64 [B] and noise [B, C, h, w]."""
