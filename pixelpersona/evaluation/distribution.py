@@ -55,7 +55,9 @@ def fid(features_a: Tensor, features_b: Tensor) -> float:
     to rank variants over the same photos only. torchmetrics' metric, in float64.
     """
     features_a, features_b = _checked(features_a, features_b, paired=False)
-    metric = FrechetInceptionDistance(_Given(features_a.shape[1])).set_dtype(torch.float64)
+    # Not summed over processes: the one that samples has all the pictures, the others wait for it.
+    extractor = _Given(features_a.shape[1])
+    metric = FrechetInceptionDistance(extractor, sync_on_compute=False).set_dtype(torch.float64)
     metric.update(features_a, real=True)
     metric.update(features_b, real=False)
     return max(0.0, float(metric.compute()))
