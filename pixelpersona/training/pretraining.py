@@ -26,9 +26,6 @@ from pixelpersona.training.state import TrainState, resume_latest
 # Plain caption, the style prompt alone, the style prompt with the person: one in ten has style words.
 SPELLING_SHARES = (0.9, 0.06, 0.04)
 
-# 63 % of the draws below the middle: the base is used for img2img at strength 0.5, which begins there.
-TIMESTEP_POWER = 1.5
-
 
 def new_state(
     objective: nn.Module,
@@ -144,7 +141,6 @@ def train_denoiser(
         base.noise_schedule,
         text_encoder=base.text_encoder,
         snr_gamma=5.0,
-        timestep_power=TIMESTEP_POWER,
     )
     identity: dict[str, object] = {
         "stage": "unet",

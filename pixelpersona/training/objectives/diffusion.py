@@ -13,15 +13,14 @@ from transformers import CLIPTextModel
 from pixelpersona.data.loader import LatentBatch
 
 
-def stratified_timesteps(num: int, max_timestep: int, rng: torch.Generator, *, power: float = 1.0) -> Tensor:
+def stratified_timesteps(num: int, max_timestep: int, rng: torch.Generator) -> Tensor:
     """int64 [num] timesteps, one from each of `num` equally likely parts of [0, max_timestep).
 
-    Marginally uniform at power 1, but every batch meets every noise level: less noise in the gradient at no
-    cost (low-discrepancy sampler of Kingma et al. 2021, arXiv:2107.00630, appendix I). A power above 1 draws
-    low noise more often: a share of 0.5 ** (1 / power) lies below the middle.
+    Marginally uniform, but every batch meets every noise level: less noise in the gradient at no cost
+    (low-discrepancy sampler of Kingma et al. 2021, arXiv:2107.00630, appendix I).
     """
     u = torch.rand(num, generator=rng, dtype=torch.float64)
-    positions = ((torch.arange(num, dtype=torch.float64) + u) / num) ** power
+    positions = (torch.arange(num, dtype=torch.float64) + u) / num
     return (positions * max_timestep).long().clamp(max=max_timestep - 1)
 
 
@@ -44,7 +43,6 @@ class DiffusionObjective(nn.Module):
     snr_gamma: None for the plain mean squared error; 5 is the paper's choice.
     max_timestep: noise levels are drawn from [0, max_timestep). img2img at strength 0.5 never meets
     a level above 500 of 1,000, so a fine-tune for it need not spend half its steps there.
-    timestep_power: above 1, low noise levels are drawn more often (see `stratified_timesteps`).
     noise_offset: deviation of one normal draw per picture and channel added to the noise, so that the
     brightness of the whole is learned as well (Guttenberg 2023, "Diffusion with offset noise").
     Raises ValueError naming the key for another kind or a value out of range.
@@ -58,7 +56,6 @@ class DiffusionObjective(nn.Module):
         text_encoder: CLIPTextModel | None = None,
         snr_gamma: float | None = None,
         max_timestep: int = 1000,
-        timestep_power: float = 1.0,
         kind: str = "mse",
         huber_delta: float = 1.0,
         noise_offset: float = 0.0,
@@ -78,7 +75,6 @@ class DiffusionObjective(nn.Module):
         self.noise_schedule = noise_schedule
         self.snr_gamma = snr_gamma
         self.max_timestep = max_timestep
-        self.timestep_power = timestep_power
         self.kind, self.huber_delta = kind, huber_delta
         self.noise_offset = noise_offset
 
@@ -90,7 +86,7 @@ class DiffusionObjective(nn.Module):
         device = self.unet.device
         num = len(batch.latents) * batch.part.num
         mine = batch.part.of(num)
-        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)[mine].to(device)
+        t = stratified_timesteps(num, self.max_timestep, rng)[mine].to(device)
         eps = torch.randn((num, *batch.latents.shape[1:]), generator=rng)
         if self.noise_offset:
             eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
