@@ -67,7 +67,7 @@ train: $(STAMP)  ## train one LoRA: make train ARGS="lora.rank=8"
 	$(DOOR)train $(ARGS)
 
 .PHONY: sweep
-sweep: $(STAMP)  ## train LoRA at rank 4 and 8
+sweep: $(STAMP)  ## train LoRA at rank 4 and 8, or what is missing of it
 	$(DOOR)train -m lora.rank=4,8 $(ARGS)
 
 .PHONY: eval

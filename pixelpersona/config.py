@@ -199,6 +199,9 @@ def _no_such_key(key: str, schema: type, folder: Path) -> str:
 def _no_such_option(error: MissingConfigException) -> str:
     options = sorted(error.options or ())
     group, _, option = str(error.missing_cfg_file).rpartition("/")
+    if group == "hydra/launcher" and option.startswith(("joblib", "submitit")):
+        extra = option.partition("_")[0]
+        return f"{group}={option}: needs a package: pip install 'pixelpersona[{extra}]'"
     guess = _did_you_mean(option, options)
     return f"{group}={option}: no such option.{guess} Options: {', '.join(options) or 'none'}."
 

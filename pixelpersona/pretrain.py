@@ -3,6 +3,7 @@
 Each stage reads what the one before wrote below <paths.runs>/pretrain and continues after a kill.
 """
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -68,6 +69,8 @@ def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
 @door("pretrain", PretrainConfig)
 def main(config: PretrainConfig) -> None:
     """Run the stages asked for."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all of them would write the same files
+        raise ValueError("pretrain runs in one process; start it without torchrun")
     from pixelpersona.build.measuring import measure_stage
     from pixelpersona.build.models import make_base
     from pixelpersona.build.pretraining import (

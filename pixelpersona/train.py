@@ -76,7 +76,7 @@ def main(config: TrainConfig) -> None:
     with accelerator.main_process_first():
         pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
         made_of: dict[str, object] = {"pairs": pair_set.sha256, "base": base_stamp(config.model)}
-        finished = config.loop.resume != "never" and is_finished(folder, config, made_of)
+        finished = config.loop.resume == "auto" and is_finished(folder, config, made_of)
     if finished:
         if accelerator.is_main_process:
             print(f"{config.name}: finished already, nothing to do ({folder})")

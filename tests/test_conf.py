@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from pixelpersona.config import config_folder, register
 
@@ -63,7 +65,37 @@ def test_no_folder_is_left_out() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
     assert folders == {*GROUPS, *OTHER_GROUPS}
     files = {path.stem for path in config_folder().glob("*.yaml")}
-    assert files == set(DOORS)
+    assert files == {*DOORS, "wandb_sweep"}
+
+
+@pytest.mark.parametrize(("option", "launcher"), [("joblib", "Joblib"), ("submitit", "Slurm")])
+def test_every_launcher_composes(option: str, launcher: str) -> None:
+    assert {"default", option} <= set(_options("hydra"))
+    register("", "train_schema", importlib.import_module("pixelpersona.train").TrainConfig)
+    with initialize_config_dir(str(config_folder()), version_base=None):
+        tree = compose("train", [f"hydra={option}"], return_hydra_config=True)
+    assert launcher in tree.hydra.launcher._target_
+    assert tree.hydra.sweep.dir == str(tree.paths.runs)
+
+
+def test_the_wandb_sweep_starts_runs_that_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With W&B's own code for the command line of a run."""
+    sweep = yaml.safe_load((config_folder() / "wandb_sweep.yaml").read_text(encoding="utf-8"))
+    parameters = sweep["parameters"]
+    values = {"lora.rank": parameters["lora.rank"]["values"][-1], "optimizer.lr": 0.0007}
+    assert values.keys() == parameters.keys()
+    filled = create_sweep_command_args({"args": {key: {"value": value} for key, value in values.items()}})
+    command = [*create_sweep_command(list(sweep["command"]))]
+    start = command.index("pixelpersona.train") + 1
+    assert command[start - 3 : start] == ["python", "-m", "pixelpersona.train"]
+    words = [
+        word for part in command[start:] for word in (filled[part[2:-1]] if part.startswith("${") else [part])
+    ]
+    monkeypatch.setenv("WANDB_RUN_ID", "a1b2c3")
+    config = _compose("train", *words)
+    assert (config.name, config.lora.rank, config.optimizer.lr) == ("wandb-a1b2c3", 16, 0.0007)
+    assert sweep["metric"]["name"] == config.loop.best_metric
+    assert config.tracker.project == sweep["project"]
 
 
 @pytest.mark.parametrize("word", [f"{group}={option}" for group in GROUPS for option in _options(group)])

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import MissingConfigException
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from pixelpersona.config import config_folder, drop_plus, path_keys, quote_paths, schema_keys
+from pixelpersona.config import config_folder, drop_plus, explain, path_keys, quote_paths, schema_keys
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 # Hydra's and OmegaConf's own characters, in the orders nobody thinks of.
@@ -75,3 +76,10 @@ def test_plus_is_kept_for_groups_and_hydra_only() -> None:
 def test_the_configuration_folder_is_absolute_and_real() -> None:
     assert config_folder().is_absolute()
     assert (config_folder() / "hydra" / "default.yaml").is_file()
+
+
+@pytest.mark.parametrize(("launcher", "extra"), [("joblib", "joblib"), ("submitit_slurm", "submitit")])
+def test_a_launcher_that_is_not_installed_names_its_package(launcher: str, extra: str) -> None:
+    error = MissingConfigException("", f"hydra/launcher/{launcher}", ["basic"])
+    line = explain(error, Config, config_folder())
+    assert line == f"hydra/launcher={launcher}: needs a package: pip install 'pixelpersona[{extra}]'"

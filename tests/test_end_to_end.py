@@ -170,6 +170,7 @@ def test_the_same_command_goes_on_where_it_stopped(runs: Path, words: list[str],
     train.main(again)
     whole = load_file(tmp_path / "lora-r2" / "pytorch_lora_weights.safetensors")
     rows = read_jsonl(tmp_path / "lora-r2" / "metrics.jsonl")
+    (tmp_path / "lora-r2" / "finished.json").unlink()
     checkpoints = tmp_path / "lora-r2" / "checkpoints"
     for file in sorted((checkpoints / "step-000004").iterdir()):
         file.unlink()

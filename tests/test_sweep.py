@@ -81,6 +81,8 @@ def plan(*told: str) -> Sweep:
         (["name=a,b"], ["a", "b"]),
         (["method=lora,translator"], ["lora-r4", "translator"]),
         (["loop.seed=1"], ["lora-r4"]),
+        (["experiment=rank_sweep"], ["lora-r2", "lora-r4", "lora-r8", "lora-r16"]),
+        (["experiment=rank_sweep", "lora.rank=1,2"], ["lora-r1", "lora-r2"]),
         (["tracker.tags=[a],[b]"], ["lora-r4-tags_a", "lora-r4-tags_b"]),
     ],
 )
@@ -89,7 +91,8 @@ def test_a_run_is_named_by_what_its_own_name_does_not_show(told: list[str], name
     if names is None:
         names = [f"lora-r4-seed_{seed}-mirror_{mirror}" for seed in (0, 1) for mirror in ("True", "False")]
     assert [job.name for job in jobs] == names
-    assert [job.folder for job in jobs] == [Path("runs") / name for name in names]
+    runs = Path("runs/rank_sweep" if "experiment=rank_sweep" in told else "runs")
+    assert [job.folder for job in jobs] == [runs / name for name in names]
 
 
 def test_every_folder_of_a_large_sweep_is_its_own() -> None:

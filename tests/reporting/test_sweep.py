@@ -1,0 +1,55 @@
+"""The table over a sweep: last numbers of every job, the best one marked where jobs share a loss."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from pixelpersona.reporting.sweep import SweepResult, report_sweep, sweep_table, to_csv
+from pixelpersona.tracking.jsonl import JsonlTracker
+
+
+def result(name: str, loss: float | None, method: str = "lora") -> SweepResult:
+    return SweepResult(
+        name, {"lora.rank": name}, "finished", method, 5, {} if loss is None else {"val/loss": loss}
+    )
+
+
+def marks(*results: SweepResult) -> list[str]:
+    return [cells[-1].mark for _, cells in sweep_table(results).rows]
+
+
+def test_the_lowest_validation_loss_is_marked() -> None:
+    assert marks(result("2", 0.3), result("4", 0.1), result("8", None)) == ["", "best", ""]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [result("2", 0.3), result("4", 0.1, "translator")],  # two losses that are different quantities
+        [result("2", 0.3), result("4", 0.3)],
+        [result("2", 0.3)],
+    ],
+)
+def test_nothing_is_marked_where_nothing_can_be_compared(results: list[SweepResult]) -> None:
+    assert set(marks(*results)) == {""}
+
+
+def test_csv_keeps_every_digit() -> None:
+    (row,) = csv.DictReader(to_csv([result("2", 1 / 3)]).splitlines())
+    assert float(row["val/loss"]) == 1 / 3
+
+
+def test_run_folders_are_read_and_a_job_without_one_is_listed(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path / "a")
+    for step in (1, 2):
+        tracker.scalars({"train/loss": 1 / step, "train/lr/unet": 1e-3}, step)
+    tracker.finish()
+    (tmp_path / "a" / "finished.json").write_text(json.dumps({}))
+    rows = [("a", tmp_path / "a", {"loop.seed": "1"}), ("b", tmp_path / "b", {"loop.seed": "2"})]
+    shown = report_sweep(rows, tmp_path / "sweep.csv")
+    assert shown.splitlines()[-1] == f"wrote {tmp_path / 'sweep.csv'}"
+    first, second = csv.DictReader((tmp_path / "sweep.csv").open(encoding="utf-8"))
+    assert first == {"run": "a", "loop.seed": "1", "state": "finished", "step": "2", "train/loss": "0.5"}
+    assert second == {"run": "b", "loop.seed": "2", "state": "not finished", "step": "0", "train/loss": ""}
