@@ -92,8 +92,10 @@ def train(
         while state.step < num_steps and not _asked_to_stop(stop, accelerator):
             losses: list[torch.Tensor] = []
             ids: list[str] = []
-            for part in parts:
+            for number, part in enumerate(parts):
                 batch = batches.at(state.step, *part)
+                # Dropout layers draw from torch's own generator, which no checkpoint holds.
+                torch.manual_seed(step_rng(seed, state.step, f"dropout {number}").initial_seed())
                 ids += getattr(batch, "ids", ())
                 with accelerator.accumulate(objective):
                     with accelerator.autocast():

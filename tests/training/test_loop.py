@@ -108,6 +108,24 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, stop: int) -> None:
     assert [row["step"] for row in rows] == list(range(1, 21))
 
 
+class WithDropout(Regression):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))  # type: ignore[assignment]
+
+
+def test_a_resumed_run_drops_the_same_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "Regression", WithDropout)
+    whole, first, second = _state(), _state(), _state()
+    _train(whole, tmp_path / "whole", 20)
+    _train(first, tmp_path / "parts", 7)
+    torch.manual_seed(99)  # another process has another history
+    assert resume_latest(second, tmp_path / "parts" / "checkpoints")
+    _train(second, tmp_path / "parts", 20, resume_step=7)
+    for name, parameter in whole.trainable().items():
+        assert torch.equal(parameter, second.trainable()[name])
+
+
 class Signalling:
     """Sends a signal to this process at one step, inside a hook or as the last thing of it."""
 
