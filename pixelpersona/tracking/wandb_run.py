@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import netrc
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,7 +97,7 @@ class WandbTracker:
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
         """Lineage travels as digests in the metadata: use_artifact does not work offline."""
-        artifact = wandb.Artifact(name, type=kind, metadata=dict(metadata))
+        artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata))
         for file in files:
             artifact.add_file(str(file), name=file.name)
         self._run.log_artifact(artifact)
@@ -105,6 +107,15 @@ class WandbTracker:
 
     def finish(self, exit_code: int = 0) -> None:
         self._run.finish(exit_code=exit_code)
+
+
+def artifact_name(name: str) -> str:
+    """A name W&B accepts: letters, digits, -_. of ASCII, at most 128; a name that is changed gets a digest."""
+    accepted = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:100]
+    if accepted == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{accepted.strip('-') or 'run'}-{digest}"
 
 
 def has_key() -> bool:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from PIL import Image
 
 from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
 from pixelpersona.tracking.tracker import Trackers
-from pixelpersona.tracking.wandb_run import WandbTracker, has_key
+from pixelpersona.tracking.wandb_run import WandbTracker, artifact_name, has_key
 
 
 @pytest.fixture(autouse=True)
@@ -162,3 +163,14 @@ def test_a_key_belongs_to_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_key_in_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     assert has_key()
+
+
+@pytest.mark.parametrize("name", ["내 LoRA (1)", "a b", "x" * 200, "사진", "."])
+def test_any_run_name_gives_an_artifact_name(name: str) -> None:
+    made = artifact_name(name)
+    assert wandb.Artifact(made, type="model").name == made
+    assert made != artifact_name(name + "2")
+
+
+def test_a_plain_name_is_kept() -> None:
+    assert artifact_name("lora-r8_v1.2") == "lora-r8_v1.2"
