@@ -38,13 +38,17 @@ class StageConfig:
 
 @dataclass(kw_only=True, slots=True)
 class PortraitsConfig:
-    """How many portraits are kept, of how many drawn; the rest looked least like real photos."""
+    """How many portraits are kept, of how many drawn; the rest looked least like real photos.
+
+    precision: of the drawing; bf16 halves its time as in training.
+    """
 
     num_kept: int = 256
     num_drawn: int = 640
     num_steps: int = 12
     num_heldout: int = 64
     guidance: float = 2.5
+    precision: Precision = Precision.fp32
 
 
 class Photos:
@@ -202,6 +206,8 @@ def draw_portraits_stage(
     Captions are those of training photos, in their proportions. Of all drawn, those are kept that look most
     like a photo of a face: malformed ones are far from real photos in surface and layout features.
     """
+    import torch
+
     from pixelpersona.data.pretraining import photo_array
     from pixelpersona.data.randomness import numpy_rng
     from pixelpersona.inference.imagine import imagine
@@ -212,7 +218,9 @@ def draw_portraits_stage(
     chosen = [photos.ids[i] for i in rng.choice(len(photos.ids), portraits.num_drawn, replace=False)]
     captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in chosen]
     seeds = [seed * 1_000_003 + index for index in range(len(captions))]
-    images = imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
+    half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(portraits.precision)
+    with torch.autocast(base.device.type, dtype=half, enabled=half is not None):
+        images = imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
     extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
     real = extractor.views(photo_array(photos.source, chosen, base.image_size))
     drawn = extractor.views(np.stack([np.asarray(image) for image in images]))

@@ -110,7 +110,7 @@ class WandbTracker:
 
 
 def artifact_name(name: str) -> str:
-    """A name W&B accepts: letters, digits, -_. of ASCII, at most 128; a name that is changed gets a digest."""
+    """A name W&B accepts: ASCII letters, digits, -_. and at most 128; one that is changed gets a digest."""
     accepted = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:100]
     if accepted == name:
         return name
