@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import wandb
 from PIL import Image
 
+from pixelpersona.tracking.directions import BETTER
+
 Mode = Literal["online", "offline", "disabled", "auto"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled", "auto")
 STEP_KEY = "train/step"
@@ -28,7 +30,8 @@ class WandbTracker:
     on stderr; "online" raises ValueError instead. There is never a prompt.
     run_id: of the run to continue, from its checkpoint; None for a new one. Offline, a continued run is
     a second folder with the same id, and `wandb sync` puts them together.
-    Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume.
+    Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume. The
+    run's summary holds last and best value of every metric that has a better side (`BETTER`).
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class WandbTracker:
         self._run = _start(arguments, mode)
         self._run.define_metric(STEP_KEY)
         self._run.define_metric("*", step_metric=STEP_KEY)
+        for name, better in BETTER.items():
+            self._run.define_metric(name, step_metric=STEP_KEY, summary=f"{better},last")
 
     @property
     def run_id(self) -> str:

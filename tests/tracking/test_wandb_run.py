@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import wandb
@@ -13,28 +12,9 @@ from PIL import Image
 from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
 from pixelpersona.tracking.tracker import Trackers
 from pixelpersona.tracking.wandb_run import WandbTracker, artifact_name, has_key
+from tests.tracking.reading import inspect, of_kind
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, and none of W&B's folders outside the test's own."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "wandb-home"))
-
-
-def inspect(folder: Path) -> list[dict[str, Any]]:
-    """All records of the one offline run in folder/wandb."""
-    (run,) = (folder / "wandb").glob("offline-run-*")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(run), "--json"]
-    out = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return [json.loads(line) for line in out.stdout.splitlines()]
-
-
-def of_kind(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [record[kind] for record in records if record["type"] == kind]
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def test_an_offline_run_holds_what_metrics_jsonl_holds(
