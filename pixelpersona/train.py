@@ -183,8 +183,8 @@ def _train(
     total_steps: int,
     accelerator: "Accelerator",
 ) -> None:
-    from pixelpersona.build.jobs import make_samples
     from pixelpersona.build.plan import plan
+    from pixelpersona.build.samples import Samples
     from pixelpersona.training.hooks import BestHook, CheckpointHook, PaceHook, SampleHook, ValidationHook
     from pixelpersona.training.loop import Hook, train
 
@@ -193,12 +193,8 @@ def _train(
         ValidationHook(job.validate, tracker, every_steps=loop.validate_every_steps, num_steps=total_steps)
     ]
     if loop.num_samples:
-        make, score, sheet = make_samples(job, pair_set, loop.num_samples)
-        hooks.append(
-            SampleHook(
-                make, score, sheet, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps
-            )
-        )
+        samples = Samples(job, pair_set, loop.num_samples)
+        hooks.append(SampleHook(samples, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps))
     hooks.append(
         BestHook(
             folder / "best",

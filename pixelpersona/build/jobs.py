@@ -1,17 +1,15 @@
 """One training job, ready to run: objective, batches, hooks, and how to keep what was learned."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-
 from pixelpersona.build.data import PathsConfig
 from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import LoraConfig, ModelConfig, make_base
-from pixelpersona.build.training import FEWEST_FOR_DISTANCE, LoopConfig, LossConfig, MethodConfig
+from pixelpersona.build.training import LoopConfig, LossConfig, MethodConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +26,8 @@ class Job:
     """base: the model whose autoencoder gives the features, also for the translator.
 
     validate: mean validation loss at fixed noise. maker: portraits by the model as it stands.
-    save: writes the learned weights into a folder and returns the file.
+    untouched: while its context is open, maker draws as the base that was there before; None where there is
+    no such base. save: writes the learned weights into a folder and returns the file.
     """
 
     base: "BaseModel"
@@ -37,6 +36,7 @@ class Job:
     steps_per_epoch: int
     validate: Callable[[], float]
     maker: "PortraitMaker"
+    untouched: Callable[[], AbstractContextManager[None]] | None
     save: Callable[[Path], Path]
     identity: dict[str, object]
 
@@ -56,7 +56,7 @@ def make_lora_job(
     from pixelpersona.data.latents import encode_pairs
     from pixelpersona.data.loader import LatentBatches
     from pixelpersona.inference.stylizer import Stylizer
-    from pixelpersona.models.adapter import add_lora, add_text_lora, save_lora
+    from pixelpersona.models.adapter import add_lora, add_text_lora, save_lora, without_adapters
     from pixelpersona.models.codec import Codec
     from pixelpersona.training.objectives.diffusion import DiffusionObjective
     from pixelpersona.training.validation import fixed_noise_loss
@@ -94,6 +94,7 @@ def make_lora_job(
         steps_per_epoch=len(batches),
         validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
         maker=Stylizer(base, sampler=make_sampler(sampler), prompt=model.prompt),
+        untouched=lambda: without_adapters(base.unet, *([] if text_encoder is None else [text_encoder])),
         save=lambda folder: save_lora(base.unet, folder, text_encoder=text_encoder),
         identity={
             "rank": lora.rank,
@@ -150,49 +151,7 @@ def make_translator_job(
         steps_per_epoch=len(batches),
         validate=lambda: float(translation_loss(objective, heldout).mean()),
         maker=TranslatorStylizer(translator, cell=model.cell),
+        untouched=None,
         save=lambda folder: save_translator(translator, folder),
         identity={"translator": list(method.widths), "loss": loss.kind, "base": base.sha256},
     )
-
-
-def make_samples(
-    job: Job, pair_set: "PairSet", num_samples: int
-) -> tuple[
-    Callable[[], Sequence[Image.Image]],
-    Callable[[Sequence[Image.Image]], Mapping[str, float]],
-    Callable[[Sequence[Image.Image]], Image.Image],
-]:
-    """(make, score, sheet) over the same held-out photos and seeds at every sampling."""
-    from pixelpersona.evaluation.distribution import fid, kid
-    from pixelpersona.models.base import weights_sha256
-    from pixelpersona.models.features import AutoencoderFeatures
-    from pixelpersona.pixel.grid import Grid
-    from pixelpersona.pixel.score import grid_contrast
-    from pixelpersona.pixel.sheet import contact_sheet
-
-    shown = pair_set.pairs("heldout")[:num_samples]
-    photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
-    teachers = [Image.fromarray(pair_set.pixel(pair.id)) for pair in shown]
-    extractor = AutoencoderFeatures(job.base.vae, weights_sha256(job.base.vae))
-    reference = extractor.features(np.stack([pair_set.pixel(pair.id) for pair in shown]))
-    grid = Grid.of(job.base.image_size, job.base.image_size, job.base.cell)
-
-    def make() -> list[Image.Image]:
-        return [portrait.image for portrait in job.maker.portraits(photos, list(range(len(photos))))]
-
-    def score(portraits: Sequence[Image.Image]) -> dict[str, float]:
-        images = np.stack([np.asarray(portrait) for portrait in portraits])
-        found = extractor.features(images)
-        contrast = {"grid_contrast": float(np.mean([grid_contrast(image, grid) for image in images]))}
-        if len(images) < FEWEST_FOR_DISTANCE:
-            return contrast
-        return contrast | {
-            "kid_persona": kid(found, reference, paired=True).mean,
-            "fid_persona": fid(found, reference),
-        }
-
-    def sheet(portraits: Sequence[Image.Image]) -> Image.Image:
-        rows = list(zip(photos, teachers, portraits, strict=True))
-        return contact_sheet(rows, column_titles=("photo", "teacher", "this run"))
-
-    return make, score, sheet

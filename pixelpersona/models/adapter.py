@@ -1,7 +1,8 @@
 """LoRA adapters: PEFT makes them, diffusers' own functions write and read them."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,27 @@ def _add(
         model.add_adapter(config)
     cast_training_params(model, dtype=torch.float32)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+@contextmanager
+def without_adapters(*models: UNet2DConditionModel | CLIPTextModel) -> Iterator[None]:
+    """While it is open, models that carry a LoRA compute as before they had one; afterwards they train on."""
+    try:
+        for model in models:
+            model.disable_adapters()
+        yield
+    finally:
+        # Twice: a signal may raise in the middle of the first pass, and weights left disabled would be
+        # missing in the checkpoint that is saved then.
+        try:
+            _enable(models)
+        finally:
+            _enable(models)
+
+
+def _enable(models: Sequence[UNet2DConditionModel | CLIPTextModel]) -> None:
+    for model in models:
+        model.enable_adapters()
 
 
 def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTextModel | None = None) -> Path:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -55,29 +56,40 @@ class ValidationHook(EverySteps):
         self.tracker.scalars({"val/loss": value}, state.step)
 
 
+class Samples(Protocol):
+    """The same held-out photos at the same seeds; every list of portraits is in the photos' order."""
+
+    def make(self) -> Sequence[Image.Image]:
+        """Portraits by the model as it stands."""
+        ...
+
+    def score(self, portraits: Sequence[Image.Image]) -> Mapping[str, float]:
+        """Metric name → value of them."""
+        ...
+
+    def sheet(self, portraits: Sequence[Image.Image]) -> Image.Image:
+        """All of them in one picture."""
+        ...
+
+    def table(self, portraits: Sequence[Image.Image]) -> Mapping[str, Sequence[Image.Image]]:
+        """Column title → one picture per photo."""
+        ...
+
+
 class SampleHook(EverySteps):
-    """Logs a sheet of the same held-out photos at the same seeds, and metrics of those portraits.
+    """Logs samples as a sheet and as a table, and metrics of the portraits."""
 
-    make: the portraits by the model as it stands. score: metric name → value of them.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[], Sequence[Image.Image]],
-        score: Callable[[Sequence[Image.Image]], Mapping[str, float]],
-        sheet: Callable[[Sequence[Image.Image]], Image.Image],
-        tracker: Tracker,
-        *,
-        every_steps: int,
-        num_steps: int,
-    ) -> None:
+    def __init__(self, samples: Samples, tracker: Tracker, *, every_steps: int, num_steps: int) -> None:
         super().__init__(every_steps=every_steps, num_steps=num_steps)
-        self.make, self.score, self.sheet, self.tracker = make, score, sheet, tracker
+        self.samples, self.tracker = samples, tracker
 
     def run(self, state: TrainState) -> None:
-        portraits = self.make()
-        self.tracker.images("samples/portraits", [self.sheet(portraits)], state.step)
-        values = {f"eval/{name}": value for name, value in self.score(portraits).items()}
+        portraits = self.samples.make()
+        sheet, table = self.samples.sheet(portraits), self.samples.table(portraits)
+        values = {f"eval/{name}": value for name, value in self.samples.score(portraits).items()}
+        # All of it is known before any of it is told: a hook given up while drawing has told nothing.
+        self.tracker.images("samples/portraits", [sheet], state.step)
+        self.tracker.table("samples/table", list(table), list(zip(*table.values(), strict=True)), state.step)
         if values:
             state.scores.update(values)
             self.tracker.scalars(values, state.step)

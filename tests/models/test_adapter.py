@@ -18,6 +18,7 @@ from pixelpersona.models.adapter import (
     load_lora,
     merge_lora,
     save_lora,
+    without_adapters,
 )
 from pixelpersona.models.base import BaseModel, load_base
 from pixelpersona.models.codec import tokenize
@@ -63,6 +64,31 @@ def test_starts_as_the_identity(micro_base: BaseModel) -> None:
     assert torch.equal(_predict(micro_base.unet), untouched)
     _randomise(micro_base.unet)
     assert not torch.allclose(_predict(micro_base.unet), untouched, atol=1e-3)
+
+
+def test_without_adapters_is_the_base_and_training_goes_on_afterwards(
+    micro_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unet = micro_base.unet
+    untouched = _predict(unet)
+    add_lora(unet, rank=2, alpha=2)
+    _randomise(unet)
+    trained = _predict(unet)
+    trainable = {name for name, p in unet.named_parameters() if p.requires_grad}
+
+    def is_as_before() -> bool:
+        still = {name for name, p in unet.named_parameters() if p.requires_grad}
+        return still == trainable and torch.equal(_predict(unet), trained)
+
+    with without_adapters(unet):
+        assert torch.equal(_predict(unet), untouched)
+    assert is_as_before()
+    # A signal that raises while the adapters are being enabled again.
+    enable, calls = unet.enable_adapters, iter(range(2))
+    monkeypatch.setattr(unet, "enable_adapters", lambda: enable() if next(calls) else 1 / 0)
+    with pytest.raises(ZeroDivisionError), without_adapters(unet):
+        pass
+    assert is_as_before()
 
 
 def test_merging_gives_the_same_predictions_and_leaves_the_base_alone(
