@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, make_pairs
 from pixelpersona.build.inference import SamplerConfig
 from pixelpersona.build.models import LoraConfig, ModelConfig, base_stamp
-from pixelpersona.build.tracking import TrackerConfig, make_tracker
+from pixelpersona.build.tracking import TrackerConfig, log_dataset, make_tracker
 from pixelpersona.build.training import (
     LoopConfig,
     LossConfig,
@@ -87,9 +87,10 @@ def main(config: TrainConfig) -> None:
         state, tracker = _begin(config, folder, pair_set, job, total_steps, accelerator)
     exit_code = 1
     try:
+        log_dataset(tracker, pair_set)
         _train(config, folder, pair_set, job, state, tracker, total_steps, accelerator)
         if accelerator.is_main_process:
-            _keep(config, folder, job, state, tracker, total_steps, made_of)
+            _keep(config, folder, pair_set, job, state, tracker, total_steps, made_of)
         exit_code = 0
     finally:
         tracker.finish(exit_code)
@@ -131,7 +132,7 @@ def _begin(
 ) -> tuple["TrainState", "Tracker"]:
     """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
     from pixelpersona.build.finished import mark_begun, settings
-    from pixelpersona.build.record import public_config, write_record
+    from pixelpersona.build.record import git_state, public_config, versions, write_record
     from pixelpersona.tracking.tracker import NoTracker
     from pixelpersona.training.state import resume_from
 
@@ -165,7 +166,7 @@ def _begin(
         folder,
         name=config.name,
         job_type="train",
-        config=public_config(config) | identity,
+        config=public_config(config) | identity | {"versions": versions(), "git": git_state()},
         run_id=state.tracker_id or None,
         resume_step=state.step if resumed else None,
     )
@@ -238,6 +239,7 @@ def _train(
 def _keep(
     config: TrainConfig,
     folder: Path,
+    pair_set: "PairSet",
     job: "Job",
     state: "TrainState",
     tracker: "Tracker",
@@ -253,7 +255,8 @@ def _keep(
     if state.ema is not None:
         _save_average(state, job, folder / "ema")
     tracker.summary({"steps": state.step} | _best(config.loop.best_metric, state))
-    tracker.artifact(config.name, "model", [weights], dict(state.identity))
+    lineage = {"dataset": pair_set.folder.name, "steps": state.step}
+    tracker.artifact(config.name, "model", [weights], dict(state.identity) | lineage)
     mark_finished(folder, config, made_of, [weights])
     print(f"wrote {weights}")
 

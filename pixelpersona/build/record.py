@@ -52,7 +52,7 @@ def _public(value: Any) -> Any:
             return [_public(item) for item in value]
         case Path():
             return value.name
-        case str() if Path(value).is_absolute():
+        case str() if Path(value).is_absolute() or value.startswith(("~", "..")):
             return Path(value).name
         case Enum():
             return value.value

@@ -5,7 +5,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelpersona.config import PACKAGE
+
 if TYPE_CHECKING:
+    from pixelpersona.data.pairset import PairSet
     from pixelpersona.tracking.tracker import Tracker
 
 
@@ -18,12 +21,16 @@ class TrackerMode(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class TrackerConfig:
-    """mode: auto is online with a W&B key and offline without; disabled writes metrics.jsonl alone."""
+    """mode: auto is online with a W&B key and offline without; disabled writes metrics.jsonl alone.
+
+    start_timeout_s: how long W&B's server may keep the start waiting; then auto goes on offline.
+    """
 
     mode: TrackerMode = TrackerMode.auto
     project: str = "pixelpersona"
     group: str | None = None
     tags: list[str] = field(default_factory=list)
+    start_timeout_s: float = 30.0
 
 
 def make_tracker(
@@ -54,5 +61,22 @@ def make_tracker(
         config=config,
         mode=tracker.mode.value,
         run_id=run_id,
+        code=PACKAGE,
+        start_timeout_s=tracker.start_timeout_s,
     )
     return Trackers([record, run])
+
+
+def log_dataset(tracker: "Tracker", pair_set: "PairSet") -> None:
+    """What a run learns from, as an artifact: captions and digests, no pictures, which may be private."""
+    from pixelpersona.data.pairset import MANIFEST, METADATA
+
+    metadata = {
+        "key": pair_set.key,
+        "sha256": pair_set.sha256,
+        "num_pairs": len(pair_set),
+        "num_rejected": pair_set.num_rejected,
+        "recipe": dict(pair_set.recipe),
+    }
+    files = [pair_set.folder / MANIFEST, pair_set.folder / METADATA]
+    tracker.artifact(pair_set.folder.name, "dataset", files, metadata)

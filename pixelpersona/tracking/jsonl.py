@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +44,7 @@ class JsonlTracker:
       kill loses at most the row being written. Values must be deterministic: speeds belong elsewhere.
     - samples/<key>/step-000100.png; step-000100-0.png, -1.png, ... when a call brings several pictures.
     - samples/<key>/step-000100.json for tables, their pictures beside it.
-    - summary.json and artifacts.jsonl (file names relative to the folder, sha256, bytes, metadata).
+    - summary.json and artifacts.jsonl (files inside the folder by their paths there, others by name).
 
     folder: made when missing. resume_step: None starts the record anew; N continues it after step N and
     drops the rows and samples of later steps, which the resumed run writes again.
@@ -118,21 +117,28 @@ class JsonlTracker:
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
         listed = [
             {
-                "path": os.path.relpath(file, self._folder),
+                "path": self._name_of(file),
                 "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
                 "bytes": file.stat().st_size,
             }
             for file in files
         ]
         row = {"name": name, "type": kind, "files": listed, "metadata": dict(metadata)}
-        with (self._folder / "artifacts.jsonl").open("a", encoding="utf-8") as file:
-            file.write(_line(row))
+        path = self._folder / "artifacts.jsonl"
+        known = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        if _line(row) not in known:  # a resumed run names its data again
+            with path.open("a", encoding="utf-8") as opened:
+                opened.write(_line(row))
 
     def alert(self, title: str, text: str) -> None:
         """Nothing: the file holds what is measured, and the command itself says what went wrong."""
 
     def finish(self, exit_code: int = 0) -> None:
         self._file.close()
+
+    def _name_of(self, file: Path) -> str:
+        inside = file.is_relative_to(self._folder)
+        return file.relative_to(self._folder).as_posix() if inside else file.name
 
     def _sample_folder(self, key: str) -> Path:
         parts = key.split("/")

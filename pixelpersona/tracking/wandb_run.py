@@ -32,6 +32,8 @@ class WandbTracker:
     a second folder with the same id, and `wandb sync` puts them together.
     Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume. The
     run's summary holds last and best value of every metric that has a better side (`BETTER`).
+    code: a package's folder, kept with the run as an artifact of its .py and .yaml files.
+    W&B collects no command line, paths or git remote: they may hold names and secrets of this machine.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class WandbTracker:
         config: Mapping[str, Any] | None = None,
         mode: Mode = "auto",
         run_id: str | None = None,
+        code: Path | None = None,
         start_timeout_s: float = 30.0,
     ) -> None:
         if mode not in MODES:
@@ -70,6 +73,8 @@ class WandbTracker:
         self._run.define_metric("*", step_metric=STEP_KEY)
         for name, better in BETTER.items():
             self._run.define_metric(name, step_metric=STEP_KEY, summary=f"{better},last")
+        if code is not None:
+            self._run.log_code(str(code), artifact_name(f"{project}-code"), include_fn=_is_code)
 
     @property
     def run_id(self) -> str:
@@ -123,6 +128,10 @@ def artifact_name(name: str) -> str:
     return f"{accepted.strip('-') or 'run'}-{digest}"
 
 
+def _is_code(path: str, root: str) -> bool:
+    return path.endswith((".py", ".yaml"))
+
+
 def has_key() -> bool:
     """Whether a W&B key is configured for the server in use: WANDB_API_KEY, or an entry in netrc."""
     if os.environ.get("WANDB_API_KEY"):
@@ -150,6 +159,9 @@ def _settings(start_timeout_s: float) -> wandb.Settings:
         "login_timeout": start_timeout_s,
         "save_code": False,
         "disable_job_creation": True,
+        "disable_git": True,  # of the folder it is started in, with the remote's address
+        # Private: the command line and the program's path, which name files of this machine.
+        "x_disable_meta": True,
         # Private: the offline file is flushed every 15 s, so a killed run loses that much; 1 s is enough.
         "x_transaction_log_flush_interval": 1,
     }
