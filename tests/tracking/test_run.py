@@ -1,0 +1,201 @@
+"""A whole training run as W&B sees it: its rows, samples, artifacts, and nothing that is private."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from pixelpersona import train
+from pixelpersona.tracking.jsonl import read_jsonl
+from tests.tracking.reading import Records, inspect, of_kind, read_run
+
+SECRETS = {
+    "WANDB_API_KEY": "5ec2e7" + "a1" * 17,
+    "HF_TOKEN": "hf_5ec2e7b2b2b2b2b2b2b2b2b2b2b2b2",
+    "AWS_SECRET_ACCESS_KEY": "5ec2e7c3c3c3c3c3c3c3c3c3c3c3c3",
+}
+NUM_HELDOUT = 4
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> list[str]:
+    """A run of four steps on eight crops of a public-domain portrait, in a folder of a telling name."""
+    root = tmp_path_factory.mktemp("home-of-kim")
+    (root / "photos").mkdir()
+    rows = []
+    for number in range(8):
+        crop = Image.fromarray(astronaut()[number * 20 : number * 20 + 200, 100:300]).resize((48, 48))
+        crop.save(root / "photos" / f"{number}.png")
+        rows.append({"file_name": f"{number}.png", "split": "heldout" if number < NUM_HELDOUT else "train"})
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (root / "photos" / "metadata.jsonl").write_text(lines, encoding="utf-8")
+    return [
+        "dataset=folder", f"dataset.path={root / 'photos'}", "dataset.framing=center",
+        f"paths.cache={root / 'cache'}", f"paths.runs={root / 'runs'}", f"timing={root / 'timing.json'}",
+        f"model.path={micro_base_folder}", "model.image_size=32", "model.cell=4",
+        "loop=quick", "loop.num_steps=4", "loop.log_every_steps=1", "loop.validate_every_steps=2",
+        "loop.sample_every_steps=2", "loop.checkpoint_every_steps=2", "sampler=fast",
+        "lora.rank=2", "lora.text_encoder=true", "tracker.tags=[style,tiny]",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The run's folder; it was trained with secrets in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, secret in SECRETS.items():
+            patch.setenv(name, secret)
+        for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+            patch.setenv(name, str(tmp_path_factory.getbasetemp() / "wandb-home"))
+        train.main([*words, "tracker.mode=offline"])
+        yield _runs(words) / "lora-r2"
+
+
+@pytest.fixture(scope="module")
+def records(folder: Path) -> Records:
+    return inspect(folder)
+
+
+def _runs(words: list[str]) -> Path:
+    return Path(next(word for word in words if word.startswith("paths.runs=")).partition("=")[2])
+
+
+def scalar_rows(runs: list[Records]) -> list[dict[str, float]]:
+    """W&B's rows of numbers as metrics.jsonl has them; of a step that several runs hold, the last run's."""
+    by_step: dict[int, list[dict[str, float]]] = {}
+    for found in runs:
+        own: dict[int, list[dict[str, float]]] = {}
+        for item in (record["item"] for record in of_kind(found, "history")):
+            values = {key: value for key, value in item.items() if key[0] != "_" and key != "train/step"}
+            if not any(key.startswith("samples/") for key in values):
+                own.setdefault(item["train/step"], []).append({"step": item["train/step"], **values})
+        by_step |= own
+    return [row for step in sorted(by_step) for row in by_step[step]]
+
+
+def test_wandb_holds_the_rows_of_metrics_jsonl(folder: Path, records: Records) -> None:
+    rows = read_jsonl(folder / "metrics.jsonl")
+    assert scalar_rows([records]) == rows
+    assert {key for row in rows for key in row} >= {"train/lr/text", "val/loss", "eval/kid_persona"}
+
+
+def test_a_resumed_run_is_one_record_in_both(folder: Path, words: list[str], tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "lora-r2")
+    copied = tmp_path / "lora-r2"
+    (copied / "finished.json").unlink()
+    shutil.rmtree(copied / "checkpoints" / "step-000004")
+    train.main([*words, f"paths.runs={tmp_path}", "tracker.mode=offline"])
+    runs = [read_run(run) for run in sorted((copied / "wandb").glob("offline-run-*"))]
+    assert [of_kind(run, "history")[0]["item"]["train/step"] for run in runs] == [1, 3]
+    assert len({of_kind(run, "run")[0]["run_id"] for run in runs}) == 1
+    rows = read_jsonl(copied / "metrics.jsonl")
+    assert scalar_rows(runs) == rows == read_jsonl(folder / "metrics.jsonl")
+    kinds = [row["type"] for row in read_jsonl(copied / "artifacts.jsonl")]
+    assert (kinds.count("dataset"), kinds[-1]) == (1, "model")
+
+
+def test_samples_are_a_table_of_the_same_photos_beside_the_base(folder: Path, records: Records) -> None:
+    tables = [
+        json.loads((folder / "samples" / "samples" / "table" / f"step-00000{step}.json").read_text())
+        for step in (2, 4)
+    ]
+    assert all(table["columns"] == ["photo", "teacher", "base", "this run"] for table in tables)
+
+    def pictures(table: dict[str, list[list[dict[str, str]]]], column: int) -> list[bytes]:
+        place = folder / "samples" / "samples" / "table"
+        return [Image.open(place / row[column]["image"]).tobytes() for row in table["rows"]]
+
+    for column in range(3):
+        assert pictures(tables[0], column) == pictures(tables[1], column)
+    assert pictures(tables[0], 3) != pictures(tables[1], 3)  # the run learns, the base does not
+    assert len(pictures(tables[0], 0)) == NUM_HELDOUT
+    items = [record["item"] for record in of_kind(records, "history")]
+    shown = [item for item in items if any(key.startswith("samples/table") for key in item)]
+    assert [item["train/step"] for item in shown] == [2, 4]
+    (path, *_) = sorted((folder / "wandb").glob("offline-run-*/files/media/table/samples/*.table.json"))
+    table = json.loads(path.read_text())
+    assert table["columns"] == tables[0]["columns"]
+    assert len(table["data"]) == NUM_HELDOUT
+
+
+def test_artifacts_tell_what_the_weights_descend_from(folder: Path, records: Records) -> None:
+    artifacts = {a["type"]: a for a in of_kind(records, "artifact") if a.get("type") in ("dataset", "model")}
+    data = json.loads((folder / "data.json").read_text())
+    named = {kind: json.loads(artifact["metadata"]) for kind, artifact in artifacts.items()}
+    assert named["dataset"]["sha256"] == named["model"]["pairs"] == data["pairs"]
+    assert named["model"]["base"] == data["base"]
+    assert named["model"]["dataset"] == artifacts["dataset"]["name"]
+    files = {kind: [f["path"] for f in a["manifest"]["contents"]] for kind, a in artifacts.items()}
+    assert files == {
+        "dataset": ["manifest.json", "metadata.jsonl"],
+        "model": ["pytorch_lora_weights.safetensors"],
+    }
+
+
+def test_the_code_is_kept_with_the_run(records: Records) -> None:
+    (code,) = [a for a in of_kind(records, "artifact") if a.get("type") == "code"]
+    names = [file["path"] for file in code["manifest"]["contents"]]
+    assert "training/loop.py" in names
+    assert not [name for name in names if name.startswith(("/", ".")) or not name.endswith((".py", ".yaml"))]
+
+
+def test_group_job_type_tags_and_versions_are_told(records: Records) -> None:
+    (run,) = of_kind(records, "run")
+    assert (run["display_name"], run["run_group"], run["job_type"]) == ("lora-r2", "runs", "train")
+    assert run["tags"] == ["style", "tiny"]
+    config = run["config"]["update"]
+    assert config["lora"]["rank"] == 2
+    assert config["versions"]["wandb"]
+    assert config["dataset"]["path"] == "photos"
+
+
+def test_no_secret_leaves_and_no_local_path_is_told(
+    folder: Path, records: Records, words: list[str], micro_base_folder: Path
+) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            for secret in SECRETS.values():
+                assert secret.encode() not in data, file
+                assert base64.b64encode(secret.encode()) not in data, file
+    # Artifacts say where W&B itself keeps their files until they are uploaded; that stays here.
+    told = json.dumps([record for record in records if record["type"] != "artifact"], ensure_ascii=False)
+    for private in (_runs(words).parent, micro_base_folder, Path.home(), Path.cwd(), Path(sys.executable)):
+        assert str(private) not in told, private
+    assert "home-of-kim" not in told
+
+
+@pytest.mark.slow
+def test_training_ends_well_when_wandb_cannot_be_reached(words: list[str], tmp_path: Path) -> None:
+    """In a process of its own, with a key, and a closed port of this machine as the server."""
+    own = [*words, f"paths.runs={tmp_path / 'runs'}", "tracker.mode=auto", "tracker.start_timeout_s=1"]
+    env = {
+        "WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    out = subprocess.run(
+        [sys.executable, "-m", "pixelpersona.train", *own],
+        env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert out.returncode == 0, out.stderr
+    assert out.stderr.count("tracking offline") == 1
+    folder = tmp_path / "runs" / "lora-r2"
+    assert (folder / "finished.json").is_file()
+    assert scalar_rows([inspect(folder)]) == read_jsonl(folder / "metrics.jsonl")
+
+
+def test_pixels_of_the_photo_are_the_photo(folder: Path) -> None:
+    place = folder / "samples" / "samples" / "table"
+    table = json.loads((place / "step-000002.json").read_text())
+    photo, teacher = (np.asarray(Image.open(place / table["rows"][0][c]["image"])) for c in (0, 1))
+    assert photo.shape == teacher.shape == (32, 32, 3)
+    assert len(np.unique(teacher.reshape(-1, 3), axis=0)) <= 16 < len(np.unique(photo.reshape(-1, 3), axis=0))
