@@ -86,6 +86,10 @@ sync: $(STAMP)  ## upload the offline Weights & Biases runs under runs/
 	if [ -z "$$folders" ]; then echo "sync: no offline runs under runs/"; fi; \
 	while IFS= read -r folder; do [ -z "$$folder" ] || $(BIN)/wandb sync "$$folder"; done <<< "$$folders"
 
+.PHONY: dashboard
+dashboard: $(STAMP)  ## publish a workspace and a report of the runs at Weights & Biases
+	$(DOOR)publish $(ARGS)
+
 .PHONY: clean
 clean:  ## remove runs, caches and what tools left behind (not .venv)
 	rm -rf runs .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -15,7 +15,7 @@ PACKAGE = "pixelpersona"
 MAX_LINES = 350
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "core"}
 TORCH_FREE_ROOMS = ("assets", "pixel", "tracking", "reporting")
-TORCH_FREE_DOORS = ("config", "sweep", "door", "report", "pixelate", "doctor")
+TORCH_FREE_DOORS = ("config", "sweep", "door", "report", "publish", "pixelate", "doctor")
 CONFIG_LIBRARIES = {"hydra", "omegaconf"}
 NO_CONFIG_ON_L5 = {"web"}
 

@@ -18,6 +18,7 @@ DOORS = {
     "train": "TrainConfig",
     "evaluate": "EvaluateConfig",
     "report": "ReportConfig",
+    "publish": "PublishConfig",
     "stylize": "StylizeConfig",
     "pixelate": "PixelateConfig",
 }
