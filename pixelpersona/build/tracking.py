@@ -24,6 +24,7 @@ class TrackerConfig:
     """mode: auto is online with a W&B key and offline without; disabled writes metrics.jsonl alone.
 
     start_timeout_s: how long W&B's server may keep the start waiting; then auto goes on offline.
+    finish_timeout_s: how long the end waits for uploads; `wandb sync` uploads what is left.
     """
 
     mode: TrackerMode = TrackerMode.auto
@@ -31,6 +32,7 @@ class TrackerConfig:
     group: str | None = None
     tags: list[str] = field(default_factory=list)
     start_timeout_s: float = 30.0
+    finish_timeout_s: float = 300.0
 
 
 def make_tracker(
@@ -63,6 +65,7 @@ def make_tracker(
         run_id=run_id,
         code=PACKAGE,
         start_timeout_s=tracker.start_timeout_s,
+        finish_timeout_s=tracker.finish_timeout_s,
     )
     return Trackers([record, run])
 

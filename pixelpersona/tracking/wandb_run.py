@@ -32,6 +32,8 @@ class WandbTracker:
     a second folder with the same id, and `wandb sync` puts them together.
     Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume. The
     run's summary holds last and best value of every metric that has a better side (`BETTER`).
+    finish_timeout_s: how long the end waits for uploads; then W&B names `wandb sync`, and the run has ended
+    well. W&B itself would wait for ever for a server that went away.
     code: a package's folder, kept with the run as an artifact of its .py and .yaml files.
     W&B collects no command line, paths or git remote: they may hold names and secrets of this machine.
     """
@@ -50,6 +52,7 @@ class WandbTracker:
         run_id: str | None = None,
         code: Path | None = None,
         start_timeout_s: float = 30.0,
+        finish_timeout_s: float = 300.0,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode={mode!r} is none of {', '.join(MODES)}")
@@ -66,7 +69,7 @@ class WandbTracker:
             "resume": None if run_id is None else "allow",
             # Jobs of a sweep share one process: each has its own run, finished on its own.
             "reinit": "create_new",
-            "settings": _settings(start_timeout_s),
+            "settings": _settings(start_timeout_s, finish_timeout_s),
         }
         self._run = _start(arguments, mode)
         self._run.define_metric(STEP_KEY)
@@ -151,12 +154,13 @@ def has_key() -> bool:
     return False
 
 
-def _settings(start_timeout_s: float) -> wandb.Settings:
+def _settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Settings:
     chosen: dict[str, Any] = {
         "silent": True,
         "console": "off",  # the progress bar is not worth uploading, and capturing it costs time
         "init_timeout": start_timeout_s,
         "login_timeout": start_timeout_s,
+        "finish_timeout": finish_timeout_s,
         "save_code": False,
         "disable_job_creation": True,
         "disable_git": True,  # of the folder it is started in, with the remote's address
@@ -165,8 +169,10 @@ def _settings(start_timeout_s: float) -> wandb.Settings:
         # Private: the offline file is flushed every 15 s, so a killed run loses that much; 1 s is enough.
         "x_transaction_log_flush_interval": 1,
     }
-    known = wandb.Settings.model_fields
-    return wandb.Settings(**{k: v for k, v in chosen.items() if not k.startswith("x_") or k in known})
+    known = (
+        wandb.Settings.model_fields
+    )  # private ones come and go, and finish_timeout is younger than the rest
+    return wandb.Settings(**{k: v for k, v in chosen.items() if k in known})
 
 
 def _start(arguments: dict[str, Any], mode: Mode) -> wandb.Run:

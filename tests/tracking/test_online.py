@@ -1,0 +1,60 @@
+"""Online, as far as a server of this machine can show it: each in a process of its own, as W&B asks for."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pixelpersona.tracking.jsonl import read_jsonl
+from tests.tracking.reading import of_kind, read_run
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HEAD = "from tests.tracking.fake_server import Server; server = Server(); server.use()\n"
+
+
+def run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HEAD + code]
+    return subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+
+
+def test_a_server_that_goes_away_does_not_hold_a_run_up(tmp_path: Path) -> None:
+    out = run(
+        "from pathlib import Path\n"
+        "from pixelpersona.tracking.jsonl import JsonlTracker\n"
+        "from pixelpersona.tracking.tracker import Trackers\n"
+        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
+        "folder = Path('run')\n"
+        "wandb_run = WandbTracker(folder, project='faces', finish_timeout_s=1)\n"
+        "tracker = Trackers([JsonlTracker(folder), wandb_run])\n"
+        "print(wandb_run.url)\n"
+        "tracker.scalars({'train/loss': 1.0}, 1)\n"
+        "server.close()\n"
+        "tracker.scalars({'train/loss': 0.5}, 2)\n"
+        "tracker.finish()\n",
+        tmp_path,
+    )
+    assert out.returncode == 0, out.stderr
+    assert "/kim/faces/runs/" in out.stdout
+    assert "wandb sync" in out.stderr
+    (kept,) = (tmp_path / "run" / "wandb").glob("run-*")
+    rows = [record["item"] for record in of_kind(read_run(kept), "history")]
+    found = [{"step": row["train/step"], "train/loss": row["train/loss"]} for row in rows]
+    assert found == read_jsonl(tmp_path / "run" / "metrics.jsonl")
+
+
+def test_publishing_sends_a_workspace_and_a_report(tmp_path: Path) -> None:
+    out = run(
+        "import json\n"
+        "from pixelpersona import publish\n"
+        "publish.main(['tracker.project=faces'])\n"
+        "print(json.dumps(server.views))\n",
+        tmp_path,
+    )
+    assert out.returncode == 0, out.stderr
+    *addresses, views = out.stdout.splitlines()
+    assert [line.partition(": ")[0] for line in addresses] == ["workspace", "report"]
+    assert all("/kim/faces" in line for line in addresses)
+    sent = [(view["entityName"], view["projectName"], view["displayName"]) for view in json.loads(views)]
+    assert sent == [("kim", "faces", "PixelPersona"), ("kim", "faces", "PixelPersona: runs compared")]
