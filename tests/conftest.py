@@ -28,6 +28,12 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _wandb_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """W&B copies artifacts into its own folder until they are uploaded: not into the user's, from tests."""
+    os.environ["WANDB_DATA_DIR"] = str(tmp_path_factory.mktemp("wandb-data"))
+
+
 @pytest.fixture(scope="session")
 def micro_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Stable Diffusion of 32x32 pictures and 8x8 latents with random weights, in diffusers' layout."""
