@@ -106,6 +106,9 @@ def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTex
     """
     folder.mkdir(parents=True, exist_ok=True)
     models = {"unet": unet} | ({} if text_encoder is None else {"text_encoder": text_encoder})
+    metadata = _collate_lora_metadata(models)
+    for told in metadata.values():
+        told["base_model_name_or_path"] = None  # of the text encoder PEFT says the folder it came from
     StableDiffusionPipeline.save_lora_weights(
         save_directory=str(folder),
         # PEFT's own key names: diffusers' older ones exist for attention alone, and of a file that mixes
@@ -113,7 +116,7 @@ def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTex
         unet_lora_layers=_state_dict(unet),
         text_encoder_lora_layers=None if text_encoder is None else _state_dict(text_encoder),
         safe_serialization=True,
-        **_collate_lora_metadata(models),
+        **metadata,
     )
     file = folder / ADAPTER_FILE
     file.chmod(0o644)  # safetensors writes 0600

@@ -97,6 +97,8 @@ def test_a_resumed_run_is_one_record_in_both(folder: Path, words: list[str], tmp
     runs = [read_run(run) for run in sorted((copied / "wandb").glob("offline-run-*"))]
     assert [of_kind(run, "history")[0]["item"]["train/step"] for run in runs] == [1, 3]
     assert len({of_kind(run, "run")[0]["run_id"] for run in runs}) == 1
+    own_steps = [record["item"]["_step"] for run in runs for record in of_kind(run, "history")]
+    assert own_steps == sorted(set(own_steps))
     rows = read_jsonl(copied / "metrics.jsonl")
     assert scalar_rows(runs) == rows == read_jsonl(folder / "metrics.jsonl")
     kinds = [row["type"] for row in read_jsonl(copied / "artifacts.jsonl")]
@@ -168,7 +170,14 @@ def test_no_secret_leaves_and_no_local_path_is_told(
                 assert secret.encode() not in data, file
                 assert base64.b64encode(secret.encode()) not in data, file
     # Artifacts say where W&B itself keeps their files until they are uploaded; that stays here.
-    told = json.dumps([record for record in records if record["type"] != "artifact"], ensure_ascii=False)
+    shown = [record for record in records if record["type"] != "artifact"]
+    artifacts = [record for record in of_kind(records, "artifact") if record.get("type") != "code"]
+    files = [file for artifact in artifacts for file in artifact["manifest"]["contents"]]
+    sent = [Path(file["local_path"]).read_bytes().decode("latin-1") for file in files]
+    shown += [{"metadata": artifact.get("metadata")} for artifact in artifacts]
+    shown += [{"name": file["path"]} for file in files]
+    told = json.dumps(shown, ensure_ascii=False) + "".join(sent)
+    assert "source_sha256" in told  # the data set's own list is among them
     for private in (_runs(words).parent, micro_base_folder, Path.home(), Path.cwd(), Path(sys.executable)):
         assert str(private) not in told, private
     assert "home-of-kim" not in told
