@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import netrc
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +31,7 @@ class WandbTracker:
     the environment decides before that. If W&B does not start online, auto goes on offline and says so once
     on stderr; "online" raises ValueError instead. There is never a prompt.
     run_id: of the run to continue, from its checkpoint; None for a new one. Offline, a continued run is
-    a second folder with the same id, and `wandb sync` puts them together.
+    a second folder with the same id, and `wandb sync` appends the folders in the order they were begun.
     Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume. The
     run's summary holds last and best value of every metric that has a better side (`BETTER`).
     finish_timeout_s: how long the end waits for uploads; then W&B names `wandb sync`, and the run has ended
@@ -71,7 +73,10 @@ class WandbTracker:
             "reinit": "create_new",
             "settings": _settings(start_timeout_s, finish_timeout_s),
         }
+        earlier = 0 if run_id is None else _num_own_steps(folder, run_id)
         self._run = _start(arguments, mode)
+        # Online the server says where a continued run stands; offline nobody does.
+        self._own_step = earlier if earlier and self._run.offline else None
         self._run.define_metric(STEP_KEY)
         self._run.define_metric("*", step_metric=STEP_KEY)
         for name, better in BETTER.items():
@@ -89,7 +94,7 @@ class WandbTracker:
         return None if self._run.offline or self._run.disabled else self._run.url
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        self._run.log({**values, STEP_KEY: step})
+        self._log(dict(values), step)
 
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
@@ -99,11 +104,11 @@ class WandbTracker:
         shown = [
             wandb.Image(image, caption=captions[i] if captions else None) for i, image in enumerate(images)
         ]
-        self._run.log({key: shown, STEP_KEY: step})
+        self._log({key: shown}, step)
 
     def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
         data = [[wandb.Image(c) if isinstance(c, Image.Image) else c for c in row] for row in rows]
-        self._run.log({key: wandb.Table(columns=list(columns), data=data), STEP_KEY: step})
+        self._log({key: wandb.Table(columns=list(columns), data=data)}, step)
 
     def summary(self, values: Mapping[str, object]) -> None:
         self._run.summary.update(dict(values))
@@ -120,6 +125,10 @@ class WandbTracker:
 
     def finish(self, exit_code: int = 0) -> None:
         self._run.finish(exit_code=exit_code)
+
+    def _log(self, row: dict[str, Any], step: int) -> None:
+        own_step, self._own_step = self._own_step, None  # from there on W&B counts by itself
+        self._run.log({**row, STEP_KEY: step}, step=own_step, commit=True)
 
 
 def artifact_name(name: str) -> str:
@@ -154,6 +163,22 @@ def has_key() -> bool:
     return False
 
 
+def _num_own_steps(folder: Path, run_id: str) -> int:
+    """One more than the last of W&B's own steps in the offline parts of a run; 0 when there are none.
+
+    W&B takes rows of one run with the same own step for one row, so a part begins where the last one ended.
+    Of a part that a kill tore, what can be read counts.
+    """
+    last = -1
+    for part in (folder / "wandb").glob(f"offline-run-*-{run_id}"):
+        command = [sys.executable, "-m", "wandb", "leet", "inspect", str(part), "--json"]
+        out = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        for record in map(json.loads, out.stdout.splitlines()):
+            if record["type"] == "history":
+                last = max(last, record["history"]["item"]["_step"])
+    return last + 1
+
+
 def _settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Settings:
     chosen: dict[str, Any] = {
         "silent": True,
@@ -169,9 +194,7 @@ def _settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Settings
         # Private: the offline file is flushed every 15 s, so a killed run loses that much; 1 s is enough.
         "x_transaction_log_flush_interval": 1,
     }
-    known = (
-        wandb.Settings.model_fields
-    )  # private ones come and go, and finish_timeout is younger than the rest
+    known = wandb.Settings.model_fields  # private ones come and go, finish_timeout is young
     return wandb.Settings(**{k: v for k, v in chosen.items() if k in known})
 
 

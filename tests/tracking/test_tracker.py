@@ -9,6 +9,14 @@ from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
 from pixelpersona.tracking.tracker import NoTracker, Tracker, Trackers
 
 
+class Listening(NoTracker):
+    def __init__(self) -> None:
+        self.alerts: list[tuple[str, str]] = []
+
+    def alert(self, title: str, text: str) -> None:
+        self.alerts.append((title, text))
+
+
 class Failing(NoTracker):
     run_id = "abc"
 
@@ -22,13 +30,15 @@ def use_everything(tracker: Tracker, file: Path) -> None:
     tracker.table("scores", ["a"], [[1.0]], 1)
     tracker.summary({"best": 1.0})
     tracker.artifact("lora-r4", "model", [file], {"rank": 4})
+    tracker.alert("not finite", "step 3: loss nan")
 
 
 def test_fan_out_reaches_every_tracker(tmp_path: Path) -> None:
     file = tmp_path / "weights.bin"
     file.write_bytes(b"123")
     folders = [tmp_path / "a", tmp_path / "b"]
-    both = Trackers([NoTracker(), *map(JsonlTracker, folders)])
+    listening = Listening()
+    both = Trackers([NoTracker(), *map(JsonlTracker, folders), listening])
     use_everything(both, file)
     both.finish()
     names = [sorted(str(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in folders]
@@ -36,6 +46,7 @@ def test_fan_out_reaches_every_tracker(tmp_path: Path) -> None:
         "artifacts.jsonl", "metrics.jsonl", "samples/faces/step-000001.png",
         "samples/scores/step-000001.json", "summary.json",
     ]  # fmt: skip
+    assert listening.alerts == [("not finite", "step 3: loss nan")]
     assert all(read_jsonl(f / "metrics.jsonl") == [{"step": 1, "train/loss": 0.5}] for f in folders)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
 from pixelpersona.tracking.tracker import Trackers
 from pixelpersona.tracking.wandb_run import WandbTracker, artifact_name, has_key
-from tests.tracking.reading import inspect, of_kind
+from tests.tracking.reading import inspect, of_kind, read_run
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -74,6 +74,35 @@ def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
     second = WandbTracker(tmp_path / "b", project="p", run_id=first.run_id)
     second.finish()
     assert of_kind(inspect(tmp_path / "b"), "run")[0]["run_id"] == first.run_id
+
+
+def test_a_run_continued_offline_repeats_no_own_step(tmp_path: Path) -> None:
+    """W&B takes rows of one run with the same `_step` for one row, whatever file they come from."""
+    run_id, parts = None, list[Path]()
+    for number, steps in enumerate(((1, 2, 3), (3, 4), (4, 5))):
+        tracker = WandbTracker(tmp_path, project="p", run_id=run_id)
+        for step in steps:
+            tracker.scalars({"train/loss": 1 / step}, step)
+        tracker.finish()
+        run_id = tracker.run_id
+        (part,) = set((tmp_path / "wandb").glob("offline-run-*")) - set(parts)
+        # Folders are named by the second; these are begun within one.
+        parts.append(part.rename(part.with_name(f"offline-run-20200101_00000{number}-{run_id}")))
+    items = [record["item"] for part in parts for record in of_kind(read_run(part), "history")]
+    found = [(item["_step"], item["train/step"]) for item in items]
+    assert found == list(enumerate((1, 2, 3, 3, 4, 4, 5)))
+    empty = tmp_path / "wandb" / f"offline-run-20200101_000009-{run_id}"
+    empty.mkdir()  # killed before its file was begun
+    WandbTracker(tmp_path, project="p", run_id=run_id).finish()
+
+
+def test_an_alert_is_kept_until_it_can_be_sent(tmp_path: Path) -> None:
+    tracker = WandbTracker(tmp_path, project="p")
+    tracker.alert("not finite", "step 3: loss nan; samples: a, b")
+    tracker.finish()
+    (alert,) = of_kind(inspect(tmp_path), "alert")
+    assert (alert["title"], alert["level"]) == ("not finite", "ERROR")
+    assert alert["text"].endswith("samples: a, b")
 
 
 def test_disabled_writes_nothing(tmp_path: Path) -> None:
