@@ -45,7 +45,9 @@ def main(config: EvaluateConfig) -> None:
         raise ValueError(f"paths.runs={runs}: no such folder; train something first")
     pair_set = make_pairs(config.dataset, config.pixelate, config.augment, config.model, config.paths)
     base = make_base(config.model)
-    heldout = encode_pairs(pair_set, "heldout", Codec(base), config.paths.cache)
+    heldout = encode_pairs(
+        pair_set, "heldout", Codec(base), config.paths.cache, photos=config.model.lora_start_strength > 0.0
+    )
     benchmark = make_benchmark(base, pair_set, config.eval, config.finish)
     results, portraits = [], {}
     found = variants(base, pair_set, heldout, runs, config.model, config.sampler, config.eval, config.finish)

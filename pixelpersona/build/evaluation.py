@@ -96,7 +96,7 @@ def variants(
         settings = replace(make_sampler(sampler), guidance=guidance)
         return Stylizer(drawer, sampler=settings, prompt=model.prompt, finish=finish, adapter=adapter)
 
-    yield Variant("base", stylizer(base, sampler.guidance), val_losses=_losses(base, heldout))
+    yield Variant("base", stylizer(base, sampler.guidance), val_losses=_losses(base, heldout, model))
     yield Variant("base-g1", stylizer(base, 1.0))
     for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
         translator = load_translator(file)
@@ -113,7 +113,7 @@ def variants(
             stylizer(tuned, sampler.guidance, file.parent.name),
             adapter_sha256=_sha256(file),
             num_parameters=num_parameters,
-            val_losses=_losses(tuned, heldout),
+            val_losses=_losses(tuned, heldout, model),
         )
 
 
@@ -182,7 +182,7 @@ class _Through:
         return self._codec.decode_latents(self._codec.encode_images(self._draw(photos)))
 
 
-def _losses(base: "BaseModel", heldout: "LatentSet") -> list[float]:
+def _losses(base: "BaseModel", heldout: "LatentSet", model: ModelConfig) -> list[float]:
     from dataclasses import replace
 
     from pixelpersona.models.codec import Codec
@@ -191,7 +191,7 @@ def _losses(base: "BaseModel", heldout: "LatentSet") -> list[float]:
 
     # Of a text encoder with a LoRA the cached states are not the ones it gives.
     heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
-    objective = DiffusionObjective(base.unet, base.noise_schedule)
+    objective = DiffusionObjective(base.unet, base.noise_schedule, start_strength=model.lora_start_strength)
     return cast(list[float], fixed_noise_loss(objective, heldout).tolist())
 
 

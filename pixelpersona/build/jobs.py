@@ -63,8 +63,10 @@ def make_lora_job(
 
     base = make_base(model)
     codec = Codec(base)
-    train_set = encode_pairs(pair_set, "train", codec, paths.cache, mirrored=mirror)
-    heldout_set = encode_pairs(pair_set, "heldout", codec, paths.cache)
+    train_set = encode_pairs(
+        pair_set, "train", codec, paths.cache, mirrored=mirror, photos=loss.start_strength > 0.0
+    )
+    heldout_set = encode_pairs(pair_set, "heldout", codec, paths.cache, photos=loss.start_strength > 0.0)
     options: dict[str, Any] = {
         "rank": lora.rank,
         "alpha": lora.alpha,
@@ -85,6 +87,7 @@ def make_lora_job(
         kind=loss.kind,
         huber_delta=loss.huber_delta,
         noise_offset=loss.noise_offset,
+        start_strength=loss.start_strength,
     )
     batches = LatentBatches(train_set, loop.batch_size, loop.seed, loss.caption_dropout)
     return Job(

@@ -44,7 +44,7 @@ class PortraitsConfig:
     """
 
     num_kept: int = 256
-    num_drawn: int = 640
+    num_drawn: int = 576
     num_steps: int = 12
     num_heldout: int = 64
     guidance: float = 2.5

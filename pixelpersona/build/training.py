@@ -80,15 +80,17 @@ class LrScheduleConfig:
 class LossConfig:
     """kind: mse or huber (the translator also takes l1). huber_delta: error from which huber is linear.
 
-    snr_gamma: null, or 5 for min-SNR weights. max_timestep: noise levels drawn below it. noise_offset:
-    deviation of a shift per picture and channel added to the noise, 0 for none. caption_dropout: share of
-    samples with an empty caption.
+    snr_gamma: null, or 5 for min-SNR weights. max_timestep: noise levels drawn below it. start_strength: 0,
+    or the strength of img2img whose path from photo to art is learnt; it sets max_timestep, too.
+    noise_offset: deviation of a shift per picture and channel added to the noise, 0 for none.
+    caption_dropout: share of samples with an empty caption.
     """
 
     kind: str = "mse"
     huber_delta: float = 1.0
     snr_gamma: float | None = None
     max_timestep: int = 1000
+    start_strength: float = 0.0
     noise_offset: float = 0.0
     caption_dropout: float = 0.0
 

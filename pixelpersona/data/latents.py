@@ -53,7 +53,8 @@ class LatentSet:
     captions: those captions. text_index: int64 [N], which of them is whose. empty_text: float32 [L, D], the
     caption "".
     mirrored: float32 [N, C, h, w], the latents of the mirrored pictures, where they were asked for: an
-    autoencoder's mirrored latents are not quite those of the mirrored picture.
+    autoencoder's mirrored latents are not quite those of the mirrored picture. photos, mirrored_photos: of
+    the photos that were drawn from, likewise.
     """
 
     latents: Tensor
@@ -63,6 +64,8 @@ class LatentSet:
     ids: tuple[str, ...]
     captions: tuple[str, ...]
     mirrored: Tensor | None = None
+    photos: Tensor | None = None
+    mirrored_photos: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,6 +78,7 @@ def encode_pairs(
     root: Path | str,
     *,
     mirrored: bool = False,
+    photos: bool = False,
     progress: bool = True,
 ) -> LatentSet:
     """The latents of a split's pixel art and its captions' text states, from the cache where they are there.
@@ -97,26 +101,42 @@ def encode_pairs(
     )
     place = {caption: index for index, caption in enumerate(captions[1:])}
     latents = Shards(folder, "latents", made_by)
+
+    def pictures(kind: str, mirrored: bool) -> Tensor:
+        return _pictures(latents, pair_set, pairs, encoder, kind, mirrored, progress)
+
     return LatentSet(
-        latents=_pictures(latents, pair_set, pairs, encoder, False, progress),
+        latents=pictures("pixel", False),
         text=text[1:],
         text_index=torch.tensor([place[pair.caption] for pair in pairs], dtype=torch.int64),
         empty_text=text[0],
         ids=tuple(pair.id for pair in pairs),
         captions=tuple(captions[1:]),
-        mirrored=_pictures(latents, pair_set, pairs, encoder, True, progress) if mirrored else None,
+        mirrored=pictures("pixel", True) if mirrored else None,
+        photos=pictures("photo", False) if photos else None,
+        mirrored_photos=pictures("photo", True) if photos and mirrored else None,
     )
 
 
 def _pictures(
-    shards: Shards, pair_set: PairSet, pairs: Sequence[Pair], encoder: Encoder, mirrored: bool, progress: bool
+    shards: Shards,
+    pair_set: PairSet,
+    pairs: Sequence[Pair],
+    encoder: Encoder,
+    kind: str,
+    mirrored: bool,
+    progress: bool,
 ) -> Tensor:
+    """kind: pixel or photo."""
+    read = {"pixel": pair_set.pixel, "photo": pair_set.photo}[kind]
+
     def encode(places: Sequence[int]) -> Tensor:
-        images = np.stack([pair_set.pixel(pairs[place].id) for place in places])
+        images = np.stack([read(pairs[place].id) for place in places])
         return encoder.encode_images(np.ascontiguousarray(images[:, :, ::-1]) if mirrored else images)
 
     mark = "-mirrored" if mirrored else ""
-    return _fill(shards, [pair.pixel_sha256 + mark for pair in pairs], encode, progress)
+    digests = [pair.pixel_sha256 if kind == "pixel" else pair.photo_sha256 for pair in pairs]
+    return _fill(shards, [digest + mark for digest in digests], encode, progress)
 
 
 def _fill(

@@ -48,12 +48,14 @@ WHOLE = Part()
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentBatch:
     """latents: float32 [B, C, h, w]. text: states float32 [B, L, D], or tokens int64 [B, L] where the text
-    encoder is trained as well. palette, mask: for objectives that use them. part: which of the step's batch.
+    encoder is trained as well. photos: latents of the photos, float32 [B, C, h, w]. palette, mask: for
+    objectives that use them. part: which of the step's batch.
     """
 
     latents: Tensor
     text: Tensor
     ids: tuple[str, ...]
+    photos: Tensor | None = None
     palette: Tensor | None = None
     mask: Tensor | None = None
     part: Part = WHOLE
@@ -129,11 +131,17 @@ class LatentBatches:
         text = self._set.text[self._set.text_index[items]]
         draws = torch.rand(self.batch_size, generator=step_rng(self._seed, step, "caption dropout"))[mine]
         text[draws < self._caption_dropout] = self._set.empty_text
-        latents = self._set.latents[items]
+        latents, photos = self._set.latents[items], None
+        if self._set.photos is not None:
+            photos = self._set.photos[items]
         if self._set.mirrored is not None:
             shown = self._order.mirrored(step)[mine, None, None, None]
             latents = torch.where(shown, self._set.mirrored[items], latents)
-        return LatentBatch(latents, text, tuple(self._set.ids[item] for item in items), part=part)
+            if photos is not None and self._set.mirrored_photos is not None:
+                photos = torch.where(shown, self._set.mirrored_photos[items], photos)
+        return LatentBatch(
+            latents, text, tuple(self._set.ids[item] for item in items), photos=photos, part=part
+        )
 
 
 class PairBatches:

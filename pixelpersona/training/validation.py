@@ -21,12 +21,15 @@ def fixed_noise_loss(
 ) -> Tensor:
     """Plain mean squared error on the noise for every held-out picture, float32 [N], unweighted.
 
-    Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the
-    objective trains on, so runs with different losses can be compared.
+    Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the objective
+    trains on, so runs with different losses can be compared. Of an objective that learns img2img's path
+    from photo to art (`start_strength`) they are spread over that path, and the noise carries the photo
+    along: such losses compare at one strength.
     """
     weighting, kind = objective.snr_gamma, objective.kind
     objective.snr_gamma, objective.kind = None, "mse"
-    num_timesteps = int(objective.noise_schedule.config.num_train_timesteps)
+    on_path = objective.photo_share > 0.0
+    num_timesteps = objective.max_timestep if on_path else len(objective.noise_schedule.alphas_cumprod)
     total = torch.zeros(len(latents))
     device = objective.unet.device
     try:
@@ -34,6 +37,8 @@ def fixed_noise_loss(
             rng = step_rng(seed, draw, "validation")
             t = stratified_timesteps(len(latents), num_timesteps, rng)
             eps = torch.randn(latents.latents.shape, generator=rng)
+            if on_path:
+                eps = objective.carry_photos(eps, latents.latents, latents.photos)
             for start in range(0, len(latents), batch_size):
                 part = slice(start, start + batch_size)
                 text = latents.text[latents.text_index[part]]

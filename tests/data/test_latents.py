@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.loader import LatentBatches
 from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.pixel.pixelation import Pixelation
@@ -209,3 +210,27 @@ def test_an_encoder_that_overflows_is_not_cached(pair_set: PairSet, tmp_path: Pa
     with pytest.raises(ValueError, match="latents that are not finite"):
         encode_pairs(pair_set, "heldout", MeanEncoder(bias=float("nan")), tmp_path, progress=False)
     assert not list(tmp_path.glob("*/latents-*"))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_latents_of_the_photos_come_with_those_of_their_art(
+    pair_set: PairSet, tmp_path: Path, mirrored: bool
+) -> None:
+    encoder = MeanEncoder()
+    found = encode_pairs(pair_set, "train", encoder, tmp_path, mirrored=mirrored, photos=True, progress=False)
+    pairs = pair_set.pairs("train")
+    assert encoder.num_images == (4 if mirrored else 2) * len(pairs)
+    expected = encoder.encode_images(np.stack([pair_set.photo(pair.id) for pair in pairs]))
+    assert found.photos is not None
+    torch.testing.assert_close(found.photos, expected)
+    assert not torch.allclose(found.photos, found.latents)
+    if mirrored:
+        assert found.mirrored_photos is not None
+        torch.testing.assert_close(found.mirrored_photos, expected.flip(3))
+    batch = LatentBatches(found, 6, seed=0).at(2)
+    assert batch.photos is not None
+    for photo, latents, pair_id in zip(batch.photos, batch.latents, batch.ids, strict=True):
+        place = found.ids.index(pair_id)
+        shown = torch.equal(latents, found.latents[place])
+        torch.testing.assert_close(photo, expected[place] if shown else expected[place].flip(2))
+    assert encode_pairs(pair_set, "train", encoder, tmp_path, progress=False).photos is None

@@ -1,5 +1,7 @@
 """Losses against diffusers' own formulas and against arithmetic in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from skimage.color import rgb2ypbpr
 
-from pixelpersona.data.loader import LatentBatch, PairBatch
+from pixelpersona.data.loader import LatentBatch, PairBatch, Part
 from pixelpersona.data.randomness import step_rng
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.translator import Translator
@@ -201,3 +203,48 @@ def test_the_first_latent_channels_are_taught_the_colours_of_cells(micro_base: B
         latents = micro_base.vae.encode(images).latent_dist.mean[:, :3]
     missed = (latents - cell_colours(images, 4)).abs().mean()
     assert (taught - plain).item() == pytest.approx(0.3 * missed.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.5, 0.8])
+def test_the_path_begins_at_the_noised_photo_and_ends_at_the_art(
+    micro_base: BaseModel, strength: float
+) -> None:
+    """By diffusers' forward process: noised art with the photo carried along is img2img's first picture."""
+    schedule = micro_base.noise_schedule
+    objective = DiffusionObjective(micro_base.unet, schedule, start_strength=strength)
+    rng = torch.Generator().manual_seed(3)
+    art, photo, eps = (torch.randn(2, 4, 8, 8, generator=rng) for _ in range(3))
+    carried = objective.carry_photos(eps, art, photo)
+    start = torch.full((2,), round(1000 * strength) - 1)
+    assert objective.max_timestep == round(1000 * strength)
+    torch.testing.assert_close(
+        schedule.add_noise(art, carried, start), schedule.add_noise(photo, eps, start), atol=1e-5, rtol=1e-5
+    )
+    end = torch.zeros(2, dtype=torch.int64)
+    left = schedule.add_noise(art, carried, end) - schedule.add_noise(art, eps, end)
+    assert left.abs().max() < 0.2 * (photo - art).abs().max()
+
+
+def test_the_path_needs_photos_and_takes_its_part_of_the_batch(micro_base: BaseModel) -> None:
+    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule, start_strength=0.5)
+    with pytest.raises(ValueError, match=r"loss\.start_strength: the latents of the photos are missing"):
+        objective(_batch(), step_rng(0, 0, "loss"))
+    photos = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+    whole = replace(_batch(), photos=photos)
+    with torch.no_grad():
+        loss = objective(whole, step_rng(0, 0, "loss"))
+        halves = [
+            replace(
+                whole,
+                latents=whole.latents[part],
+                text=whole.text[part],
+                ids=whole.ids[part],
+                photos=photos[part],
+                part=Part(number, 2),
+            )
+            for number, part in enumerate((slice(0, 2), slice(2, 4)))
+        ]
+        parts = [objective(half, step_rng(0, 0, "loss")) for half in halves]
+    torch.testing.assert_close(torch.stack(parts).mean(), loss)
+    with pytest.raises(ValueError, match=r"loss\.start_strength=1\.0: accepted 0 to below 1"):
+        DiffusionObjective(micro_base.unet, micro_base.noise_schedule, start_strength=1.0)

@@ -4,6 +4,8 @@ The same objective trains the packaged base (UNet and text encoder), full fine-t
 adapters; they differ in which parameters ask for gradients.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -43,6 +45,10 @@ class DiffusionObjective(nn.Module):
     snr_gamma: None for the plain mean squared error; 5 is the paper's choice.
     max_timestep: noise levels are drawn from [0, max_timestep). img2img at strength 0.5 never meets
     a level above 500 of 1,000, so a fine-tune for it need not spend half its steps there.
+    start_strength: 0, or the strength img2img will start at. The noise then carries the photo's difference
+    from its pixel art along, so much of it that at this strength noised art is the noised photo, and ever
+    less below: the very path that img2img walks from photo to art (residual shifting, Yue et al. 2023,
+    arXiv:2307.12348). Noise levels are drawn below it. Batches need `photos`.
     noise_offset: deviation of one normal draw per picture and channel added to the noise, so that the
     brightness of the whole is learned as well (Guttenberg 2023, "Diffusion with offset noise").
     Raises ValueError naming the key for another kind or a value out of range.
@@ -59,6 +65,7 @@ class DiffusionObjective(nn.Module):
         kind: str = "mse",
         huber_delta: float = 1.0,
         noise_offset: float = 0.0,
+        start_strength: float = 0.0,
     ) -> None:
         super().__init__()
         num_train_timesteps = int(noise_schedule.config.num_train_timesteps)
@@ -68,6 +75,8 @@ class DiffusionObjective(nn.Module):
             raise ValueError(f"loss.kind={kind}: accepted mse, huber")
         if not huber_delta > 0.0:
             raise ValueError(f"loss.huber_delta={huber_delta}: accepted above 0")
+        if not 0.0 <= start_strength < 1.0:
+            raise ValueError(f"loss.start_strength={start_strength}: accepted 0 to below 1")
         if not noise_offset >= 0.0:
             raise ValueError(f"loss.noise_offset={noise_offset}: accepted 0 or more")
         self.unet = unet
@@ -77,6 +86,11 @@ class DiffusionObjective(nn.Module):
         self.max_timestep = max_timestep
         self.kind, self.huber_delta = kind, huber_delta
         self.noise_offset = noise_offset
+        self.photo_share = 0.0
+        if start_strength:
+            self.max_timestep = max(1, round(start_strength * num_train_timesteps))
+            a = float(noise_schedule.alphas_cumprod[self.max_timestep - 1])
+            self.photo_share = math.sqrt(a / (1.0 - a))
 
     def forward(self, batch: LatentBatch, rng: torch.Generator) -> Tensor:
         """Scalar loss; noise and timesteps come from `rng` alone, drawn on the CPU.
@@ -90,7 +104,16 @@ class DiffusionObjective(nn.Module):
         eps = torch.randn((num, *batch.latents.shape[1:]), generator=rng)
         if self.noise_offset:
             eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
-        return self.per_sample(batch, t, eps[mine].to(device)).mean()
+        eps = eps[mine]
+        if self.photo_share:
+            eps = self.carry_photos(eps, batch.latents, batch.photos)
+        return self.per_sample(batch, t, eps.to(device)).mean()
+
+    def carry_photos(self, eps: Tensor, latents: Tensor, photos: Tensor | None) -> Tensor:
+        """Noise that leads from the photos' latents to those of their pixel art: all float [B, C, h, w]."""
+        if photos is None:
+            raise ValueError("loss.start_strength: the latents of the photos are missing")
+        return eps + self.photo_share * (photos - latents)
 
     def per_sample(self, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
         """Loss of every sample, float32 [B], at the given timesteps int64 [B] and noise [B, C, h, w]."""
