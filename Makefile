@@ -82,7 +82,7 @@ report: $(STAMP)  ## write the HTML report
 sync: $(STAMP)  ## upload the offline Weights & Biases runs under runs/
 	@if [ -z "$${WANDB_API_KEY:-}" ] && ! grep -qs wandb "$${NETRC:-$$HOME/.netrc}"; then \
 		echo "sync: no Weights & Biases key; set WANDB_API_KEY or run $(BIN)/wandb login" >&2; exit 2; fi
-	@folders=$$(find runs -type d -path '*/wandb/offline-run-*' -prune 2>/dev/null || true); \
+	@folders=$$(find runs -type d -path '*/wandb/offline-run-*' -prune 2>/dev/null | sort || true); \
 	if [ -z "$$folders" ]; then echo "sync: no offline runs under runs/"; fi; \
 	while IFS= read -r folder; do [ -z "$$folder" ] || $(BIN)/wandb sync "$$folder"; done <<< "$$folders"
 
