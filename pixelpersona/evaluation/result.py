@@ -131,7 +131,7 @@ def _metric_table() -> dict[str, Metric]:
             table[name] = Metric(name, f"{m.title}, {stage}", m.better, m.low, m.high, m.meaning)
     table["val_loss"] = Metric(
         "val_loss", "validation loss", "lower", 0.0, math.inf,
-        "squared error of the predicted noise on held-out pixel art at fixed noise",
+        "squared error of the predicted noise on held-out pairs at fixed noise",
     )  # fmt: skip
     return table
 
