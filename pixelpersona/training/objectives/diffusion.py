@@ -15,14 +15,15 @@ from transformers import CLIPTextModel
 from pixelpersona.data.loader import LatentBatch
 
 
-def stratified_timesteps(num: int, max_timestep: int, rng: torch.Generator) -> Tensor:
+def stratified_timesteps(num: int, max_timestep: int, rng: torch.Generator, *, power: float = 1.0) -> Tensor:
     """int64 [num] timesteps, one from each of `num` equally likely parts of [0, max_timestep).
 
-    Marginally uniform, but every batch meets every noise level: less noise in the gradient at no cost
-    (low-discrepancy sampler of Kingma et al. 2021, arXiv:2107.00630, appendix I).
+    Marginally uniform at power 1, but every batch meets every noise level: less noise in the gradient at no
+    cost (low-discrepancy sampler of Kingma et al. 2021, arXiv:2107.00630, appendix I). A power above 1 draws
+    low noise more often: a share of 0.5 ** (1 / power) lies below the middle.
     """
     u = torch.rand(num, generator=rng, dtype=torch.float64)
-    positions = (torch.arange(num, dtype=torch.float64) + u) / num
+    positions = ((torch.arange(num, dtype=torch.float64) + u) / num) ** power
     return (positions * max_timestep).long().clamp(max=max_timestep - 1)
 
 
@@ -49,6 +50,7 @@ class DiffusionObjective(nn.Module):
     from its pixel art along, so much of it that at this strength noised art is the noised photo, and ever
     less below: the very path that img2img walks from photo to art (residual shifting, Yue et al. 2023,
     arXiv:2307.12348). Noise levels are drawn below it. Batches need `photos`.
+    timestep_power: above 1, low noise levels are drawn more often (see `stratified_timesteps`).
     noise_offset: deviation of one normal draw per picture and channel added to the noise, so that the
     brightness of the whole is learned as well (Guttenberg 2023, "Diffusion with offset noise").
     Raises ValueError naming the key for another kind or a value out of range.
@@ -66,6 +68,7 @@ class DiffusionObjective(nn.Module):
         huber_delta: float = 1.0,
         noise_offset: float = 0.0,
         start_strength: float = 0.0,
+        timestep_power: float = 1.0,
     ) -> None:
         super().__init__()
         num_train_timesteps = int(noise_schedule.config.num_train_timesteps)
@@ -77,6 +80,8 @@ class DiffusionObjective(nn.Module):
             raise ValueError(f"loss.huber_delta={huber_delta}: accepted above 0")
         if not 0.0 <= start_strength < 1.0:
             raise ValueError(f"loss.start_strength={start_strength}: accepted 0 to below 1")
+        if not timestep_power > 0.0:
+            raise ValueError(f"loss.timestep_power={timestep_power}: accepted above 0")
         if not noise_offset >= 0.0:
             raise ValueError(f"loss.noise_offset={noise_offset}: accepted 0 or more")
         self.unet = unet
@@ -86,6 +91,7 @@ class DiffusionObjective(nn.Module):
         self.max_timestep = max_timestep
         self.kind, self.huber_delta = kind, huber_delta
         self.noise_offset = noise_offset
+        self.timestep_power = timestep_power
         self.photo_share = 0.0
         if start_strength:
             self.max_timestep = max(1, round(start_strength * num_train_timesteps))
@@ -100,7 +106,7 @@ class DiffusionObjective(nn.Module):
         device = self.unet.device
         num = len(batch.latents) * batch.part.num
         mine = batch.part.of(num)
-        t = stratified_timesteps(num, self.max_timestep, rng)[mine].to(device)
+        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)[mine].to(device)
         eps = torch.randn((num, *batch.latents.shape[1:]), generator=rng)
         if self.noise_offset:
             eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
