@@ -169,6 +169,7 @@ def _begin(
         config=public_config(config) | identity | {"versions": versions(), "git": git_state()},
         run_id=state.tracker_id or None,
         resume_step=state.step if resumed else None,
+        resume_rows=state.num_rows if resumed else None,
     )
     state.tracker_id = tracker.run_id
     return state, tracker

@@ -44,13 +44,14 @@ def make_tracker(
     config: dict[str, Any],
     run_id: str | None = None,
     resume_step: int | None = None,
+    resume_rows: int | None = None,
 ) -> "Tracker":
-    """metrics.jsonl, and Weights & Biases unless disabled."""
+    """metrics.jsonl, and Weights & Biases unless disabled. resume_*: as `JsonlTracker` has them."""
     from pixelpersona.tracking.jsonl import JsonlTracker
     from pixelpersona.tracking.tracker import Trackers
     from pixelpersona.tracking.wandb_run import WandbTracker
 
-    record = JsonlTracker(folder, resume_step=resume_step)
+    record = JsonlTracker(folder, resume_step=resume_step, resume_rows=resume_rows)
     if tracker.mode is TrackerMode.disabled:
         return record
     run = WandbTracker(

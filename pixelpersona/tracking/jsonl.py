@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,18 +48,26 @@ class JsonlTracker:
     - summary.json and artifacts.jsonl (files inside the folder by their paths there, others by name).
 
     folder: made when missing. resume_step: None starts the record anew; N continues it after step N and
-    drops the rows and samples of later steps, which the resumed run writes again.
-    Raises ValueError when resume_step is given and there is no record, or it is broken.
+    drops the rows and samples of later steps, which the resumed run writes again. resume_rows: how many rows
+    there were when step N was saved; a hook of that very step may have told its row since.
+    Raises ValueError when resume_step is given and there is no record, or it is broken or too short.
     """
 
     run_id = ""
 
-    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+    def __init__(self, folder: Path, resume_step: int | None = None, resume_rows: int | None = None) -> None:
         self._folder = folder
         self._path = folder / "metrics.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         kept = -1 if resume_step is None else resume_step
         rows = [] if resume_step is None else [r for r in read_jsonl(self._path) if r["step"] <= kept]
+        if resume_rows is not None and len(rows) < resume_rows:
+            raise ValueError(
+                f"{self._path}: {len(rows)} rows up to step {kept}, whose checkpoint was made after "
+                f"{resume_rows}; loop.resume=never starts anew"
+            )
+        rows = rows[:resume_rows]
+        self._num_rows = len(rows)
         _write_whole(self._path, "".join(map(_line, rows)))
         for sample in (folder / "samples").rglob("step-*"):
             named = _SAMPLE.fullmatch(sample.name)
@@ -81,6 +90,11 @@ class JsonlTracker:
                 raise ValueError(f"{key} is {row[key]} at step {step}: only finite numbers are recorded")
         self._file.write(_line(row))
         self._file.flush()
+        self._num_rows += 1
+
+    def rows_on_disk(self) -> int:
+        os.fsync(self._file.fileno())
+        return self._num_rows
 
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()

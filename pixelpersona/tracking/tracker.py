@@ -23,6 +23,12 @@ class Tracker(Protocol):
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """One row of finite numbers, measured after `step` optimizer steps."""
 
+    def rows_on_disk(self) -> int:
+        """How many rows the record of truth holds, all of them safe from a power cut; 0 without a record.
+
+        A checkpoint stores it: a resumed run drops what was recorded later.
+        """
+
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
     ) -> None:
@@ -57,6 +63,9 @@ class Trackers:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for tracker in self._trackers:
             tracker.scalars(values, step)
+
+    def rows_on_disk(self) -> int:
+        return max((tracker.rows_on_disk() for tracker in self._trackers), default=0)
 
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
@@ -94,6 +103,9 @@ class NoTracker:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         pass
+
+    def rows_on_disk(self) -> int:
+        return 0
 
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()

@@ -96,6 +96,10 @@ class WandbTracker:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         self._log(dict(values), step)
 
+    def rows_on_disk(self) -> int:
+        """0: metrics.jsonl is the record. Rows that a resumed run repeats here repeat their train/step."""
+        return 0
+
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
     ) -> None:

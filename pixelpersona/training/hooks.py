@@ -49,11 +49,15 @@ class ValidationHook(EverySteps):
         super().__init__(every_steps=every_steps, num_steps=num_steps)
         self.loss, self.tracker = loss, tracker
 
-    def run(self, state: TrainState) -> None:
+    def run(self, state: TrainState) -> Callable[[], None]:
         with torch.no_grad():
             value = self.loss()
-        state.scores["val/loss"] = value
-        self.tracker.scalars({"val/loss": value}, state.step)
+
+        def tell() -> None:
+            state.scores["val/loss"] = value
+            self.tracker.scalars({"val/loss": value}, state.step)
+
+        return tell
 
 
 class Samples(Protocol):
@@ -83,16 +87,20 @@ class SampleHook(EverySteps):
         super().__init__(every_steps=every_steps, num_steps=num_steps)
         self.samples, self.tracker = samples, tracker
 
-    def run(self, state: TrainState) -> None:
+    def run(self, state: TrainState) -> Callable[[], None]:
         portraits = self.samples.make()
         sheet, table = self.samples.sheet(portraits), self.samples.table(portraits)
+        rows = list(zip(*table.values(), strict=True))
         values = {f"eval/{name}": value for name, value in self.samples.score(portraits).items()}
-        # All of it is known before any of it is told: a hook given up while drawing has told nothing.
-        self.tracker.images("samples/portraits", [sheet], state.step)
-        self.tracker.table("samples/table", list(table), list(zip(*table.values(), strict=True)), state.step)
-        if values:
-            state.scores.update(values)
-            self.tracker.scalars(values, state.step)
+
+        def tell() -> None:
+            self.tracker.images("samples/portraits", [sheet], state.step)
+            self.tracker.table("samples/table", list(table), rows, state.step)
+            if values:
+                state.scores.update(values)
+                self.tracker.scalars(values, state.step)
+
+        return tell
 
 
 class BestHook:

@@ -5,7 +5,7 @@ each; the gradient is the whole batch's. So the same run comes out, to rounding,
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -33,12 +33,13 @@ class Batches(Protocol):
 class Hook(Protocol):
     """Something done between steps: samples, validation. Never changes the training.
 
-    It may be given up halfway and run again, so it tells the tracker its numbers last, in one row.
+    `run` may be given up halfway and then runs again, so it tells nobody anything. What there is to tell it
+    returns as a function, which is short and is never given up: a row is written once or not at all.
     """
 
     def due(self, step: int) -> bool: ...
 
-    def run(self, state: TrainState) -> None: ...
+    def run(self, state: TrainState) -> Callable[[], None] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def train(
         total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
     )
     with StopRequest().listening() as stop, progress:
-        saved = _run_hooks(state, hooks, checkpoints, stop)  # those a stop had cut short
+        saved = _run_hooks(state, hooks, checkpoints, tracker, stop)  # those a stop had cut short
         while state.step < num_steps and not _asked_to_stop(stop, accelerator):
             losses: list[torch.Tensor] = []
             ids: list[str] = []
@@ -113,11 +114,11 @@ def train(
                 tracker.scalars(_scalars(result), result.step)
                 progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
             progress.update()
-            saved = _run_hooks(state, hooks, checkpoints, stop)
+            saved = _run_hooks(state, hooks, checkpoints, tracker, stop)
         objective.eval()
         if stop.signum is not None:
             if checkpoints is not None and not saved:
-                checkpoints.run(state)
+                _save(state, checkpoints, tracker)
             raise Interrupted(stop.signum)
 
 
@@ -138,7 +139,13 @@ def _asked_to_stop(stop: StopRequest, accelerator: Accelerator) -> bool:
     return stop.signum is not None
 
 
-def _run_hooks(state: TrainState, hooks: Sequence[Hook], checkpoints: Hook | None, stop: StopRequest) -> bool:
+def _run_hooks(
+    state: TrainState,
+    hooks: Sequence[Hook],
+    checkpoints: Hook | None,
+    tracker: Tracker,
+    stop: StopRequest,
+) -> bool:
     """The hooks of this step that have not run yet, then its checkpoint, if one is due and no stop cuts in.
 
     Returns whether the state is saved as it now stands.
@@ -151,7 +158,9 @@ def _run_hooks(state: TrainState, hooks: Sequence[Hook], checkpoints: Hook | Non
         for hook in hooks[state.num_hooks_done :]:
             if hook.due(state.step):
                 with stop.giving_up():
-                    hook.run(state)
+                    tell = hook.run(state)
+                if tell is not None:
+                    tell()
             state.num_hooks_done += 1
     except Interrupted:
         return False
@@ -159,8 +168,14 @@ def _run_hooks(state: TrainState, hooks: Sequence[Hook], checkpoints: Hook | Non
         state.objective.train(training)
     if checkpoints is None or not checkpoints.due(state.step):
         return False
-    checkpoints.run(state)
+    _save(state, checkpoints, tracker)
     return True
+
+
+def _save(state: TrainState, checkpoints: Hook, tracker: Tracker) -> None:
+    """A checkpoint knows how many rows came before it: those after it a resumed run writes again."""
+    state.num_rows = tracker.rows_on_disk()
+    checkpoints.run(state)
 
 
 def _optimizer_step(

@@ -36,6 +36,7 @@ class TrainState:
     requires_grad are stored. scores: name → value of what was measured at this step, so far. best: (value,
     step) of the best weights kept, best first (see `hooks.BestHook`). tracker_id: the W&B run's id.
     num_hooks_done: how many of the loop's hooks have run at this step; a stop may come between two.
+    num_rows: rows of metrics.jsonl when the checkpoint was made; None in checkpoints that do not tell.
     """
 
     objective: nn.Module
@@ -47,6 +48,7 @@ class TrainState:
     best: list[tuple[float, int]] = field(default_factory=list)
     tracker_id: str = ""
     num_hooks_done: int = 0
+    num_rows: int | None = None
     identity: dict[str, object] = field(default_factory=dict)
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -134,6 +136,7 @@ def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     state.step, state.tracker_id = other["step"], other["tracker_id"]
     state.scores, state.best = other["scores"], [(value, step) for value, step in other["best"]]
     state.num_hooks_done = other["num_hooks_done"]
+    state.num_rows = other.get("num_rows")  # checkpoints made before it was counted have none
 
 
 def resume_latest(state: TrainState, folder: Path) -> bool:
@@ -186,6 +189,7 @@ def _other_state(state: TrainState) -> dict[str, Any]:
         "best": state.best,
         "tracker_id": state.tracker_id,
         "num_hooks_done": state.num_hooks_done,
+        "num_rows": state.num_rows,
     }
 
 

@@ -56,6 +56,24 @@ def test_a_resumed_record_equals_an_unbroken_one(tmp_path: Path, killed_at: int)
     assert record(tmp_path / "broken", range(checkpoint + 1, 7), resume_step=checkpoint) == whole
 
 
+def test_rows_of_the_very_step_that_came_after_its_checkpoint_are_dropped(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path)
+    tracker.scalars({"train/loss": 0.5}, 1)
+    saved = tracker.rows_on_disk()
+    tracker.scalars({"val/loss": 0.4}, 1)
+    tracker.finish()
+    again = JsonlTracker(tmp_path, resume_step=1, resume_rows=saved)
+    assert again.rows_on_disk() == saved == 1
+    again.scalars({"val/loss": 0.4}, 1)
+    again.finish()
+    assert read_jsonl(tmp_path / "metrics.jsonl") == [
+        {"step": 1, "train/loss": 0.5},
+        {"step": 1, "val/loss": 0.4},
+    ]
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: 2 rows up to step 1, whose checkpoint .* after 3"):
+        JsonlTracker(tmp_path, resume_step=1, resume_rows=3)
+
+
 def test_samples_of_dropped_steps_go_with_their_rows(tmp_path: Path) -> None:
     record(tmp_path, range(1, 7))
     (tmp_path / "samples" / "step-by-step.png").write_bytes(b"not ours")

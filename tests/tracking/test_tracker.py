@@ -58,6 +58,13 @@ def test_all_are_finished_when_one_fails(tmp_path: Path) -> None:
         jsonl.scalars({"a": 1.0}, 1)
 
 
+def test_rows_on_disk_are_those_of_the_record(tmp_path: Path) -> None:
+    both = Trackers([JsonlTracker(tmp_path), NoTracker()])
+    both.scalars({"train/loss": 0.5}, 1)
+    assert (both.rows_on_disk(), Trackers([]).rows_on_disk()) == (1, 0)
+    both.finish()
+
+
 def test_run_id_is_the_first_there_is(tmp_path: Path) -> None:
     assert Trackers([]).run_id == ""
     assert Trackers([JsonlTracker(tmp_path), Failing(), NoTracker()]).run_id == "abc"

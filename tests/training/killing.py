@@ -1,10 +1,14 @@
 """A training run in a process of its own that tells how far it is, to be killed anywhere.
 
 Real loop, checkpoints, EMA and metrics.jsonl; the network is tiny, so that a run takes a tenth of a second.
-Every file that a checkpoint syncs is announced, so that a kill can hit the middle of saving.
+Every file that a checkpoint syncs is announced, so that a kill can hit the middle of saving; and the run can
+send a signal to itself just before or just after it writes a row.
 """
 
 import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 from pixelpersona.tracking.jsonl import JsonlTracker
 from pixelpersona.training import state as state_module
 from pixelpersona.training.hooks import BestHook, CheckpointHook, ValidationHook
+from pixelpersona.training.interrupt import Interrupted
 from pixelpersona.training.loop import train
 from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
 from pixelpersona.training.state import TrainState, resume_latest
@@ -50,12 +55,41 @@ def new_state() -> TrainState:
     )
 
 
-def run(folder: Path, events: Connection | None = None) -> None:
+@dataclass(frozen=True)
+class Signal:
+    """signum is sent as the validation of `step` ends, "before" its row is written, or "after" that."""
+
+    signum: int
+    moment: str
+    step: int
+
+    def sent_at(self, moment: str, step: int) -> None:
+        if (self.moment, self.step) == (moment, step):
+            os.kill(os.getpid(), self.signum)
+            for _ in range(1000):  # Python's handler runs between two bytecodes: here
+                pass
+
+
+class SignallingTracker(JsonlTracker):
+    signal: Signal | None = None
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        super().scalars(values, step)
+        if self.signal is not None and "val/loss" in values:
+            self.signal.sent_at("after", step)
+
+
+def run(folder: Path, events: Connection | None = None, signal: Signal | None = None) -> None:
     """Train to the end, from the newest checkpoint if there is one; sends "step" and "saving"."""
     torch.set_num_threads(1)
     state = new_state()
     resumed = resume_latest(state, folder / "checkpoints")
-    tracker = JsonlTracker(folder, resume_step=state.step if resumed else None)
+    tracker = SignallingTracker(
+        folder,
+        resume_step=state.step if resumed else None,
+        resume_rows=state.num_rows if resumed else None,
+    )
+    tracker.signal = signal
 
     def tell(event: str) -> None:
         if events is not None:
@@ -69,6 +103,8 @@ def run(folder: Path, events: Connection | None = None) -> None:
 
     def loss() -> float:
         tell("step")
+        if signal is not None:
+            signal.sent_at("before", state.step)
         return float(sum(p.square().sum() for p in state.objective.parameters()))
 
     def save(target: Path) -> None:
@@ -99,3 +135,12 @@ def child(folder: str, events: Connection) -> None:
     """Entry point of the process; its progress bar goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     run(Path(folder), events)
+
+
+def signalled_child(folder: str, signal: Signal) -> None:
+    """Entry point of a process that is stopped by its own signal."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        run(Path(folder), signal=signal)
+    except Interrupted as stop:
+        sys.exit(stop.exit_code)

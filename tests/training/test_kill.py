@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pixelpersona.training.state import list_checkpoints
-from tests.training.killing import NUM_STEPS, child, run
+from tests.training.killing import NUM_STEPS, Signal, child, run, signalled_child
 
 # One server process imports torch once; each run is forked from it, before any thread has started.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -89,6 +89,34 @@ def _kill_and_compare(tmp_path: Path, num_kills: int, seed: int) -> None:
         kills += sum(killed)
         run(folder)
         _assert_same(_final(folder), expected)
+
+
+TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [Signal(TERM, "after", 4)],
+        [Signal(INT, "after", 4)],
+        [Signal(TERM, "after", 6)],  # where a checkpoint is due
+        [Signal(KILL, "after", 4)],
+        # Saved between the step's two rows, killed after the second: it lies after the checkpoint.
+        [Signal(TERM, "before", 4), Signal(KILL, "after", 4)],
+        [Signal(TERM, "before", 4), Signal(TERM, "after", 4), Signal(KILL, "before", 5)],
+    ],
+)
+def test_a_signal_at_the_moment_a_row_is_written(tmp_path: Path, sent: list[Signal]) -> None:
+    """Whether a hook counts as run is decided with its row: written twice or lost, the files would differ."""
+    run(tmp_path / "whole")
+    folder = tmp_path / "stopped"
+    for one in sent:
+        process = CONTEXT.Process(target=signalled_child, args=(str(folder), one))
+        process.start()
+        process.join()
+        assert process.exitcode == {TERM: 143, INT: 130, KILL: -9}[signal.Signals(one.signum)]
+    run(folder)
+    _assert_same(_final(folder), _final(tmp_path / "whole"))
 
 
 def test_six_kills(tmp_path: Path) -> None:
