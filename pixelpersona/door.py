@@ -28,6 +28,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -51,6 +52,7 @@ from pixelpersona.config import (
 from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.sweep import Sweep, plan_sweep
 from pixelpersona.training.interrupt import Interrupted
+from pixelpersona.training.lock import alone_in
 
 USER_ERRORS = (
     HydraException,
@@ -175,14 +177,22 @@ class _Door:
             extra = None if options.config_dir is None else Path(options.config_dir)
             config_name = options.config_name or self.name
             self.sweep = plan_sweep(options.overrides, config_name, self.folder, self.run_folder, extra)
-        _run_hydra(
-            args=options,
-            args_parser=parser,
-            task_function=self._job,
-            config_path=str(self.folder),
-            config_name=self.name,
-        )
-        self._end_sweep()
+        with nullcontext() if self.sweep is None else self._alone_in(self.sweep):
+            _run_hydra(
+                args=options,
+                args_parser=parser,
+                task_function=self._job,
+                config_path=str(self.folder),
+                config_name=self.name,
+            )
+            self._end_sweep()
+
+    def _alone_in(self, sweep: Sweep) -> AbstractContextManager[None]:
+        """The same sweep twice at once would take turns at failing on each other's jobs."""
+        return alone_in(self._table(sweep).with_suffix(""), "sweep") if _is_first_process() else nullcontext()
+
+    def _table(self, sweep: Sweep) -> Path:
+        return sweep.jobs[0].folder.parent / f"{sweep.group}.csv"
 
     def _job(self, tree: Any) -> None:
         """One job: of a sweep the next one runs although this one failed, as Hydra's launcher has it."""
@@ -217,11 +227,11 @@ class _Door:
 
     def _end_sweep(self) -> None:
         """The table over its jobs, printed and kept; by the first process only, where there are several."""
-        if self.sweep is not None and os.environ.get("RANK", "0") == "0":
+        if self.sweep is not None and _is_first_process():
             from pixelpersona.reporting.sweep import report_sweep
 
             rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
-            print(report_sweep(rows, self.sweep.jobs[0].folder.parent / f"{self.sweep.group}.csv"))
+            print(report_sweep(rows, self._table(self.sweep)))
 
     def _report(self, error: BaseException) -> None:
         if self.wants_traceback:
@@ -229,6 +239,11 @@ class _Door:
         self.exit_code = EXIT_USER_ERROR
         composed = isinstance(error, (HydraException, OmegaConfBaseException))
         print(explain(error, self.schema, self.folder) if composed else one_line(error), file=sys.stderr)
+
+
+def _is_first_process() -> bool:
+    """Of those that torchrun started; alone otherwise."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 # --- seconds per stage ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,19 @@ def run_folder(config: TrainConfig) -> Path:
     return config.paths.runs / config.name
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run in the making. made_of: name → digest of what its weights descend from."""
+
+    config: TrainConfig
+    folder: Path
+    pair_set: "PairSet"
+    job: "Job"
+    total_steps: int
+    made_of: dict[str, object]
+    accelerator: "Accelerator"
+
+
 @door("train", TrainConfig, run_folder=run_folder)
 def main(config: TrainConfig) -> None:
     """Prepare what is missing, train, keep the weights. A finished run of the same settings is left alone.
@@ -69,6 +83,7 @@ def main(config: TrainConfig) -> None:
     Of several processes the first alone writes: what it prepares, the others then find.
     """
     from pixelpersona.build.finished import is_finished
+    from pixelpersona.training.lock import alone_in
 
     check_loop(config.loop)
     folder = run_folder(config)
@@ -81,17 +96,30 @@ def main(config: TrainConfig) -> None:
         if accelerator.is_main_process:
             print(f"{config.name}: finished already, nothing to do ({folder})")
         return
-    with accelerator.main_process_first():
-        job = _make_job(config, pair_set)
-        total_steps = num_steps(config.loop, job.steps_per_epoch)
-        state, tracker = _begin(config, folder, pair_set, job, total_steps, accelerator)
+    with alone_in(folder) if accelerator.is_main_process else nullcontext():
+        with accelerator.main_process_first():
+            job = _make_job(config, pair_set)
+            total_steps = num_steps(config.loop, job.steps_per_epoch)
+            run = _Run(config, folder, pair_set, job, total_steps, made_of, accelerator)
+            state, tracker = _begin(run)
+        _train_and_keep(run, state, tracker)
+
+
+def _train_and_keep(run: _Run, state: "TrainState", tracker: "Tracker") -> None:
+    """A signal outside of the loop stops at once: what comes before and after it can be done again."""
+    from pixelpersona.training.interrupt import Interrupted, StopRequest
+
     exit_code = 1
     try:
-        log_dataset(tracker, pair_set)
-        _train(config, folder, pair_set, job, state, tracker, total_steps, accelerator)
-        if accelerator.is_main_process:
-            _keep(config, folder, pair_set, job, state, tracker, total_steps, made_of)
+        with StopRequest().listening() as stop, stop.giving_up():
+            log_dataset(tracker, run.pair_set)
+            _train(run, state, tracker)
+            if run.accelerator.is_main_process:
+                _keep(run, state, tracker)
         exit_code = 0
+    except Interrupted as interrupted:
+        exit_code = interrupted.exit_code
+        raise
     finally:
         tracker.finish(exit_code)
 
@@ -122,45 +150,50 @@ def _make_job(config: TrainConfig, pair_set: "PairSet") -> "Job":
             )
 
 
-def _begin(
-    config: TrainConfig,
-    folder: Path,
-    pair_set: "PairSet",
-    job: "Job",
-    total_steps: int,
-    accelerator: "Accelerator",
-) -> tuple["TrainState", "Tracker"]:
-    """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
-    from pixelpersona.build.finished import mark_begun, settings
-    from pixelpersona.build.record import git_state, public_config, versions, write_record
-    from pixelpersona.tracking.tracker import NoTracker
-    from pixelpersona.training.state import resume_from
+def _identity(run: _Run) -> dict[str, object]:
+    """What a checkpoint must have been made with to be continued by this run."""
+    from pixelpersona.build.finished import settings
 
-    identity = job.identity | {
-        "pairs": pair_set.sha256,
-        "mirror": config.dataset.mirror,
-        "seed": config.loop.seed,
-        "batch_size": config.loop.batch_size,
-        "num_steps": total_steps,
-    }
+    config = run.config
     recipe = {
         key: value
         for key, value in settings(config).items()
         if key.startswith(("optimizer.", "lr_schedule.", "loss."))
     }
+    return (
+        run.job.identity
+        | recipe
+        | {
+            "pairs": run.pair_set.sha256,
+            "mirror": config.dataset.mirror,
+            "seed": config.loop.seed,
+            "batch_size": config.loop.batch_size,
+            "num_steps": run.total_steps,
+        }
+    )
+
+
+def _begin(run: _Run) -> tuple["TrainState", "Tracker"]:
+    """State at step 0 or at the newest checkpoint, the run folder's record, and its tracker."""
+    from pixelpersona.build.finished import mark_begun
+    from pixelpersona.build.record import git_state, public_config, versions, write_record
+    from pixelpersona.tracking.tracker import NoTracker
+    from pixelpersona.training.state import resume_from
+
+    config, folder, identity = run.config, run.folder, _identity(run)
     state = make_state(
-        job.objective,
+        run.job.objective,
         config.optimizer,
         config.lr_schedule,
-        total_steps,
-        identity | recipe,
+        run.total_steps,
+        identity,
         config.loop.ema_decay,
     )
     resumed = resume_from(state, config.loop.resume, folder / "checkpoints")
-    if not accelerator.is_main_process:
+    if not run.accelerator.is_main_process:
         return state, NoTracker()
     mark_begun(folder)
-    write_record(folder, config, overrides(), {"pairs": pair_set.sha256, "base": job.base.sha256})
+    write_record(folder, config, overrides(), {"pairs": run.pair_set.sha256, "base": run.job.base.sha256})
     tracker = make_tracker(
         config.tracker,
         folder,
@@ -175,56 +208,27 @@ def _begin(
     return state, tracker
 
 
-def _train(
-    config: TrainConfig,
-    folder: Path,
-    pair_set: "PairSet",
-    job: "Job",
-    state: "TrainState",
-    tracker: "Tracker",
-    total_steps: int,
-    accelerator: "Accelerator",
-) -> None:
+def _train(run: _Run, state: "TrainState", tracker: "Tracker") -> None:
+    from pixelpersona.build.hooks import make_checkpoints, make_hooks
     from pixelpersona.build.plan import plan
-    from pixelpersona.build.samples import Samples
-    from pixelpersona.training.hooks import BestHook, CheckpointHook, PaceHook, SampleHook, ValidationHook
-    from pixelpersona.training.loop import Hook, train
+    from pixelpersona.training.loop import train
 
-    loop = config.loop
-    hooks: list[Hook] = [
-        ValidationHook(job.validate, tracker, every_steps=loop.validate_every_steps, num_steps=total_steps)
-    ]
-    if loop.num_samples:
-        samples = Samples(job, pair_set, loop.num_samples)
-        hooks.append(SampleHook(samples, tracker, every_steps=loop.sample_every_steps, num_steps=total_steps))
-    hooks.append(
-        BestHook(
-            folder / "best",
-            job.save,
-            metric=loop.best_metric,
-            higher_is_better=loop.best_is_highest,
-            num_kept=loop.num_best_kept,
-        )
-    )
-    checkpoints = CheckpointHook(
-        folder / "checkpoints",
-        every_steps=loop.checkpoint_every_steps,
-        num_steps=total_steps,
-        num_kept=loop.num_checkpoints_kept,
-    )
-    is_main = accelerator.is_main_process
-    title = f"{config.name}: {config.method.kind.value} on {config.model.name}"
-    sizes = {"total_steps": total_steps, "steps_per_epoch": job.steps_per_epoch}
+    config, loop, is_main = run.config, run.config.loop, run.accelerator.is_main_process
     if is_main:
-        print(plan(title, folder, pair_set, state, loop, accelerator, **sizes))
-    hooks.append(PaceHook(num_steps=total_steps, start=state.step))
+        title = f"{config.name}: {config.method.kind.value} on {config.model.name}"
+        sizes = {"total_steps": run.total_steps, "steps_per_epoch": run.job.steps_per_epoch}
+        print(plan(title, run.folder, run.pair_set, state, loop, run.accelerator, **sizes))
+        checkpoints = make_checkpoints(loop, run.folder, run.total_steps)
+        hooks = make_hooks(
+            loop, run.job, run.pair_set, run.folder, tracker, num_steps=run.total_steps, start=state.step
+        )
     started, first_step = time.perf_counter(), state.step
     train(
         state,
-        job.batches,
-        num_steps=total_steps,
+        run.job.batches,
+        num_steps=run.total_steps,
         seed=loop.seed,
-        accelerator=accelerator,
+        accelerator=run.accelerator,
         tracker=tracker,
         hooks=hooks if is_main else [],
         checkpoints=checkpoints if is_main else None,
@@ -234,31 +238,23 @@ def _train(
     )
     if is_main:
         seconds, steps = time.perf_counter() - started, state.step - first_step
-        _log_speed(folder, seconds, steps, loop.batch_size, accelerator.num_processes)
+        _log_speed(run.folder, seconds, steps, loop.batch_size, run.accelerator.num_processes)
 
 
-def _keep(
-    config: TrainConfig,
-    folder: Path,
-    pair_set: "PairSet",
-    job: "Job",
-    state: "TrainState",
-    tracker: "Tracker",
-    total_steps: int,
-    made_of: dict[str, object],
-) -> None:
+def _keep(run: _Run, state: "TrainState", tracker: "Tracker") -> None:
     """What was learned, as files; after the last of them the run counts as finished."""
     from pixelpersona.build.finished import mark_finished
 
+    config, folder, job = run.config, run.folder, run.job
     weights = job.save(folder)
     if config.method.kind is MethodKind.lora:
-        _write_card(config, folder, total_steps)
+        _write_card(config, folder, run.total_steps)
     if state.ema is not None:
         _save_average(state, job, folder / "ema")
     tracker.summary({"steps": state.step} | _best(config.loop.best_metric, state))
-    lineage = {"dataset": pair_set.folder.name, "steps": state.step}
+    lineage = {"dataset": run.pair_set.folder.name, "steps": state.step}
     tracker.artifact(config.name, "model", [weights], dict(state.identity) | lineage)
-    mark_finished(folder, config, made_of, [weights])
+    mark_finished(folder, config, run.made_of, [weights])
     print(f"wrote {weights}")
 
 
