@@ -26,12 +26,13 @@ _DIGIT = 10  # bits per pass of the radix sort
 class ColorCells:
     """Mean colours [3, M] of M cells, in Morton order, and the number [M] of pixels in each, float64.
 
-    cell: int64 [N], the cell of every pixel.
+    cell: int64 [N], the cell of every pixel. order: int64 [N], the pixels in Morton order.
     """
 
     colors: Floats
     counts: Floats
     cell: NDArray[np.int64]
+    order: NDArray[np.int64]
 
 
 def color_cells(pixels: Floats) -> ColorCells:
@@ -44,7 +45,7 @@ def color_cells(pixels: Floats) -> ColorCells:
     shift = 0
     while shift < 3 * (_BITS - _COARSEST) and np.count_nonzero(bounds >> shift) >= _MANY_CELLS:
         shift += 1  # two neighbours on the curve become one
-    return ColorCells(*_gather(pixels, order, keys, shift))
+    return ColorCells(*_gather(pixels, order, keys, shift), order)
 
 
 def morton_order(pixels: Floats) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ def weighted_kmeans(
     order = morton_order(np.ascontiguousarray(((points - low) / np.maximum(high - low, 1e-300)).T))
     middle = np.average(points, axis=0, weights=weights)
     columns = np.ascontiguousarray((points[order] - middle).T)
-    sorted_labels, found = cluster_columns(
+    sorted_labels, found, _ = cluster_columns(
         columns, weights[order], centers - middle, max_iterations, tolerance
     )
     labels = np.empty(len(points), dtype=np.int64)
@@ -54,12 +54,15 @@ def cluster_columns(
     centers: Floats,
     max_iterations: int = 300,
     tolerance: float = _TOLERANCE,
-) -> tuple[Labels, Floats]:
-    """As `weighted_kmeans`, unchecked, for points [3, N] around 0 whose neighbours are alike."""
+) -> tuple[Labels, Floats, Floats]:
+    """As `weighted_kmeans`, unchecked, for points [3, N] around 0 whose neighbours are alike.
+
+    Also the sums [K, 4] of weight * (1, x) over the points of each label, 0 for a label without points.
+    """
     total = weights.sum()
     mean = points @ weights / total
     variance = float((((points - mean[:, None]) ** 2) @ weights).mean() / total)
-    found: tuple[Labels, Floats] = _lloyd(
+    found: tuple[Labels, Floats, Floats] = _lloyd(
         np.ascontiguousarray(points, dtype=np.float64),
         np.ascontiguousarray(weights, dtype=np.float64),
         np.ascontiguousarray(centers, dtype=np.float64),
@@ -72,20 +75,20 @@ def cluster_columns(
 @njit(cache=True)
 def _lloyd(
     points: Floats, weights: Floats, centers: Floats, max_iterations: int, tolerance: float
-) -> tuple[Labels, Floats]:
+) -> tuple[Labels, Floats, Floats]:
     num_points, num_clusters = points.shape[1], len(centers)
     middle, half = block_boxes(points)
-    block_sums = _block_sums(points, weights)
     labels = np.full(num_points, -1, dtype=np.int64)
+    sums, members = np.zeros((num_clusters, 4)), np.zeros(num_clusters, dtype=np.int64)
     centers = centers.copy()
-    settled = False
+    settled = rescued = False
     for _ in range(max_iterations):
-        sums, changed = _assign(points, weights, centers, middle, half, block_sums, labels)
-        _rescue_empty(points, weights, centers, labels, sums)
+        changed = _assign(points, weights, centers, middle, half, labels, sums, members) or rescued
+        rescued = _rescue_empty(points, weights, centers, labels, sums, members)
         moved = 0.0
         for k in range(num_clusters):
             for c in range(3):
-                if sums[k, 0] > 0.0:
+                if members[k] > 0:
                     new = sums[k, c + 1] / sums[k, 0]
                     moved += (new - centers[k, c]) ** 2
                     centers[k, c] = new
@@ -95,20 +98,8 @@ def _lloyd(
         if moved <= tolerance:
             break
     if not settled:
-        _assign(points, weights, centers, middle, half, block_sums, labels)
-    return labels, centers
-
-
-@njit(cache=True)
-def _block_sums(points: Floats, weights: Floats) -> Floats:
-    """Sums of weight * (1, x) over every run of points: float64 [B, 4]."""
-    num_points = points.shape[1]
-    sums = np.zeros(((num_points + BLOCK - 1) // BLOCK, 4))
-    for i in range(num_points):
-        sums[i // BLOCK, 0] += weights[i]
-        for c in range(3):
-            sums[i // BLOCK, c + 1] += weights[i] * points[c, i]
-    return sums
+        _assign(points, weights, centers, middle, half, labels, sums, members)
+    return labels, centers, sums
 
 
 @njit(cache=True)
@@ -118,17 +109,18 @@ def _assign(
     centers: Floats,
     middle: Floats,
     half: Floats,
-    block_sums: Floats,
     labels: Labels,
-) -> tuple[Floats, bool]:
-    """Label every point with its nearest centre; the sums [K, 4] of weight * (1, x), and whether any changed.
+    sums: Floats,
+    members: Labels,
+) -> bool:
+    """Give every point the label of its nearest centre; whether any changed is returned.
 
-    The nearest centre has the highest 2 c @ x - c @ c. Where one centre wins a whole box, nothing is left
-    to be measured.
+    sums: [K, 4] of weight * (1, x). members: [K], the number of points that weigh anything. Both are kept up
+    with the labels, of which few change after the first iterations. The nearest centre has the highest
+    2 c @ x - c @ c. Where one centre wins a whole box, nothing is left to be measured.
     """
     num_points, num_clusters = points.shape[1], len(centers)
     linear, offset = 2.0 * centers.T.copy(), -(centers**2).sum(axis=1)
-    sums = np.zeros((num_clusters, 4))
     found = np.empty(num_clusters, dtype=np.int64)
     highest, winner = np.empty(BLOCK), np.empty(BLOCK, dtype=np.int64)
     changed = False
@@ -136,38 +128,54 @@ def _assign(
         start, stop = b * BLOCK, min((b + 1) * BLOCK, num_points)
         # The margin covers rounding: a tie goes to the first centre, as it does in a full search.
         num_found = contenders(middle[b], half[b], linear, offset, 1e-12, found)
-        if num_found == 1:
-            k = found[0]
-            sums[k] += block_sums[b]
-            for i in range(start, stop):
-                changed |= labels[i] != k
-                labels[i] = k
-            continue
-        highest[:] = -np.inf
-        for f in range(num_found):
-            k = found[f]
-            a0, a1, a2, a = linear[0, k], linear[1, k], linear[2, k], offset[k]
-            for i in range(start, stop):
-                score = a0 * points[0, i] + a1 * points[1, i] + a2 * points[2, i] + a
-                better = score > highest[i - start]
-                highest[i - start] = score if better else highest[i - start]
-                winner[i - start] = k if better else winner[i - start]
+        winner[:] = found[0]
+        if num_found > 1:
+            highest[:] = -np.inf
+            for f in range(num_found):
+                k = found[f]
+                a0, a1, a2, a = linear[0, k], linear[1, k], linear[2, k], offset[k]
+                for i in range(start, stop):
+                    score = a0 * points[0, i] + a1 * points[1, i] + a2 * points[2, i] + a
+                    better = score > highest[i - start]
+                    highest[i - start] = score if better else highest[i - start]
+                    winner[i - start] = k if better else winner[i - start]
         for i in range(start, stop):
-            k = winner[i - start]
-            changed |= labels[i] != k
-            labels[i] = k
-            sums[k, 0] += weights[i]
-            for c in range(3):
-                sums[k, c + 1] += weights[i] * points[c, i]
-    return sums, changed
+            if labels[i] != winner[i - start]:
+                changed = True
+                _move(points, weights, labels, sums, members, i, winner[i - start])
+    return changed
 
 
 @njit(cache=True)
-def _rescue_empty(points: Floats, weights: Floats, centers: Floats, labels: Labels, sums: Floats) -> None:
-    """Give every empty cluster the point farthest from its own centre."""
+def _move(
+    points: Floats, weights: Floats, labels: Labels, sums: Floats, members: Labels, i: int, new: int
+) -> None:
+    """Give point i a new label, in sums and members as well; the old one may be -1, none."""
+    old, labels[i] = labels[i], new
+    if weights[i] == 0.0:
+        return
+    members[new] += 1
+    sums[new, 0] += weights[i]
+    for c in range(3):
+        sums[new, c + 1] += weights[i] * points[c, i]
+    if old < 0:
+        return
+    members[old] -= 1
+    sums[old, 0] -= weights[i]
+    for c in range(3):
+        sums[old, c + 1] -= weights[i] * points[c, i]
+    if members[old] == 0:
+        sums[old] = 0.0  # not what rounding has left
+
+
+@njit(cache=True)
+def _rescue_empty(
+    points: Floats, weights: Floats, centers: Floats, labels: Labels, sums: Floats, members: Labels
+) -> bool:
+    """Give every empty cluster the point farthest from its own centre; whether there was any is returned."""
     taken = np.zeros(0, dtype=np.int64)
     for k in range(len(centers)):
-        if sums[k, 0] > 0.0:
+        if members[k] > 0:
             continue
         farthest, distance = -1, 0.0
         for i in range(points.shape[1]):
@@ -177,14 +185,10 @@ def _rescue_empty(points: Floats, weights: Floats, centers: Floats, labels: Labe
             if d > distance and weights[i] > 0.0 and not (taken == i).any():
                 farthest, distance = i, d
         if farthest < 0:
-            return
+            break
         taken = np.append(taken, farthest)
-        sums[labels[farthest], 0] -= weights[farthest]
-        sums[k, 0] = weights[farthest]
-        for c in range(3):
-            share = weights[farthest] * points[c, farthest]
-            sums[labels[farthest], c + 1] -= share
-            sums[k, c + 1] = share
+        _move(points, weights, labels, sums, members, farthest, k)
+    return len(taken) > 0
 
 
 def first_centers(
@@ -193,7 +197,7 @@ def first_centers(
     """The k-means++ centres [K, 3] (Arthur and Vassilvitskii 2007) that scikit-learn draws from the pixels.
 
     pixels: float64 [3, N], drawn from. points, counts: float64 [3, M] and [M], what a candidate's worth is
-    measured on: the pixels themselves, or fewer colours that stand for them.
+    measured on: the pixels themselves, or fewer colours that stand for them; fast when neighbours are alike.
     """
     random = np.random.RandomState(random_state)
     num_pixels = pixels.shape[1]
@@ -207,35 +211,81 @@ def first_centers(
 def _plus_plus(
     pixels: Floats, points: Floats, counts: Floats, first: int, draws: Floats
 ) -> NDArray[np.int64]:
-    num_pixels, num_points = pixels.shape[1], points.shape[1]
+    num_pixels = pixels.shape[1]
     chosen = np.full(len(draws) + 1, first, dtype=np.int64)
-    nearest, nearest_point = np.full(num_pixels, np.inf), np.full(num_points, np.inf)
+    nearest, nearest_point = np.full(num_pixels, np.inf), np.full(points.shape[1], np.inf)
     run_sums = np.empty((num_pixels + _RUN - 1) // _RUN)
+    middle, half = block_boxes(points)
+    farthest = np.full(len(middle), np.inf)
     for step in range(len(draws)):
-        c0, c1, c2 = pixels[0, chosen[step]], pixels[1, chosen[step]], pixels[2, chosen[step]]
+        color = pixels[:, chosen[step]].copy()
         for run in range(len(run_sums)):
             total = 0.0
             for i in range(run * _RUN, min((run + 1) * _RUN, num_pixels)):
-                d0, d1, d2 = pixels[0, i] - c0, pixels[1, i] - c1, pixels[2, i] - c2
+                d0, d1, d2 = pixels[0, i] - color[0], pixels[1, i] - color[1], pixels[2, i] - color[2]
                 nearest[i] = min(nearest[i], d0 * d0 + d1 * d1 + d2 * d2)
                 total += nearest[i]
             run_sums[run] = total
-        for i in range(num_points):
-            d0, d1, d2 = points[0, i] - c0, points[1, i] - c1, points[2, i] - c2
-            nearest_point[i] = min(nearest_point[i], d0 * d0 + d1 * d1 + d2 * d2)
-        best, lowest = 0, np.inf
+        _approach(points, middle, half, nearest_point, farthest, color)
+        best, most = 0, -np.inf
         potential = run_sums.sum()
         for draw in draws[step]:
             candidate = _pick(nearest, run_sums, draw * potential)
-            c0, c1, c2 = pixels[0, candidate], pixels[1, candidate], pixels[2, candidate]
-            worth = 0.0
-            for i in range(num_points):
-                d0, d1, d2 = points[0, i] - c0, points[1, i] - c1, points[2, i] - c2
-                worth += counts[i] * min(nearest_point[i], d0 * d0 + d1 * d1 + d2 * d2)
-            if worth < lowest:
-                best, lowest = candidate, worth
+            gain = _gain(points, counts, middle, half, nearest_point, farthest, pixels[:, candidate].copy())
+            if gain > most:
+                best, most = candidate, gain
         chosen[step + 1] = best
     return chosen
+
+
+@njit(cache=True, inline="always")
+def _out_of_reach(middle: Floats, half: Floats, color: Floats, farthest: float) -> bool:
+    """Whether no point of a box is nearer to a colour than `farthest`, a squared distance."""
+    distance = 0.0
+    for c in range(3):
+        distance += max(abs(color[c] - middle[c]) - half[c], 0.0) ** 2
+    return distance >= farthest
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _approach(
+    points: Floats, middle: Floats, half: Floats, nearest: Floats, farthest: Floats, color: Floats
+) -> None:
+    """Take a new centre into the points' squared distances to the nearest one, and each run's farthest."""
+    c0, c1, c2 = color[0], color[1], color[2]
+    for b in range(len(middle)):
+        if _out_of_reach(middle[b], half[b], color, farthest[b]):
+            continue
+        high = 0.0
+        for i in range(b * BLOCK, min((b + 1) * BLOCK, points.shape[1])):
+            d0, d1, d2 = points[0, i] - c0, points[1, i] - c1, points[2, i] - c2
+            nearest[i] = min(nearest[i], d0 * d0 + d1 * d1 + d2 * d2)
+            high = max(high, nearest[i])
+        farthest[b] = high
+
+
+@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _gain(
+    points: Floats,
+    counts: Floats,
+    middle: Floats,
+    half: Floats,
+    nearest: Floats,
+    farthest: Floats,
+    color: Floats,
+) -> float:
+    """By how much a new centre would lower the sum of the squared distances to the nearest one."""
+    c0, c1, c2 = color[0], color[1], color[2]
+    total = 0.0
+    for b in range(len(middle)):
+        if _out_of_reach(middle[b], half[b], color, farthest[b]):
+            continue
+        part = 0.0
+        for i in range(b * BLOCK, min((b + 1) * BLOCK, points.shape[1])):
+            d0, d1, d2 = points[0, i] - c0, points[1, i] - c1, points[2, i] - c2
+            part += counts[i] * max(nearest[i] - (d0 * d0 + d1 * d1 + d2 * d2), 0.0)
+        total += part
+    return total
 
 
 @njit(cache=True)

@@ -6,7 +6,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.transform import resize
 from sklearn.cluster import KMeans
 
-from pixelpersona.pixel.color_cells import color_cells, morton_order
+from pixelpersona.pixel.color_cells import ColorCells, color_cells, morton_order
 from pixelpersona.pixel.kmeans import cluster_columns, first_centers
 from pixelpersona.pixel.mixture import Mixture, Moments, Prior, fit_mixture, label_sums
 from pixelpersona.pixel.resample import resize_linear
@@ -53,25 +53,30 @@ def find_palette(pixels: Floats, num_colors: int, exact: bool) -> Mixture:
     exact: every pixel and scikit-learn's own k-means, as upstream. Otherwise our k-means, also on every pixel
     (where it starts decides where the mixture ends), and the mixture on fine colour cells.
     """
-    boosted = boost(pixels)
-    moments = _moments(boosted)
-    order = morton_order(np.ascontiguousarray(pixels.T))
     cells = color_cells(np.ascontiguousarray(pixels.T))
     num_clusters = min(num_colors, len(cells.counts))
-    if exact:
-        model = KMeans(num_clusters, n_init=1, random_state=np.random.RandomState(_SEED))
-        labels, points, counts = model.fit(boosted).labels_[order], boosted[order], np.ones(len(pixels))
-    else:
-        columns = np.ascontiguousarray((boosted - moments.mean).T)
-        start = first_centers(
-            columns, boost(cells.colors) - moments.mean[:, None], cells.counts, num_clusters, _SEED
-        )
-        ordered = np.ascontiguousarray(columns[:, order])
-        labels, _ = cluster_columns(ordered, np.ones(len(pixels)), start)
-        points, counts = boost(cells.colors).T, cells.counts
-    labels = _without_gaps(labels)
-    sums = label_sums(boosted[order], np.ones(len(pixels)), labels, moments, int(labels.max()) + 1)
+    if not exact:
+        return _fast_palette(pixels, cells, num_clusters)
+    boosted = boost(pixels)
+    moments = _moments(boosted)
+    model = KMeans(num_clusters, n_init=1, random_state=np.random.RandomState(_SEED))
+    labels = _without_gaps(model.fit(boosted).labels_[cells.order])
+    points, counts = boosted[cells.order], np.ones(len(pixels))
+    sums = label_sums(points, counts, labels, moments, int(labels.max()) + 1)
     return fit_mixture(points, counts, sums, moments, margin=_MARGIN[exact])
+
+
+def _fast_palette(pixels: Floats, cells: ColorCells, num_clusters: int) -> Mixture:
+    """The mixture on colour cells. All colours are kept as columns, [3, N], around the mean."""
+    columns = boost(np.ascontiguousarray(pixels.T))
+    mean = columns.mean(axis=1)
+    columns -= mean[:, None]
+    moments = Moments(len(pixels), mean, columns @ columns.T / len(pixels))
+    colors = boost(cells.colors)
+    start = first_centers(columns, colors - mean[:, None], cells.counts, num_clusters, _SEED)
+    _, _, sums = cluster_columns(columns[:, cells.order], np.ones(len(pixels)), start)
+    alive = sums[:, 0] > 0.0
+    return fit_mixture(colors.T, cells.counts, sums[alive], moments, margin=_MARGIN[False])
 
 
 def transfer_palette(pixels: Floats, palette: NDArray[np.uint8], exact: bool) -> Mixture:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from pixelpersona.pixel.color_cells import color_cells, morton_order
-from pixelpersona.pixel.kmeans import first_centers, weighted_kmeans
+from pixelpersona.pixel.kmeans import cluster_columns, first_centers, weighted_kmeans
 
 
 def colors(num_colors: int = 3000) -> np.ndarray:
@@ -45,6 +45,32 @@ def test_an_empty_cluster_gets_a_point() -> None:
         np.testing.assert_allclose(centers[k], points[labels == k].mean(axis=0), atol=0.02)
 
 
+def test_sums_are_kept_up_with_the_labels() -> None:
+    points = np.ascontiguousarray(colors(1000).T) - 0.5
+    weights = np.random.default_rng(1).integers(0, 4, 1000) * 0.1
+    start = np.concatenate([points[:, :8].T, [[9.0, 9.0, 9.0], [8.0, 8.0, 8.0]]])
+    labels, _, sums = cluster_columns(points, weights, start)
+    np.testing.assert_allclose(sums[:, 0], np.bincount(labels, weights, 10), atol=1e-12)
+    for c in range(3):
+        np.testing.assert_allclose(sums[:, c + 1], np.bincount(labels, weights * points[c], 10), atol=1e-12)
+
+
+def test_a_start_that_passes_over_runs_is_that_of_a_full_search() -> None:
+    """Runs of cells that a candidate cannot improve are passed over: the choice must be the full search's."""
+    points = colors(4000)
+    columns = np.ascontiguousarray(points[morton_order(np.ascontiguousarray(points.T))].T)
+    random = np.random.RandomState(3)
+    chosen = [int(random.choice(4000, p=np.full(4000, 1 / 4000)))]
+    draws = random.uniform(size=(11, 2 + int(np.log(12))))
+    for row in draws:
+        gaps = ((columns[:, :, None] - columns[:, None, chosen]) ** 2).sum(axis=0).min(axis=1)
+        candidates = np.searchsorted(np.cumsum(gaps), row * gaps.sum())
+        worth = [np.minimum(gaps, ((columns - columns[:, [c]]) ** 2).sum(axis=0)).sum() for c in candidates]
+        chosen.append(int(candidates[int(np.argmin(worth))]))
+    start = first_centers(columns, columns, np.ones(4000), 12, 3)
+    np.testing.assert_array_equal(start, columns[:, chosen].T)
+
+
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="points"):
         weighted_kmeans(np.zeros((4, 2)), np.ones(4), np.zeros((1, 3)))
@@ -59,7 +85,8 @@ def test_cells_hold_every_pixel_once() -> None:
     for c in range(3):
         np.testing.assert_allclose(np.bincount(cells.cell, pixels[c]) / cells.counts, cells.colors[c])
     assert np.abs(pixels - cells.colors[:, cells.cell]).max() <= 1 / 256
-    assert sorted(morton_order(pixels)) == list(range(50_000))
+    np.testing.assert_array_equal(cells.order, morton_order(pixels))
+    assert sorted(cells.order) == list(range(50_000))
 
 
 def test_levels_of_8_bits_are_told_apart() -> None:
