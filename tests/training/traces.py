@@ -1,0 +1,135 @@
+"""Twenty steps of every objective by the project's own loop, on numbers that are the same everywhere.
+
+`python -m tests.training.traces` writes goldens/traces.json anew: after a change that is meant to change what
+is learned, never after a refactor. The absolute errors of the autoencoder turn a rounding into another sign
+now and then, so its learning rate is low.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from pixelpersona.data.latents import LatentSet
+from pixelpersona.data.loader import LatentBatches, PairBatch
+from pixelpersona.models.adapter import add_lora
+from pixelpersona.models.base import BaseModel, load_base
+from pixelpersona.models.translator import Translator
+from pixelpersona.tracking.tracker import NoTracker
+from pixelpersona.training.loop import Batches, train
+from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
+from pixelpersona.training.objectives.diffusion import DiffusionObjective
+from pixelpersona.training.objectives.translation import TranslationObjective
+from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
+from pixelpersona.training.state import TrainState
+
+GOLDEN = Path(__file__).parent / "goldens" / "traces.json"
+NUM_STEPS, NUM_WARMUP, SEED, RANK, MAX_NORM = 20, 3, 11, 4, 1.0
+LR = {"diffusion": 2e-2, "translation": 2e-3, "autoencoder": 5e-4}
+WEIGHT_DECAY = 0.01
+DIFFUSION: dict[str, dict[str, float]] = {
+    "diffusion": {},
+    "diffusion, min-SNR": {"snr_gamma": 5.0},
+    "diffusion, noise offset": {"noise_offset": 0.2},
+    "diffusion, start_strength": {"start_strength": 0.5},
+}
+
+
+class Rows(NoTracker):
+    """Keeps the losses."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        self.losses.append(values["train/loss"])
+
+
+def latent_batches() -> LatentBatches:
+    rng = torch.Generator().manual_seed(1)
+    art = torch.randn(12, 4, 8, 8, generator=rng)
+    latents = LatentSet(
+        latents=art,
+        text=torch.randn(2, 24, 16, generator=rng),
+        text_index=torch.arange(12) % 2,
+        empty_text=torch.zeros(24, 16),
+        ids=tuple(map(str, range(12))),
+        captions=("a", "b"),
+        photos=art + 0.5 * torch.randn(12, 4, 8, 8, generator=rng),
+    )
+    return LatentBatches(latents, 4, SEED)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Smooth pictures and the same in cells."""
+
+    def at(self, step: int) -> PairBatch:
+        rng = np.random.default_rng(step)
+        photo = rng.integers(0, 256, (4, 3, 4, 4), dtype=np.uint8).repeat(8, 2).repeat(8, 3)
+        pixel = photo // 64 * 80
+        return PairBatch(torch.from_numpy(photo), torch.from_numpy(pixel), tuple("abcd"))
+
+
+class Crops:
+    def at(self, step: int) -> Tensor:
+        return Pictures().at(step).photo.float() / 127.5 - 1.0
+
+
+def new_translator() -> Translator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return Translator(cell=4, widths=(8, 8, 8))
+
+
+def objective_of(name: str, base: BaseModel) -> tuple[nn.Module, Batches]:
+    if name in DIFFUSION:
+        add_lora(base.unet, rank=RANK, alpha=RANK)
+        return DiffusionObjective(base.unet, base.noise_schedule, **DIFFUSION[name]), latent_batches()  # type: ignore[arg-type]
+    if name == "translation":
+        return TranslationObjective(new_translator()), Pictures()
+    return AutoencoderObjective(base.vae.requires_grad_(True)), Crops()
+
+
+def trace(name: str, base: BaseModel) -> list[float]:
+    """The losses of all steps."""
+    objective, batches = objective_of(name, base)
+    lr = LR[name.partition(",")[0]]
+    optimizer = adamw(
+        group_parameters(objective.named_parameters(), [ParameterGroup("all", "", lr, WEIGHT_DECAY)])
+    )
+    schedule = lr_schedule(optimizer, "cosine", num_steps=NUM_STEPS, num_warmup_steps=NUM_WARMUP)
+    rows = Rows()
+    train(
+        TrainState(objective, optimizer, schedule),
+        batches,
+        num_steps=NUM_STEPS,
+        seed=SEED,
+        accelerator=Accelerator(cpu=True),
+        tracker=rows,
+        max_grad_norm=MAX_NORM,
+        log_every_steps=1,
+    )
+    return rows.losses
+
+
+def main() -> None:
+    from tests.micro import save_micro_base
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        folder = save_micro_base(Path(place))
+        names = [*DIFFUSION, "translation", "autoencoder"]
+        found = {name: trace(name, load_base(folder, name="micro")) for name in names}
+    GOLDEN.parent.mkdir(exist_ok=True)
+    GOLDEN.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
