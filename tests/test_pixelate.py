@@ -80,6 +80,39 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(
     assert _files(out) == first
 
 
+def test_a_transparent_gif_stays_transparent_when_enlarged(tmp_path: Path) -> None:
+    """The outline, one palette, no trace of what is hidden, and no flicker in the half that stands still."""
+    shown = np.zeros(FACE.shape[:2], np.bool_)
+    shown[24:72, 24:72] = True
+    frames = []
+    for shift in (0, 12, 24):
+        rgb = np.where(shown[..., None], FACE, (255, 0, 255))
+        rgb[:24, shift : shift + 24] = (20, 200, 40)
+        alpha = shown.copy()
+        alpha[:24, shift : shift + 24] = True
+        frames.append(Image.fromarray(np.dstack([rgb, 255 * alpha]).astype(np.uint8)))
+    source, out, file = tmp_path / "a.gif", tmp_path / "b.gif", tmp_path / "p.hex"
+    frames[0].save(source, save_all=True, append_images=frames[1:], duration=80, loop=0, disposal=2)
+    words = [f"photo={source}", f"out={out}", "pixelate.factor=6", "pixelate.palette=8", "scale=5"]
+    pixelate.main([*words, f"palette_out={file}"])
+    with Image.open(out) as clip:
+        made = np.stack([np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(clip)])
+    assert made.shape == (3, 80, 80, 4)
+    alpha = np.stack([np.asarray(frame)[..., 3] for frame in frames])
+    np.testing.assert_array_equal(made[:, ::5, ::5, 3], alpha[:, 3::6, 3::6])
+    cells = made[:, ::5, ::5]
+    assert _colors(cells[cells[..., 3] > 0][:, :3]) <= _colors(read_palette(file).rgb)
+    assert (
+        min(sum(abs(a - b) for a, b in zip(c, (255, 0, 255), strict=True)) for c in _colors(cells[..., :3]))
+        > 150
+    )
+    assert (made[:, 20:] == made[:1, 20:]).all()
+    pixelate.main([*words[:-1], "pixelate.fit=kmeans", "scale=2"])
+    with Image.open(out) as clip:
+        again = np.asarray(clip.convert("RGBA"))
+    np.testing.assert_array_equal(again[::2, ::2, 3], alpha[0, 3::6, 3::6])
+
+
 def test_one_palette_over_a_folder(tmp_path: Path, folder: Path) -> None:
     out, file = tmp_path / "out", tmp_path / "shared.hex"
     words = [f"photo={folder}", f"out={out}", "pixelate.palette=6", "shared=true", f"palette_out={file}"]

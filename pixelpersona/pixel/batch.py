@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pixelpersona.pixel.frames import save_gif, snap_clip
+from pixelpersona.pixel.frames import save_gif, snap_clip, snap_transparent_clip
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import CLIP_SUFFIXES, PHOTO_SUFFIXES, PhotoError, open_clip, open_photo
 from pixelpersona.pixel.pixelation import Pixelation
@@ -64,20 +64,27 @@ class FilePixelator:
     def _clip(self, job: FileJob) -> None:
         if self.recipe.dither != "none":
             raise ValueError("a clip takes no dither, it would flicker; accepted pixelate.dither=none")
-        clip = open_clip(job.source)
+        clip = open_clip(job.source, keep_alpha=True)
         frames = [np.asarray(frame) for frame in clip.frames]
-        pixelator = self.fitted or Pixelator(self.recipe).fit(frames)
-        grid = pixelator.grid(frames[0])
+        pixelator = self.fitted or Pixelator(self.recipe).fit(_not_empty(frames, self.recipe.alpha))
+        grid, palette, method = pixelator.grid(frames[0]), pixelator.palette, self.recipe.downsample
         sized = [resized(frame, grid) for frame in frames]
-        snapped = snap_clip(sized, grid, palette=pixelator.palette, method=self.recipe.downsample)
+        opaque = None
+        if clip.frames[0].mode == "RGBA":
+            visible = self.recipe.alpha
+            snapped, opaque = snap_transparent_clip(
+                sized, grid, palette=palette, method=method, visible=visible
+            )
+        else:
+            snapped = snap_clip(sized, grid, palette=palette, method=method)
         aside = _aside(job.target)
-        save_gif(snapped, clip.durations, aside, self.scale, clip.loop)
+        save_gif(snapped, clip.durations, aside, self.scale, clip.loop, opaque)
         aside.replace(job.target)
 
 
 def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
     """The pixelator that `FilePixelator(recipe)` draws this file with. PhotoError when it cannot be read."""
-    return Pixelator(recipe).fit(_frames(source))
+    return Pixelator(recipe).fit(_not_empty(_frames(source), recipe.alpha))
 
 
 def plan_folder(source: Path, target: Path) -> list[FileJob]:
@@ -154,13 +161,19 @@ def pixelate_folder(
 def _frames(source: Path) -> list[NDArray[np.uint8]]:
     """The picture, RGB or RGBA, or all frames of a clip."""
     if source.suffix.lower() in CLIP_SUFFIXES:
-        return [np.asarray(frame) for frame in open_clip(source).frames]
+        return [np.asarray(frame) for frame in open_clip(source, keep_alpha=True).frames]
     return [np.asarray(open_photo(source, keep_alpha=True))]
+
+
+def _not_empty(frames: Sequence[NDArray[np.uint8]], alpha: float) -> list[NDArray[np.uint8]]:
+    """The frames a palette can be fitted to; all of them when there is none, so that the fit says why."""
+    seen = [frame for frame in frames if frame.shape[2] == 3 or (frame[..., 3] >= alpha * 255.0).any()]
+    return seen or list(frames)
 
 
 def _small(file: Path) -> NDArray[np.uint8]:
     clip = file.suffix.lower() in CLIP_SUFFIXES
-    picture = open_clip(file).frames[0] if clip else open_photo(file, keep_alpha=True)
+    picture = open_clip(file, keep_alpha=True).frames[0] if clip else open_photo(file, keep_alpha=True)
     picture.thumbnail((_FIT_SIDE, _FIT_SIDE), Image.Resampling.BOX)
     return np.asarray(picture)
 

@@ -42,7 +42,7 @@ class PhotoError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Frames of mode RGB and one size, each with its milliseconds; loop: 0 = for ever, None = play once."""
+    """Frames of one mode, RGB or RGBA, and size, each with its milliseconds; loop: 0 for ever, None once."""
 
     frames: tuple[Image.Image, ...]
     durations: tuple[int, ...]
@@ -87,13 +87,15 @@ def open_clip(
     max_pixels: int = 64_000_000,
     max_frames: int = 1000,
     max_bytes: int = 64_000_000,
+    keep_alpha: bool = False,
 ) -> Clip:
     """Read a GIF, or its bytes: all frames as they are shown, complete, over white, without metadata.
 
     Durations are the file's, in milliseconds; 0 where it names none. A still GIF is a clip of one frame.
     max_pixels: of all frames together. Frames are counted as they are read, so that a file that announces
-    too many costs no more than the limit. Raises PhotoError for everything that does not end in frames:
-    missing, empty, of another format, damaged or cut short, too large, too many frames.
+    too many costs no more than the limit. keep_alpha: frames of a clip that shows nothing in places come as
+    RGBA instead of over white. Raises PhotoError for everything that does not end in frames: missing, empty,
+    of another format, damaged or cut short, too large, too many frames.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "clip"
     num_bytes = len(source) if isinstance(source, bytes) else 0
@@ -104,12 +106,12 @@ def open_clip(
         raise PhotoError(f"{num_bytes} bytes, more than {max_bytes}", file)
 
     def read(opened: Image.Image) -> Clip:
-        return _read_frames(opened, file, max_pixels, max_frames)
+        return _read_frames(opened, file, max_pixels, max_frames, keep_alpha)
 
     return _read_or_say_why(source, file, _CLIP_FORMATS, "GIF", max_pixels, read)
 
 
-def _read_frames(opened: Image.Image, file: str, max_pixels: int, max_frames: int) -> Clip:
+def _read_frames(opened: Image.Image, file: str, max_pixels: int, max_frames: int, keep_alpha: bool) -> Clip:
     width, height = opened.size
     frames: list[Image.Image] = []
     durations: list[int] = []
@@ -120,13 +122,17 @@ def _read_frames(opened: Image.Image, file: str, max_pixels: int, max_frames: in
         if len(frames) == max_frames:
             raise PhotoError(f"more than {max_frames} frames", file)
         opened.load()
-        frames.append(_plain_copy(_over_white(_to_srgb(opened))))
+        shown = _to_srgb(opened)
+        frames.append(_plain_copy(shown if keep_alpha else _over_white(shown)))
         durations.append(int(opened.info.get("duration", 0)))
         try:
             opened.seek(len(frames))
         except EOFError:
             break
     loop = opened.info.get("loop")
+    # Frames that only store what changed use transparency as well: what counts is what is shown.
+    see_through = any(frame.mode == "RGBA" and np.asarray(frame)[..., 3].min() < 255 for frame in frames)
+    frames = [frame.convert("RGBA" if see_through else "RGB") for frame in frames]
     return Clip(tuple(frames), tuple(durations), None if loop is None else int(loop))
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageSequence
 from skimage.data import astronaut
 
 from pixelpersona.pixel.downsample import cell_colors
-from pixelpersona.pixel.frames import save_gif, snap_clip
+from pixelpersona.pixel.frames import save_gif, snap_clip, snap_transparent_clip
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette, nearest, perceptual
 from pixelpersona.pixel.palette_fit import choose_palette
@@ -129,6 +129,108 @@ def test_transparency_is_laid_over_white() -> None:
     clip = open_clip(gif([hidden], transparency=1))
     assert np.asarray(clip.frames[0])[0, :2].tolist() == [[255, 0, 0], [255, 255, 255]]
     assert (len(clip.frames), clip.durations, clip.loop) == (1, (0,), None)
+
+
+def cut_out(noise: int) -> list[np.ndarray]:
+    """A disc of the photo that wanders over nothing, beside a still one; what is hidden is loud magenta."""
+    y, x = np.mgrid[0:128, 0:128]
+    still = (x - 90) ** 2 + (y - 60) ** 2 < 30**2
+    frames = []
+    for t in range(NUM_FRAMES):
+        rng = np.random.default_rng(t)
+        shown = still | ((x - 20 - 4 * t) ** 2 + (y - 20) ** 2 < 16**2)
+        rgb = np.clip(PHOTO + rng.integers(-noise, noise + 1, PHOTO.shape), 0, 255)
+        rgb = np.where(shown[..., None], rgb, (255, 0, 255))
+        frames.append(np.dstack([rgb, 255 * shown]).astype(np.uint8))
+    return frames
+
+
+def test_a_transparent_clip_keeps_its_outline_and_shows_nothing_of_what_is_hidden() -> None:
+    frames = cut_out(noise=5)
+    snapped, drawn = snap_transparent_clip(frames, GRID, 8)
+    assert all(frame.palette is snapped[0].palette for frame in snapped)
+    magenta = np.linalg.norm(snapped[0].palette.rgb.astype(int) - (255, 0, 255), axis=1)
+    assert magenta.min() > 100
+    for frame, mask in zip(frames, drawn, strict=True):
+        covered = frame[..., 3].reshape(32, 4, 32, 4).mean(axis=(1, 3)) / 255
+        assert mask[covered > 0.6].all()
+        assert not mask[covered < 0.4].any()
+    # The still disc neither trembles nor flickers; the other one is as good as drawn by itself.
+    assert (np.stack(drawn)[:, 8:, 16:] == drawn[0][8:, 16:]).all()
+    indices = np.stack([np.where(mask, f.indices, 255) for f, mask in zip(snapped, drawn, strict=True)])
+    assert (indices[:, 8:, 16:] == indices[0, 8:, 16:]).all()
+    alone = snap(PHOTO, GRID, palette=snapped[0].palette)
+    for made, mask in zip(snapped, drawn, strict=True):
+        gap = np.linalg.norm(perceptual(made.cells / 255) - perceptual(alone.cells / 255), axis=-1)
+        assert gap[:8][mask[:8]].mean() < 0.05
+
+
+def test_a_rough_outline_does_not_flicker() -> None:
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(8):
+        frame = np.full((16, 8, 4), 200, np.uint8)
+        frame[:8, :, 3] = 255
+        frame[8:, :, 3] = 255 * (rng.permutation(64).reshape(8, 8) < 32 + rng.integers(-6, 7))
+        frames.append(frame)
+    _, drawn = snap_transparent_clip(frames, Grid(1, 2, 8), 2)
+    assert len({mask.tobytes() for mask in drawn}) == 1
+
+
+def test_an_empty_frame_is_a_frame_and_an_empty_clip_is_refused() -> None:
+    frames = cut_out(noise=0)
+    frames[2] = np.zeros_like(frames[2])
+    snapped, drawn = snap_transparent_clip(frames, GRID, 8)
+    assert not drawn[2].any()
+    np.testing.assert_array_equal(snapped[3].indices[drawn[3]], snap_transparent_clip(
+        frames[3:], GRID, palette=snapped[0].palette)[0][0].indices[drawn[3]])  # fmt: skip
+    with pytest.raises(ValueError, match="no cell of any frame"):
+        snap_transparent_clip([np.zeros((128, 128, 4), np.uint8)] * 2, GRID)
+
+
+@pytest.mark.parametrize("num_colors", [1, 2, 11, 256])
+def test_a_gif_returns_its_transparency(num_colors: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(num_colors)
+    colors = rng.permutation(256 * 256)[:num_colors, None] // (1, 16, 256) % 256
+    palette = Palette(colors.astype(np.uint8))
+    frames = [
+        Snapped(rng.integers(0, max(1, num_colors - 1), (7, 9)).astype(np.uint8), palette, Grid(9, 7, 4))
+        for _ in range(5)
+    ]
+    opaque = [rng.random((7, 9)) < 0.6 for _ in frames]
+    opaque[3][:] = False
+    opaque[4][:] = True
+    file = tmp_path / "a.gif"
+    save_gif(frames, [100] * 5, file, scale=3, opaque=opaque)
+    clip = open_clip(file, keep_alpha=True)
+    for frame, mask, image in zip(frames, opaque, clip.frames, strict=True):
+        shown = np.asarray(image)[::3, ::3]
+        assert image.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(image), shown.repeat(3, axis=0).repeat(3, axis=1))
+        np.testing.assert_array_equal(shown[..., 3], 255 * mask)
+        np.testing.assert_array_equal(shown[mask][:, :3], frame.cells[mask])
+    with Image.open(file) as stored:
+        table = np.array(stored.getpalette()).reshape(-1, 3)
+        hidden = stored.info["transparency"]
+    assert hidden == min(num_colors, 255)
+    np.testing.assert_array_equal(table[:hidden], palette.rgb[:hidden])
+    assert (table[hidden] == palette.rgb).all(axis=1).any()  # no colour of its own: nothing to make a fringe
+
+
+def test_masks_are_checked(tmp_path: Path) -> None:
+    frame = snap(PHOTO, GRID, 4)
+    with pytest.raises(ValueError, match="needs a mask"):
+        save_gif([frame], [10], tmp_path / "a.gif", opaque=[np.ones((3, 3), np.bool_)])
+    grey = Palette(np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1))
+    full = Snapped(np.arange(256, dtype=np.uint8).reshape(16, 16), grey, Grid(16, 16, 1))
+    with pytest.raises(ValueError, match="none is left to be transparent"):
+        save_gif([full], [10], tmp_path / "a.gif", opaque=[np.ones((16, 16), np.bool_)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gif_that_only_stores_changes_is_opaque() -> None:
+    data = gif([Image.fromarray(frame) for frame in moving_square(noise=0)])
+    assert open_clip(data, keep_alpha=True).frames[1].mode == "RGB"
 
 
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:

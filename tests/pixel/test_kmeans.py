@@ -47,7 +47,7 @@ def test_an_empty_cluster_gets_a_point() -> None:
 
 def test_sums_are_kept_up_with_the_labels() -> None:
     points = np.ascontiguousarray(colors(1000).T) - 0.5
-    weights = np.random.default_rng(1).integers(0, 4, 1000) * 0.1
+    weights = (0.1 * np.random.default_rng(1).integers(0, 4, 1000)).astype(np.float64)
     start = np.concatenate([points[:, :8].T, [[9.0, 9.0, 9.0], [8.0, 8.0, 8.0]]])
     labels, _, sums = cluster_columns(points, weights, start)
     np.testing.assert_allclose(sums[:, 0], np.bincount(labels, weights, 10), atol=1e-12)
