@@ -1,10 +1,9 @@
 """Palettes by name and from files: .hex, .gpl (GIMP), .pal (JASC; RIFF is read as well), .act (Adobe), .png.
 
 The named palettes lie in assets/palettes as .hex files, in the order of the machine's colour numbers, each
-colour once. Machines that put out a television signal have no RGB values of their own; in use here are
-nes: the 2C02 set most emulators and editors share; c64: Philip Timmermann's ("Pepto", 2001), VICE's default
-for years; msx: the TMS9918A by its data sheet; apple_ii: low resolution, by its NTSC phases;
-zx_spectrum: D7 for the dim half. cga_0, cga_1 and cga_2 are the four-colour modes, dim and "_high".
+colour once; a comment in each file names its source. Machines that put out a television signal have no RGB
+values of their own: the source is whose conversion it is.
+cga_0, cga_1 and cga_2 are the four-colour modes, dim and "_high".
 """
 
 import re
@@ -64,9 +63,9 @@ def named_palette(name: str) -> Palette:
 def read_palette(path: Path | str) -> Palette:
     """Read a palette file, in the form its suffix says; its name is the one it carries, else the file's.
 
-    .hex: a line RRGGBB per colour, with or without #. .gpl: GIMP's, also with four channels, of which the
-    fully transparent colours are left out. .pal: JASC-PAL or RIFF. .act: 256 colours, or as many as its last
-    four bytes say. .png: a picture one pixel high and at most 256 wide pixel by pixel; of any other its
+    .hex: a line RRGGBB per colour, with or without #; lines of ; or // are comments. .gpl: GIMP's, also with
+    four channels, of which the fully transparent colours are left out. .pal: JASC-PAL or RIFF. .act: 256
+    colours, or as many as its last four bytes say. .png: a picture one pixel high and at most 256 wide pixel by pixel; of any other its
     different colours, at most 256, in the order of reading. It passes through `photo.open_photo`.
     Raises ValueError naming the file for anything else: missing, another form, damaged, too many colours.
     """

@@ -58,6 +58,41 @@ def test_levels_of_the_machines_with_digital_colours() -> None:
     assert set(np.unique(named_palette("ega").rgb)) == {0, 0x55, 0xAA, 255}
 
 
+def test_every_packaged_file_names_its_source() -> None:
+    for file in asset("palettes").iterdir():
+        assert file.read_text(encoding="utf-8").startswith("; "), file.name
+
+
+def test_apple_ii_by_its_voltages() -> None:
+    """The source's table of Y, Pb, Pr, turned into RGB here; the second grey repeats the first."""
+    rows = [(0, 0, 0), (1, 0, 2), (1, 2, 0), (2, 4, 4), (1, 0, -2), (2, 0, 0), (2, 4, -4), (3, 2, 0)]
+    rows += [(4 - y, -pb, -pr) for y, pb, pr in reversed(rows)]
+    y, pb, pr = np.array(rows, dtype=float).T / 4
+    pb, pr = 0.56 * pb / 2, 0.56 * pr / 2
+    rgb = np.stack([y + 1.402 * pr, y - 0.344136 * pb - 0.714136 * pr, y + 1.772 * pb], axis=1)
+    expected = np.delete(np.clip(rgb, 0, 1) * 255, 10, axis=0)
+    assert np.abs(named_palette("apple_ii").rgb - expected).max() <= 1
+
+
+def test_msx_by_the_data_sheet() -> None:
+    """Black to white: 0 to 1; the greys are its luminances (TMS9918A data book, page 2-17)."""
+    grey = named_palette("msx").rgb[[0, 13, 14]]
+    np.testing.assert_array_equal(grey, np.rint(np.array([0.0, 0.8, 1.0])[:, None] * 255).repeat(3, axis=1))
+
+
+def test_the_ega_colours_are_their_bits() -> None:
+    """rgbRGB, two bits per channel; CGA's modes are among them."""
+    codes = [0, 1, 2, 3, 4, 5, 20, 7, *range(56, 64)]
+    levels = [[85 * (2 * (code >> bit & 1) + (code >> bit + 3 & 1)) for bit in (2, 1, 0)] for code in codes]
+    ega = named_palette("ega").rgb
+    np.testing.assert_array_equal(ega, levels)
+    for name, numbers in {
+        "cga_0": (0, 2, 4, 6), "cga_0_high": (0, 10, 12, 14), "cga_1": (0, 3, 5, 7),
+        "cga_1_high": (0, 11, 13, 15), "cga_2": (0, 3, 4, 7), "cga_2_high": (0, 11, 12, 15),
+    }.items():  # fmt: skip
+        np.testing.assert_array_equal(named_palette(name).rgb, ega[list(numbers)])
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'snes' is not one of .*gameboy.*zx_spectrum"):
         named_palette("snes")
