@@ -65,8 +65,9 @@ def read_palette(path: Path | str) -> Palette:
 
     .hex: a line RRGGBB per colour, with or without #; lines of ; or // are comments. .gpl: GIMP's, also with
     four channels, of which the fully transparent colours are left out. .pal: JASC-PAL or RIFF. .act: 256
-    colours, or as many as its last four bytes say. .png: a picture one pixel high and at most 256 wide pixel by pixel; of any other its
-    different colours, at most 256, in the order of reading. It passes through `photo.open_photo`.
+    colours, or as many as its last four bytes say. .png: a picture one pixel high and at most 256 wide pixel
+    by pixel; of any other its different colours, at most 256, in the order of reading. It passes through
+    `photo.open_photo`.
     Raises ValueError naming the file for anything else: missing, another form, damaged, too many colours.
     """
     path = Path(path)
