@@ -44,7 +44,7 @@ class DirectStylizer:
             chunk = photos[start : start + self.batch_size]
             drawn = self.draw(np.stack([np.asarray(photo) for photo in chunk]))
             for photo, seed, array in zip(chunk, seeds[start : start + self.batch_size], drawn, strict=True):
-                snapped = self.finish.apply(array, self.cell)
+                snapped = self.finish.apply(array, self.cell, np.asarray(photo))
                 made.append(
                     Portrait(Image.fromarray(array), snapped, photo, "", seed, 0.0, 0.0, self.adapter)
                 )

@@ -72,7 +72,7 @@ class Stylizer:
                 made.append(
                     Portrait(
                         image=image,
-                        snapped=self.finish.apply(np.asarray(image), cell),
+                        snapped=self.finish.apply(np.asarray(image), cell, np.asarray(photo)),
                         photo=photo,
                         prompt=self.prompt,
                         seed=seed,

@@ -6,22 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelpersona.pixel.clarify import Clarity, clarify
+from pixelpersona.pixel.detail import transfer_detail
+from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import MAX_COLORS
-from pixelpersona.pixel.snap import Snapped, snap
+from pixelpersona.pixel.snap import Snapped, snap_cells
+
+_PHOTO_FLATNESS = 0.08  # skin's texture is no feature
+_ACCENT_WEIGHT = 3.0  # eyes and lips cover little, and still want colours of their own
 
 
 @dataclass(kw_only=True, slots=True)
 class Finish:
     """What is done to every portrait after it is drawn; also the schema of the group `finish`.
 
-    num_colors: at most so many, 2 to 256. levels, local_contrast, saturation: see `clarify.Clarity`.
+    num_colors: at most so many, 2 to 256. detail: how clearly the photo's own features (eyes, mouth, glasses)
+    stand in the drawing, see `detail.transfer_detail`; 0 leaves what the model drew. levels, local_contrast, saturation: see `clarify.Clarity`.
     min_distance: palette colours closer than this become one (0 none; black to white is 1, 0.02 just
     visible). coherence: see `coherence.coherent`; 0 none. cleanup: cells whose colour no neighbour shares
     join their neighbours, but for strong accents.
     """
 
     num_colors: int = 16
+    detail: float = 0.0
     levels: float = 0.0
     local_contrast: float = 0.0
     saturation: float = 1.0
@@ -33,6 +40,8 @@ class Finish:
         if not 2 <= self.num_colors <= MAX_COLORS:
             raise ValueError(f"finish.num_colors={self.num_colors}: accepted 2 to {MAX_COLORS}")
         self.clarity.check("finish")
+        if not 0.0 <= self.detail <= 4.0:
+            raise ValueError(f"finish.detail={self.detail}: accepted 0 to 4")
         for key in ("min_distance", "coherence"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise ValueError(f"finish.{key}={getattr(self, key)}: accepted 0 to 1")
@@ -41,13 +50,29 @@ class Finish:
     def clarity(self) -> Clarity:
         return Clarity(levels=self.levels, local_contrast=self.local_contrast, saturation=self.saturation)
 
-    def apply(self, image: NDArray[np.uint8], cell: int) -> Snapped:
-        """uint8 [H, W, 3] sRGB → the grid of `cell` pixels. ValueError when the cells do not divide it."""
+    def apply(
+        self, image: NDArray[np.uint8], cell: int, photo: NDArray[np.uint8] | None = None
+    ) -> Snapped:
+        """uint8 [H, W, 3] sRGB → the grid of `cell` pixels. photo: of the same shape, what was drawn.
+
+        Raises ValueError when the cells do not divide it, the photo's shape differs, or `detail` is asked
+        for without a photo.
+        """
         grid = Grid.of(image.shape[1], image.shape[0], cell)
-        return snap(
-            clarify(image, cell, self.clarity),
+        cells = cell_colors(clarify(image, cell, self.clarity), grid, "inner")
+        weights = None
+        if self.detail > 0.0:
+            if photo is None:
+                raise ValueError(f"finish.detail={self.detail} needs the photo")
+            flat = Clarity(flatness=_PHOTO_FLATNESS, saturation=self.saturation)
+            wanted = cell_colors(clarify(photo, cell, flat), grid, "detail")
+            cells, strength = transfer_detail(cells, wanted, self.detail)
+            weights = 1.0 + _ACCENT_WEIGHT * strength
+        return snap_cells(
+            cells,
             grid,
             self.num_colors,
+            weights=weights,
             cleanup=self.cleanup,
             min_distance=self.min_distance,
             coherence=self.coherence,

@@ -126,18 +126,25 @@ def unique_colors(
     return colors, inverse.reshape(keys.shape), counts
 
 
-def fit_palette(pixels: NDArray[np.uint8], num_colors: int, seed: int = 0) -> Palette:
+def fit_palette(
+    pixels: NDArray[np.uint8], num_colors: int, seed: int = 0, weights: NDArray[Any] | None = None
+) -> Palette:
     """The best palette of at most `num_colors` colours, from dark to light: k-means in `perceptual` OKLab.
 
-    pixels: uint8 [..., 3] sRGB. With no more different colours than `num_colors`, exactly those colours.
-    Raises ValueError when there are no pixels or num_colors is not 1 to 256.
+    pixels: uint8 [..., 3] sRGB. weights: [...] above 0, how much each pixel counts; None: all the same.
+    With no more different colours than `num_colors`, exactly those colours.
+    Raises ValueError when there are no pixels, num_colors is not 1 to 256, or the weights do not fit.
     """
     if not 1 <= num_colors <= MAX_COLORS:
         raise ValueError(f"num_colors: {num_colors} is not from 1 to {MAX_COLORS}")
     if pixels.size == 0 or pixels.shape[-1] != 3:
         raise ValueError(f"pixels: need at least one colour [..., 3], not shape {pixels.shape}")
-    colors, _, counts = unique_colors(pixels)
+    if weights is not None and (weights.shape != pixels.shape[:-1] or not (weights > 0).all()):
+        raise ValueError(f"weights: need {pixels.shape[:-1]} numbers above 0, not shape {weights.shape}")
+    colors, index, counts = unique_colors(pixels)
     if len(colors) > num_colors:
+        if weights is not None:
+            counts = np.bincount(index.ravel(), weights.ravel())
         colors = kmeans_colors(colors, counts, num_colors, seed)
     order = np.argsort(srgb_to_oklab(colors / 255.0)[:, 0], kind="stable")
     return Palette(colors[order])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,19 +57,45 @@ def snap(
     """Every cell becomes one colour of a palette of at most `num_colors` colours.
 
     image: uint8 [H, W, 3] sRGB of the grid's size. A cell's colour is found by `downsample.cell_colors` with
-    `method`, the palette by `fit_palette` over the cells, so that a colour counts by the area it covers.
+    `method`; the rest is `snap_cells`. Raises ValueError when the grid does not fit, or as `snap_cells`.
+    """
+    return snap_cells(
+        cell_colors(image, grid, method),
+        grid,
+        num_colors,
+        palette,
+        cleanup=cleanup,
+        min_distance=min_distance,
+        coherence=coherence,
+    )
+
+
+def snap_cells(
+    cells: NDArray[np.uint8],
+    grid: Grid,
+    num_colors: int | None = 16,
+    palette: Palette | None = None,
+    *,
+    weights: NDArray[Any] | None = None,
+    cleanup: bool | float = False,
+    min_distance: float = 0.0,
+    coherence: float = 0.0,
+) -> Snapped:
+    """Every cell becomes one colour of a palette of at most `num_colors` colours.
+
+    cells: uint8 [rows, columns, 3] sRGB. The palette is found by `fit_palette` over the cells, so that a
+    colour counts by the area it covers, times `weights` [rows, columns] where given.
     A given `palette` is used as it is, and num_colors is ignored. num_colors None: as many colours as the
     cells have, up to 256. min_distance: colours closer than this become one (`cleanup.merge_similar`; of a
     given palette the one that covers more stays). coherence: how far cells give in to their neighbours
     (`coherence.coherent`). cleanup: lone cells join their neighbours
     (`cleanup.remove_orphans`); a number is the contrast from which they stay.
-    Raises ValueError when the grid does not fit, num_colors is not 1 to 256, or min_distance or coherence is
-    negative.
+    Raises ValueError when num_colors is not 1 to 256, min_distance or coherence is negative, or the weights
+    do not fit.
     """
-    cells = cell_colors(image, grid, method)
     given = palette is not None
     if palette is None:
-        palette = fit_palette(cells, MAX_COLORS if num_colors is None else num_colors)
+        palette = fit_palette(cells, MAX_COLORS if num_colors is None else num_colors, weights=weights)
     indices = nearest(cells, palette)
     if min_distance != 0.0:
         indices, palette = merge_similar(indices, palette, min_distance, keep_colors=given)

@@ -10,6 +10,7 @@ from pixelpersona.pixel.cleanup import orphans, remove_orphans
 from pixelpersona.pixel.finish import Finish
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import perceptual
+from pixelpersona.pixel.score import edge_agreement
 from pixelpersona.pixel.snap import snap
 
 FACE = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
@@ -31,11 +32,25 @@ def test_colours_are_few_and_distinct_and_no_cell_is_stray() -> None:
     assert stray.sum() < orphans(Finish(min_distance=0.07).apply(FACE, 4).indices).sum()
 
 
+def test_the_finish_brings_back_features_that_the_drawing_lost() -> None:
+    lost = np.ascontiguousarray(np.repeat(np.repeat(FACE[::16, ::16], 16, axis=0), 16, axis=1))
+    grid = Grid.of(128, 128, 4)
+    plain, finished = Finish().apply(lost, 4, FACE), Finish(detail=1.0).apply(lost, 4, FACE)
+    for snapped in (plain, finished):
+        assert len(snapped.palette) <= 16
+    assert edge_agreement(FACE, finished.image(), grid) > edge_agreement(FACE, plain.image(), grid) + 0.1
+    with pytest.raises(ValueError, match=r"finish\.detail=1\.0 needs the photo"):
+        Finish(detail=1.0).apply(lost, 4)
+    assert np.array_equal(plain.cells, Finish().apply(lost, 4).cells)  # without detail the photo is not used
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("num_colors", 1),
         ("num_colors", 257),
+        ("detail", -0.1),
+        ("detail", 4.5),
         ("levels", -0.1),
         ("levels", 1.1),
         ("local_contrast", float("inf")),

@@ -1,0 +1,69 @@
+"""Detail transfer: the photo's features where they are strong, the drawing's light and surfaces elsewhere."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pixelpersona.pixel.detail import transfer_detail
+from pixelpersona.pixel.palette import fit_palette, srgb_to_oklab
+
+FLAT = np.full((24, 24, 3), (190, 140, 110), dtype=np.uint8)
+
+
+def _with_eyes(background: tuple[int, int, int]) -> np.ndarray:
+    photo = np.full((24, 24, 3), background, dtype=np.uint8)
+    photo[8, 6:9] = photo[8, 15:18] = (40, 30, 30)
+    return photo
+
+
+def test_a_feature_comes_back_and_the_surface_stays() -> None:
+    made, strength = transfer_detail(FLAT, _with_eyes((200, 150, 120)), 1.0)
+    assert (strength[8, 7], strength[8, 16]) == (1.0, 1.0)
+    lightness = srgb_to_oklab(made / 255.0)[..., 0]
+    assert lightness[8, 7] < srgb_to_oklab(FLAT[8, 7] / 255.0)[0] - 0.2
+    away = strength == 0.0
+    assert away.mean() > 0.7
+    assert np.abs(made[away].astype(int) - FLAT[away]).max() <= 1
+
+
+def test_light_and_colour_of_the_whole_stay_the_drawings() -> None:
+    """Another exposure of the photo changes what is transferred by less than it changes the photo."""
+    dark, bright = (transfer_detail(FLAT, _with_eyes((level,) * 3), 1.0)[0] for level in (120, 220))
+    assert np.abs(dark.astype(int) - bright).mean() < 0.1 * 100
+    assert np.array_equal(dark[16:], FLAT[16:])
+
+
+def test_it_is_the_formula_where_the_photo_is_strong() -> None:
+    """drawing's mean + gain * (photo - photo's mean), in OKLab, by a formula of its own."""
+    rng = np.random.default_rng(0)
+    drawn, photo = (rng.integers(96, 160, (12, 12, 3), dtype=np.uint8) for _ in range(2))
+    photo[::2, ::3] = 20
+    made, strength = transfer_detail(drawn, photo, 0.5)
+    lab, wanted = srgb_to_oklab(drawn / 255.0), srgb_to_oklab(photo / 255.0)
+    mean, photo_mean = (
+        np.stack([gaussian_filter(x[..., c], 1.5) for c in range(3)], axis=-1) for x in (lab, wanted)
+    )
+    expected = (mean + 0.5 * (wanted - photo_mean))[strength == 1.0]
+    assert len(expected) > 20
+    np.testing.assert_allclose(srgb_to_oklab(made / 255.0)[strength == 1.0], expected, atol=0.02)
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ValueError, match=r"photo_cells: \(12, 24, 3\) do not match cells \(24, 24, 3\)"):
+        transfer_detail(FLAT, FLAT[:12], 1.0)
+    with pytest.raises(ValueError, match="gain: 0.0 is not above 0"):
+        transfer_detail(FLAT, FLAT, 0.0)
+
+
+def test_a_weighted_palette_gives_small_features_colours_of_their_own() -> None:
+    cells = np.concatenate([np.arange(100, 200, 2)] * 3)[:, None].repeat(3, axis=1).astype(np.uint8)[None]
+    cells[0, :2] = (120, 90, 110)
+    even = fit_palette(cells, 4)
+    weights = np.ones(cells.shape[:2])
+    weights[0, :2] = 1000.0
+    accents = fit_palette(cells, 4, weights=weights)
+    wanted = np.array([120, 90, 110])
+    assert np.abs(accents.rgb.astype(int) - wanted).sum(axis=1).min() <= 3
+    assert np.abs(even.rgb.astype(int) - wanted).sum(axis=1).min() > 10
+    with pytest.raises(ValueError, match="weights"):
+        fit_palette(cells, 4, weights=weights[:, :-1])
