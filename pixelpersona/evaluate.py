@@ -58,7 +58,7 @@ def main(config: EvaluateConfig) -> None:
             benchmark,
             adapter_sha256=variant.adapter_sha256,
             num_parameters=variant.num_parameters,
-            val_losses=None if variant.val_losses is None else variant.val_losses[: len(benchmark.photos)],
+            losses={key: values[: len(benchmark.photos)] for key, values in variant.losses.items()},
         )
         results.append(result)
     settings = {

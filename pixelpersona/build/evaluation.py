@@ -1,9 +1,9 @@
 """`eval`: which variants are compared, on which photos, and the sheets that show them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -35,13 +35,13 @@ class EvalConfig:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One column of the comparison. val_losses: fixed-noise losses per held-out photo, if any."""
+    """One column of the comparison. losses: fixed-noise losses per held-out photo, by metric."""
 
     name: str
     maker: "PortraitMaker"
     adapter_sha256: str | None = None
     num_parameters: int = 0
-    val_losses: list[float] | None = None
+    losses: dict[str, list[float]] = field(default_factory=dict)
 
 
 def make_benchmark(
@@ -96,7 +96,7 @@ def variants(
         settings = replace(make_sampler(sampler), guidance=guidance)
         return Stylizer(drawer, sampler=settings, prompt=model.prompt, finish=finish, adapter=adapter)
 
-    yield Variant("base", stylizer(base, sampler.guidance), val_losses=_losses(base, heldout, model))
+    yield Variant("base", stylizer(base, sampler.guidance), losses=_losses(base, heldout, model))
     yield Variant("base-g1", stylizer(base, 1.0))
     for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
         translator = load_translator(file)
@@ -113,7 +113,7 @@ def variants(
             stylizer(tuned, sampler.guidance, file.parent.name),
             adapter_sha256=_sha256(file),
             num_parameters=num_parameters,
-            val_losses=_losses(tuned, heldout, model),
+            losses=_losses(tuned, heldout, model),
         )
 
 
@@ -182,7 +182,8 @@ class _Through:
         return self._codec.decode_latents(self._codec.encode_images(self._draw(photos)))
 
 
-def _losses(base: "BaseModel", heldout: "LatentSet", model: ModelConfig) -> list[float]:
+def _losses(base: "BaseModel", heldout: "LatentSet", model: ModelConfig) -> dict[str, list[float]]:
+    """Over all noise levels, and along the path of the base's LoRAs where they learn one."""
     from dataclasses import replace
 
     from pixelpersona.models.codec import Codec
@@ -192,7 +193,10 @@ def _losses(base: "BaseModel", heldout: "LatentSet", model: ModelConfig) -> list
     # Of a text encoder with a LoRA the cached states are not the ones it gives.
     heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
     objective = DiffusionObjective(base.unet, base.noise_schedule, start_strength=model.lora_start_strength)
-    return cast(list[float], fixed_noise_loss(objective, heldout).tolist())
+    losses = {"val_loss": fixed_noise_loss(objective, heldout).tolist()}
+    if model.lora_start_strength:
+        losses["path_loss"] = fixed_noise_loss(objective, heldout, on_path=True).tolist()
+    return losses
 
 
 def _sha256(file: Path) -> str:

@@ -88,6 +88,7 @@ def make_lora_job(
         huber_delta=loss.huber_delta,
         noise_offset=loss.noise_offset,
         start_strength=loss.start_strength,
+        photo_probability=loss.photo_probability,
         timestep_power=loss.timestep_power,
     )
     batches = LatentBatches(train_set, loop.batch_size, loop.seed, loss.caption_dropout)

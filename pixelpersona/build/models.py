@@ -17,7 +17,7 @@ class ModelConfig:
     that of `stylize`, where the finish sees to the grid and the person counts. framing: how tightly its
     faces are cropped: tight, wide or center. lora_lr, lora_targets, lora_max_timestep: the learning rate,
     the modules (ends of names) and the range of noise levels its LoRAs learn well with. lora_start_strength,
-    lora_timestep_power: see `loss`.
+    lora_photo_probability, lora_timestep_power: see `loss`.
     """
 
     name: str = "tiny"
@@ -33,6 +33,7 @@ class ModelConfig:
     lora_targets: list[str] = field(default_factory=lambda: ["to_q", "to_k", "to_v", "to_out.0"])
     lora_max_timestep: int = 1000
     lora_start_strength: float = 0.0
+    lora_photo_probability: float = 1.0
     lora_timestep_power: float = 1.0
 
 

@@ -82,6 +82,7 @@ class LossConfig:
 
     snr_gamma: null, or 5 for min-SNR weights. max_timestep: noise levels drawn below it. start_strength: 0,
     or the strength of img2img whose path from photo to art is learnt; it sets max_timestep, too.
+    photo_probability: share of the samples that walk this path; the others learn plain noise.
     timestep_power: above 1, low noise is drawn more often: 2 draws 71 % below the middle.
     noise_offset: deviation of a shift per picture and channel added to the noise, 0 for none.
     caption_dropout: share of samples with an empty caption.
@@ -92,6 +93,7 @@ class LossConfig:
     snr_gamma: float | None = None
     max_timestep: int = 1000
     start_strength: float = 0.0
+    photo_probability: float = 1.0
     timestep_power: float = 1.0
     noise_offset: float = 0.0
     caption_dropout: float = 0.0

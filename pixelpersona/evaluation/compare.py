@@ -1,6 +1,6 @@
 """The same photos, seeds and measures for every variant, then their differences, paired over the photos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +105,7 @@ def compare_variant(
     *,
     adapter_sha256: str | None = None,
     num_parameters: int = 0,
-    val_losses: Sequence[float] | None = None,
+    losses: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[EvalResult, list[Portrait]]:
     """Let a maker draw the benchmark's photos at its seeds, and score what it drew."""
     portraits = maker.portraits(benchmark.photos, benchmark.seeds)
@@ -118,7 +118,7 @@ def compare_variant(
         benchmark,
         adapter_sha256=adapter_sha256,
         num_parameters=num_parameters,
-        val_losses=val_losses,
+        losses=losses,
     )
     return result, portraits
 
@@ -131,12 +131,12 @@ def score_variant(
     *,
     adapter_sha256: str | None = None,
     num_parameters: int = 0,
-    val_losses: Sequence[float] | None = None,
+    losses: Mapping[str, Sequence[float]] | None = None,
 ) -> EvalResult:
     """Every measure of one variant's portraits, with 95 % intervals over the photos.
 
-    raw, snapped: one RGB picture per photo, in the photos' order and size. val_losses: fixed-noise losses,
-    one per photo, for variants that have one.
+    raw, snapped: one RGB picture per photo, in the photos' order and size. losses: fixed-noise losses
+    by their names in `METRICS`, one per photo each, for variants that have them.
     Raises ValueError naming the variant when pictures are missing or of another size.
     """
     per_photo: dict[str, list[float]] = {}
@@ -151,9 +151,9 @@ def score_variant(
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
         metrics |= {f"{key}_{stage}": value for key, value in _set_scores(surface, benchmark).items()}
-    if val_losses is not None:
-        per_photo["val_loss"] = [float(value) for value in val_losses]
-        metrics["val_loss"] = bootstrap_mean(per_photo["val_loss"])
+    for key, values in (losses or {}).items():
+        per_photo[key] = [float(value) for value in values]
+        metrics[key] = bootstrap_mean(per_photo[key])
     return EvalResult(
         variant=name,
         metrics=metrics,

@@ -131,7 +131,11 @@ def _metric_table() -> dict[str, Metric]:
             table[name] = Metric(name, f"{m.title}, {stage}", m.better, m.low, m.high, m.meaning)
     table["val_loss"] = Metric(
         "val_loss", "validation loss", "lower", 0.0, math.inf,
-        "squared error of the predicted noise on held-out pairs at fixed noise",
+        "squared error of the predicted noise on held-out pixel art at fixed noise, all noise levels",
+    )  # fmt: skip
+    table["path_loss"] = Metric(
+        "path_loss", "path loss", "lower", 0.0, math.inf,
+        "the same along img2img's path from photo to art, where the noise carries the photo",
     )  # fmt: skip
     return table
 

@@ -12,8 +12,8 @@ from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import MAX_COLORS
 from pixelpersona.pixel.snap import Snapped, snap_cells
 
-_PHOTO_FLATNESS = 0.08  # skin's texture is no feature
-_ACCENT_WEIGHT = 3.0  # eyes and lips cover little, and still want colours of their own
+_PHOTO_FLATNESS = 0.1  # skin's texture is no feature
+_ACCENT_WEIGHT = 6.0  # eyes and lips cover little, and still want colours of their own
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,7 +21,8 @@ class Finish:
     """What is done to every portrait after it is drawn; also the schema of the group `finish`.
 
     num_colors: at most so many, 2 to 256. detail: how clearly the photo's own features (eyes, mouth, glasses)
-    stand in the drawing, see `detail.transfer_detail`; 0 leaves what the model drew. levels, local_contrast, saturation: see `clarify.Clarity`.
+    stand in the drawing, see `detail.transfer_detail`; 0 leaves what the model drew. levels, flatness,
+    local_contrast, saturation: see `clarify.Clarity`.
     min_distance: palette colours closer than this become one (0 none; black to white is 1, 0.02 just
     visible). coherence: see `coherence.coherent`; 0 none. cleanup: cells whose colour no neighbour shares
     join their neighbours, but for strong accents.
@@ -30,6 +31,7 @@ class Finish:
     num_colors: int = 16
     detail: float = 0.0
     levels: float = 0.0
+    flatness: float = 0.0
     local_contrast: float = 0.0
     saturation: float = 1.0
     min_distance: float = 0.0
@@ -48,11 +50,14 @@ class Finish:
 
     @property
     def clarity(self) -> Clarity:
-        return Clarity(levels=self.levels, local_contrast=self.local_contrast, saturation=self.saturation)
+        return Clarity(
+            levels=self.levels,
+            flatness=self.flatness,
+            local_contrast=self.local_contrast,
+            saturation=self.saturation,
+        )
 
-    def apply(
-        self, image: NDArray[np.uint8], cell: int, photo: NDArray[np.uint8] | None = None
-    ) -> Snapped:
+    def apply(self, image: NDArray[np.uint8], cell: int, photo: NDArray[np.uint8] | None = None) -> Snapped:
         """uint8 [H, W, 3] sRGB → the grid of `cell` pixels. photo: of the same shape, what was drawn.
 
         Raises ValueError when the cells do not divide it, the photo's shape differs, or `detail` is asked

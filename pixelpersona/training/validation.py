@@ -18,17 +18,19 @@ def fixed_noise_loss(
     num_draws: int = 2,
     batch_size: int = 16,
     seed: int = 0,
+    on_path: bool = False,
 ) -> Tensor:
     """Plain mean squared error on the noise for every held-out picture, float32 [N], unweighted.
 
     Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the objective
-    trains on, so runs with different losses can be compared. Of an objective that learns img2img's path
-    from photo to art (`start_strength`) they are spread over that path, and the noise carries the photo
-    along: such losses compare at one strength.
+    trains on, so runs with different losses can be compared. on_path: instead over img2img's path from photo
+    to art (the objective's `start_strength`), the noise carrying the photo along; such losses compare at one
+    strength. Raises ValueError when the objective has no such path.
     """
+    if on_path and not objective.photo_share:
+        raise ValueError("on_path: the objective has no start_strength")
     weighting, kind = objective.snr_gamma, objective.kind
     objective.snr_gamma, objective.kind = None, "mse"
-    on_path = objective.photo_share > 0.0
     num_timesteps = objective.max_timestep if on_path else len(objective.noise_schedule.alphas_cumprod)
     total = torch.zeros(len(latents))
     device = objective.unet.device

@@ -50,6 +50,8 @@ class DiffusionObjective(nn.Module):
     from its pixel art along, so much of it that at this strength noised art is the noised photo, and ever
     less below: the very path that img2img walks from photo to art (residual shifting, Yue et al. 2023,
     arXiv:2307.12348). Noise levels are drawn below it. Batches need `photos`.
+    photo_probability: share of the samples whose noise carries the photo, with start_strength. The others
+    learn plain noise over the whole schedule, so that the adapter stays a denoiser of pixel art.
     timestep_power: above 1, low noise levels are drawn more often (see `stratified_timesteps`).
     noise_offset: deviation of one normal draw per picture and channel added to the noise, so that the
     brightness of the whole is learned as well (Guttenberg 2023, "Diffusion with offset noise").
@@ -68,6 +70,7 @@ class DiffusionObjective(nn.Module):
         huber_delta: float = 1.0,
         noise_offset: float = 0.0,
         start_strength: float = 0.0,
+        photo_probability: float = 1.0,
         timestep_power: float = 1.0,
     ) -> None:
         super().__init__()
@@ -80,6 +83,8 @@ class DiffusionObjective(nn.Module):
             raise ValueError(f"loss.huber_delta={huber_delta}: accepted above 0")
         if not 0.0 <= start_strength < 1.0:
             raise ValueError(f"loss.start_strength={start_strength}: accepted 0 to below 1")
+        if not 0.0 < photo_probability <= 1.0:
+            raise ValueError(f"loss.photo_probability={photo_probability}: accepted above 0 to 1")
         if not timestep_power > 0.0:
             raise ValueError(f"loss.timestep_power={timestep_power}: accepted above 0")
         if not noise_offset >= 0.0:
@@ -93,6 +98,7 @@ class DiffusionObjective(nn.Module):
         self.noise_offset = noise_offset
         self.timestep_power = timestep_power
         self.photo_share = 0.0
+        self.photo_probability = photo_probability
         if start_strength:
             self.max_timestep = max(1, round(start_strength * num_train_timesteps))
             a = float(noise_schedule.alphas_cumprod[self.max_timestep - 1])
@@ -106,14 +112,29 @@ class DiffusionObjective(nn.Module):
         device = self.unet.device
         num = len(batch.latents) * batch.part.num
         mine = batch.part.of(num)
-        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)[mine].to(device)
+        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)
         eps = torch.randn((num, *batch.latents.shape[1:]), generator=rng)
         if self.noise_offset:
             eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
-        eps = eps[mine]
         if self.photo_share:
-            eps = self.carry_photos(eps, batch.latents, batch.photos)
-        return self.per_sample(batch, t, eps.to(device)).mean()
+            t, eps = self._on_path(batch, t, eps, rng)
+        return self.per_sample(batch, t[mine].to(device), eps[mine].to(device)).mean()
+
+    def _on_path(
+        self, batch: LatentBatch, t: Tensor, eps: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Timesteps and noise of the whole batch, of which this part's samples carry photos by chance."""
+        mine = batch.part.of(len(t))
+        carried = self.carry_photos(eps[mine], batch.latents, batch.photos)
+        if self.photo_probability == 1.0:
+            carries = torch.ones(len(t), dtype=torch.bool)
+        else:
+            carries = torch.rand(len(t), generator=rng) < self.photo_probability
+        num_timesteps = int(self.noise_schedule.config.num_train_timesteps)
+        t = torch.where(carries, t, t * num_timesteps // self.max_timestep)
+        eps = eps.clone()
+        eps[mine] = torch.where(carries[mine][:, None, None, None], carried, eps[mine])
+        return t, eps
 
     def carry_photos(self, eps: Tensor, latents: Tensor, photos: Tensor | None) -> Tensor:
         """Noise that leads from the photos' latents to those of their pixel art: all float [B, C, h, w]."""
