@@ -1,5 +1,6 @@
 """One colour per cell, before any palette."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _NUM_CENTROIDS = 2  # a cell on an edge has two sides
 _DOMINANT_BITS = 4  # per channel: colours 16 levels apart are different
 _DULL = 1e-4  # distance in OKLab added everywhere: a cell like its surroundings is its plain mean
 _BINOMIAL = (0.25, 0.5, 0.25)
+_BAND = 1_500_000  # values of uint8 that are worked on at once
 _FLAT = 1e-8  # Sobel magnitude added everywhere: a flat cell is its plain mean
 
 _Image = NDArray[np.uint8]
@@ -48,43 +50,63 @@ def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
     """
     if method not in METHODS:
         raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
+    part = grid.crop(image)
     cells = cut(image, grid)
-    if method == "median":
-        return to_uint8(np.median(cells / 255.0, axis=(2, 3)))
-    if method == "inner":
-        if grid.cell >= 4:
-            cells = cells[:, :, 1:-1, 1:-1]
-        return to_uint8(oklab_to_srgb(srgb_to_oklab(cells / 255.0).mean(axis=(2, 3))))
     if method == "gradient":
-        return _gradient(grid.crop(image), grid)
-    if method == "detail":
-        return _detail(cells)
-    if method == "k_centroid":
-        return _k_centroid(cells)
-    if method == "dominant":
-        return _dominant(cells)
+        bands = [_gradient(part, grid, rows) for rows in _bands(cells)]
+    elif method == "detail":
+        around = _surroundings(cells)
+        bands = [_detail(cells[rows], around[rows]) for rows in _bands(cells)]
+    else:
+        bands = [_LOCAL[method](cells[rows]) for rows in _bands(cells)]
+    return np.concatenate(bands)
+
+
+def _bands(cells: _Image) -> list[slice]:
+    """Rows of cells that are worked on at once: a photo of many megapixels would not fit in float64."""
+    step = max(1, _BAND // cells[0].size)
+    return [slice(row, min(row + step, len(cells))) for row in range(0, len(cells), step)]
+
+
+def _mean(cells: _Image) -> _Image:
     return to_uint8(linear_to_srgb(srgb_to_linear(cells / 255.0).mean(axis=(2, 3))))
 
 
-def _gradient(part: _Image, grid: Grid) -> _Image:
+def _median(cells: _Image) -> _Image:
+    return to_uint8(np.median(cells / 255.0, axis=(2, 3)))
+
+
+def _inner(cells: _Image) -> _Image:
+    if cells.shape[2] >= 4:
+        cells = cells[:, :, 1:-1, 1:-1]
+    return to_uint8(oklab_to_srgb(srgb_to_oklab(cells / 255.0).mean(axis=(2, 3))))
+
+
+def _gradient(part: _Image, grid: Grid, rows: slice) -> _Image:
+    first, last = rows.start * grid.cell, rows.stop * grid.cell
+    top, bottom = min(first, 1), min(grid.height - last, 1)  # a slope is seen from both sides
     channels = []
     for c in range(3):
-        values = part[..., c] / 255.0
+        values = part[first - top : last + bottom, :, c] / 255.0
         # scikit-image's Sobel needs a second row and column to know a slope.
-        weight = sobel(values) + _FLAT
-        blocks = (grid.rows, grid.cell, grid.columns, grid.cell)
+        weight = sobel(values)[top : top + last - first] + _FLAT
+        values = values[top : top + last - first]
+        blocks = (rows.stop - rows.start, grid.cell, grid.columns, grid.cell)
         total = weight.reshape(blocks).sum(axis=(1, 3))
         channels.append((weight * values).reshape(blocks).sum(axis=(1, 3)) / total)
     return to_uint8(np.stack(channels, axis=-1))
 
 
-def _detail(cells: _Image) -> _Image:
+def _surroundings(cells: _Image) -> NDArray[np.float64]:
+    """Around every cell, OKLab [rows, columns, 3]: the neighbours' means, binomially weighted."""
+    means = np.concatenate([srgb_to_oklab(cells[rows] / 255.0).mean(axis=(2, 3)) for rows in _bands(cells)])
+    across = correlate1d(means, _BINOMIAL, axis=0, mode="nearest")
+    around: NDArray[np.float64] = correlate1d(across, _BINOMIAL, axis=1, mode="nearest")
+    return around
+
+
+def _detail(cells: _Image, around: NDArray[np.float64]) -> _Image:
     colors = srgb_to_oklab(cells / 255.0)
-    means = colors.mean(axis=(2, 3))
-    # The surroundings: neighbouring cells' means, binomially weighted.
-    around = correlate1d(
-        correlate1d(means, _BINOMIAL, axis=0, mode="nearest"), _BINOMIAL, axis=1, mode="nearest"
-    )
     weight = np.linalg.norm(colors - around[:, :, None, None], axis=4, keepdims=True) + _DULL
     return to_uint8(oklab_to_srgb((weight * colors).sum(axis=(2, 3)) / weight.sum(axis=(2, 3))))
 
@@ -109,3 +131,12 @@ def _dominant(cells: _Image) -> _Image:
 
     colors: _Image = most_frequent(_flat_cells(cells), _DOMINANT_BITS)
     return colors.reshape(*cells.shape[:2], 3)
+
+
+_LOCAL: dict[str, Callable[[_Image], _Image]] = {
+    "mean": _mean,
+    "median": _median,
+    "inner": _inner,
+    "k_centroid": _k_centroid,
+    "dominant": _dominant,
+}

@@ -7,6 +7,7 @@ from skimage.filters import sobel
 from skimage.measure import block_reduce as zoom_out
 from sklearn.cluster import KMeans
 
+from pixelpersona.pixel import downsample
 from pixelpersona.pixel.downsample import METHODS, cell_colors
 from pixelpersona.pixel.grid import Grid, cut, render
 from pixelpersona.pixel.palette import oklab_to_srgb, perceptual, perceptual_to_srgb, srgb_to_oklab
@@ -102,3 +103,11 @@ def test_cells_lie_between_their_darkest_and_lightest_pixel(method: str) -> None
         ours = np.clip(ours, cells.min(axis=(2, 3)), cells.max(axis=(2, 3)))
     assert (ours >= cells.min(axis=(2, 3))).all()
     assert (ours <= cells.max(axis=(2, 3))).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_large_picture_in_bands_is_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.ascontiguousarray(astronaut()[:120, 100:220])
+    whole = cell_colors(image, Grid(20, 20, 6), method)
+    monkeypatch.setattr(downsample, "_BAND", 3 * 120 * 6 * 3)  # three rows of cells
+    np.testing.assert_array_equal(cell_colors(image, Grid(20, 20, 6), method), whole)
