@@ -151,8 +151,8 @@ def score_variant(
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
         metrics |= {f"{key}_{stage}": value for key, value in _set_scores(surface, benchmark).items()}
-    for key, values in (losses or {}).items():
-        per_photo[key] = [float(value) for value in values]
+    for key, of_photos in (losses or {}).items():
+        per_photo[key] = [float(value) for value in of_photos]
         metrics[key] = bootstrap_mean(per_photo[key])
     return EvalResult(
         variant=name,

@@ -1,4 +1,4 @@
-"""The photo's features in a drawing of it: eyes, mouth and glasses are smaller than what a model redraws well.
+"""The photo's features in a drawing of it: eyes and glasses are smaller than what a model redraws well.
 
 A picture is split into its neighbourhood's mean and the detail on it (base and detail, as in Durand & Dorsey
 2002, "Fast bilateral filtering for the display of high-dynamic-range images"), and where the photo's detail
@@ -45,4 +45,5 @@ def transfer_detail(
 
 def _mean(values: Floats) -> Floats:
     """[rows, columns, channels] → the same shape, each the mean of its neighbourhood."""
-    return gaussian_filter(values, (_NEIGHBORHOOD, _NEIGHBORHOOD, 0.0))
+    smooth: Floats = gaussian_filter(values, (_NEIGHBORHOOD, _NEIGHBORHOOD, 0.0))
+    return smooth

@@ -51,7 +51,7 @@ def test_it_is_the_formula_where_the_photo_is_strong() -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"photo_cells: \(12, 24, 3\) do not match cells \(24, 24, 3\)"):
         transfer_detail(FLAT, FLAT[:12], 1.0)
-    with pytest.raises(ValueError, match="gain: 0.0 is not above 0"):
+    with pytest.raises(ValueError, match=r"gain: 0\.0 is not above 0"):
         transfer_detail(FLAT, FLAT, 0.0)
 
 

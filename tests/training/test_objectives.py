@@ -248,3 +248,29 @@ def test_the_path_needs_photos_and_takes_its_part_of_the_batch(micro_base: BaseM
     torch.testing.assert_close(torch.stack(parts).mean(), loss)
     with pytest.raises(ValueError, match=r"loss\.start_strength=1\.0: accepted 0 to below 1"):
         DiffusionObjective(micro_base.unet, micro_base.noise_schedule, start_strength=1.0)
+
+
+def test_some_samples_learn_plain_noise_at_every_level(micro_base: BaseModel) -> None:
+    """photo_probability: those that carry a photo stay on the path, the others meet the whole schedule."""
+    schedule = micro_base.noise_schedule
+    objective = DiffusionObjective(
+        micro_base.unet, schedule, start_strength=0.3, photo_probability=0.6, timestep_power=1.0
+    )
+    latents, photos = torch.zeros(2000, 1, 1, 1), torch.full((2000, 1, 1, 1), 100.0)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def watch(batch: LatentBatch, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+        seen.append((t, eps[:, 0, 0, 0]))
+        return torch.zeros(len(t))
+
+    objective.per_sample = watch  # type: ignore[method-assign]
+    batch = LatentBatch(latents, torch.zeros(2000, 1, 1), ("",) * 2000, photos=photos)
+    objective(batch, step_rng(0, 0, "loss"))
+    (t, eps), *_ = seen
+    carries = eps > 10.0  # the photo's share is far above any noise
+    assert carries.float().mean().item() == pytest.approx(0.6, abs=0.05)
+    assert int(t[carries].max()) < 300
+    assert t[~carries].float().mean().item() == pytest.approx(500, abs=30)
+    for wrong in (0.0, 1.5):
+        with pytest.raises(ValueError, match=rf"loss\.photo_probability={wrong}: accepted above 0 to 1"):
+            DiffusionObjective(micro_base.unet, schedule, start_strength=0.3, photo_probability=wrong)
