@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from skimage.data import astronaut
 
 from pixelpersona import pixelate
+from pixelpersona.pixel.batch import FileJob, FilePixelator, fit_shared, pixelate_folder, plan_folder
 from pixelpersona.pixel.palette_files import read_palette
+from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pyxelate import Pyx
 
 FACE = np.ascontiguousarray(astronaut()[:96, 160:256])
@@ -78,6 +82,50 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(
     # A second run and two processes give the same bytes.
     pixelate.main([*words, "num_workers=2"])
     assert _files(out) == first
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_order_of_the_files_does_not_matter(tmp_path: Path, folder: Path, shared: bool) -> None:
+    recipe = Pixelation(factor=6, palette=8)
+    for name, step in (("a", 1), ("b", -1)):
+        jobs = plan_folder(folder, tmp_path / name)[::step]
+        draw = FilePixelator(recipe, fitted=fit_shared(recipe, jobs) if shared else None)
+        pixelate_folder(jobs, draw, tmp_path / name, num_workers=1)
+    assert _files(tmp_path / "a") == _files(tmp_path / "b")
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    mode=st.sampled_from(("L", "LA", "RGB", "RGBA", "1")),
+    size=st.tuples(st.integers(2, 30), st.integers(2, 30)),
+    factor=st.integers(1, 12),
+    num_colors=st.integers(2, 24),
+    fit=st.sampled_from(("pyxelate", "exact", "kmeans", "median_cut")),
+    random_seed=st.integers(0, 99),
+)
+def test_any_file_gives_its_cells_or_a_reason(
+    mode: str,
+    size: tuple[int, int],
+    factor: int,
+    num_colors: int,
+    fit: str,
+    random_seed: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    place = tmp_path_factory.getbasetemp()
+    pixels = np.random.default_rng(random_seed).integers(0, 256, (*size[::-1], 4), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(place / "any.png")
+    reason = FilePixelator(Pixelation(factor=factor, palette=num_colors, fit=fit))(
+        FileJob(place / "any.png", place / "drawn.png")
+    )
+    if reason is not None:
+        assert "leaves no cell" in reason or "opacity" in reason, reason
+        assert min(size) < factor or mode in ("LA", "RGBA")
+        return
+    with Image.open(place / "drawn.png") as drawn:
+        assert drawn.size == (size[0] // factor, size[1] // factor)
+        cells = np.asarray(drawn.convert("RGBA")).reshape(-1, 4)
+    assert len(_colors(cells[cells[:, 3] > 0, :3])) <= num_colors
 
 
 def test_a_transparent_gif_stays_transparent_when_enlarged(tmp_path: Path) -> None:

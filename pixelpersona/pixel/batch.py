@@ -118,10 +118,13 @@ def plan_folder(source: Path, target: Path) -> list[FileJob]:
 def fit_shared(recipe: Pixelation, jobs: Sequence[FileJob]) -> Pixelator:
     """A pixelator with one palette over all pictures (of a clip its first frame), each counting the same.
 
-    Files that cannot be read do not count. Raises ValueError when none can.
+    Files that cannot be read do not count, nor does the order of the jobs. Raises ValueError when none can be
+    read.
     """
     images = []
-    for job in tqdm(jobs, desc="one palette", unit="picture", leave=False):
+    for job in tqdm(
+        sorted(jobs, key=lambda job: job.source), desc="one palette", unit="picture", leave=False
+    ):
         try:
             images.append(_small(job.source))
         except PhotoError:
