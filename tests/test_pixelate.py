@@ -11,8 +11,16 @@ from PIL import Image, ImageSequence
 from skimage.data import astronaut
 
 from pixelpersona import pixelate
-from pixelpersona.pixel.batch import FileJob, FilePixelator, fit_shared, pixelate_folder, plan_folder
+from pixelpersona.pixel.batch import (
+    FileJob,
+    FilePixelator,
+    fit_file,
+    fit_shared,
+    pixelate_folder,
+    plan_folder,
+)
 from pixelpersona.pixel.palette_files import read_palette
+from pixelpersona.pixel.photo import open_clip
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pyxelate import Pyx
 
@@ -82,6 +90,26 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(
     # A second run and two processes give the same bytes.
     pixelate.main([*words, "num_workers=2"])
     assert _files(out) == first
+
+
+def test_a_clarified_clip_is_drawn_like_a_picture_and_stands_still(tmp_path: Path) -> None:
+    colors = Image.fromarray(FACE).quantize(128)
+    clip = []
+    for shift in (0, 24, 48):
+        frame = FACE.copy()
+        frame[80:, shift : shift + 24] = (250, 240, 40)
+        clip.append(Image.fromarray(frame).quantize(palette=colors, dither=Image.Dither.NONE))
+    clip[0].save(tmp_path / "a.gif", save_all=True, append_images=clip[1:], duration=80, loop=0)
+    recipe = Pixelation(
+        factor=6, palette=12, fit="kmeans", downsample="detail", levels=0.6, local_contrast=0.7
+    )
+    assert FilePixelator(recipe)(FileJob(tmp_path / "a.gif", tmp_path / "b.gif")) is None
+    with Image.open(tmp_path / "b.gif") as drawn:
+        made = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(drawn)])
+    assert (made[:, :13] == made[:1, :13]).all()
+    first = np.asarray(open_clip(tmp_path / "a.gif").frames[0])
+    fitted = fit_file(recipe, tmp_path / "a.gif")
+    np.testing.assert_array_equal(made[0], fitted.apply(first).snapped.cells)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from pixelpersona.pixel.clarify import Clarity
 from pixelpersona.pixel.frames import save_gif, snap_clip, snap_transparent_clip
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import CLIP_SUFFIXES, PHOTO_SUFFIXES, PhotoError, open_clip, open_photo
@@ -36,6 +37,8 @@ class FilePixelator:
     """`FilePixelator(recipe)(job)` writes one file; None, or the reason why the source cannot be used.
 
     scale: pixels per cell in the file. fitted: with a palette that all files share; None gives each its own.
+    Of a clip, colours are not merged and cells not tidied or brought to agree: what does it to one frame
+    flickers over many.
     """
 
     recipe: Pixelation
@@ -69,14 +72,15 @@ class FilePixelator:
         pixelator = self.fitted or Pixelator(self.recipe).fit(_not_empty(frames, self.recipe.alpha))
         grid, palette, method = pixelator.grid(frames[0]), pixelator.palette, self.recipe.downsample
         sized = [resized(frame, grid) for frame in frames]
+        clear = None if self.recipe.clarity() == Clarity() else pixelator.clear
         opaque = None
         if clip.frames[0].mode == "RGBA":
             visible = self.recipe.alpha
             snapped, opaque = snap_transparent_clip(
-                sized, grid, palette=palette, method=method, visible=visible
+                sized, grid, palette=palette, method=method, clear=clear, visible=visible
             )
         else:
-            snapped = snap_clip(sized, grid, palette=palette, method=method)
+            snapped = snap_clip(sized, grid, palette=palette, method=method, clear=clear)
         aside = _aside(job.target)
         save_gif(snapped, clip.durations, aside, self.scale, clip.loop, opaque)
         aside.replace(job.target)

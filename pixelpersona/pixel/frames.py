@@ -6,7 +6,7 @@ Frames enter as arrays; an outside GIF is opened by `photo.open_clip`.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ def snap_clip(
     palette: Palette | None = None,
     method: str = "inner",
     threshold: float = THRESHOLD,
+    clear: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> tuple[Snapped, ...]:
     """Every frame onto the same grid and the same palette; a cell changes only when its source does.
 
@@ -44,14 +45,17 @@ def snap_clip(
     frame by itself.
 
     frames: uint8 [H, W, 3] sRGB of the grid's size. num_colors: as in `choose_palette`, each frame counting
-    the same; a given `palette` is used as it is. method: of `downsample.cell_colors`.
+    the same; a given `palette` is used as it is. method: of `downsample.cell_colors`. clear: what a frame is
+    drawn from, such as `clarify`; it exaggerates noise as well, so that the frame itself says what has moved.
     Raises ValueError when there is no frame, the grid does not fit one, or the threshold is negative.
     """
     _check(frames, threshold)
-    cells = [cell_colors(frame, grid, method) for frame in frames]
+    watched = cells = [cell_colors(frame, grid, method) for frame in frames]
+    if clear is not None:
+        cells = [cell_colors(clear(frame), grid, method) for frame in frames]
     palette = choose_palette(cells, num_colors) if palette is None else palette
     everywhere = np.ones((grid.rows, grid.columns), dtype=np.bool_)
-    held = _hold(cells, [everywhere] * len(cells), palette, threshold)
+    held = _hold(cells, watched, [everywhere] * len(cells), palette, threshold)
     return tuple(Snapped(indices, palette, grid) for indices in held)
 
 
@@ -62,6 +66,7 @@ def snap_transparent_clip(
     palette: Palette | None = None,
     method: str = "inner",
     threshold: float = THRESHOLD,
+    clear: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
     visible: float = VISIBLE,
 ) -> tuple[tuple[Snapped, ...], tuple[NDArray[np.bool_], ...]]:
     """`snap_clip` for frames with alpha; also which cells are drawn in each, bool [rows, columns].
@@ -75,14 +80,13 @@ def snap_transparent_clip(
     drawn = _hold_outline(frames, grid, visible)
     if not any(mask.any() for mask in drawn):
         raise ValueError(f"frames: no cell of any frame reaches the opacity {visible}")
-    cells = [
-        cell_colors(reveal(frame, visible) if mask.any() else frame[..., :3], grid, method)
-        for frame, mask in zip(frames, drawn, strict=True)
-    ]
+    watched = cells = _revealed(frames, drawn, grid, method, visible)
+    if clear is not None:
+        cells = _revealed([clear(frame) for frame in frames], drawn, grid, method, visible)
     if palette is None:
         shown = [colors[mask] for colors, mask in zip(cells, drawn, strict=True) if mask.any()]
         palette = choose_palette(shown, num_colors)
-    held = _hold(cells, drawn, palette, threshold)
+    held = _hold(cells, watched, drawn, palette, threshold)
     return tuple(Snapped(indices, palette, grid) for indices in held), drawn
 
 
@@ -93,25 +97,41 @@ def _check(frames: Sequence[NDArray[np.uint8]], threshold: float) -> None:
         raise ValueError(f"threshold: {threshold} is negative")
 
 
+def _revealed(
+    frames: Sequence[NDArray[np.uint8]],
+    drawn: Sequence[NDArray[np.bool_]],
+    grid: Grid,
+    method: str,
+    visible: float,
+) -> list[NDArray[np.uint8]]:
+    """The colours of every frame's cells, of hidden ones as if what is near went on."""
+    return [
+        cell_colors(reveal(frame, visible) if mask.any() else frame[..., :3], grid, method)
+        for frame, mask in zip(frames, drawn, strict=True)
+    ]
+
+
 def _hold(
     cells: Sequence[NDArray[np.uint8]],
+    watched: Sequence[NDArray[np.uint8]],
     drawn: Sequence[NDArray[np.bool_]],
     palette: Palette,
     threshold: float,
 ) -> list[NDArray[np.uint8]]:
-    """The indices of every frame's cells, which change as `snap_clip` says."""
+    """The indices of every frame's cells, which change as `snap_clip` says. watched: what tells a change."""
     colors = perceptual(palette.rgb / 255.0)
     indices = nearest(cells[0], palette)
-    source = perceptual(cells[0] / 255.0)  # of each cell, when it last took a colour
+    source = perceptual(watched[0] / 255.0)  # of each cell, when it last took a colour
     held = [indices]
-    for frame, before, now in zip(cells[1:], drawn, drawn[1:], strict=False):
+    for frame, seen, before, now in zip(cells[1:], watched[1:], drawn, drawn[1:], strict=False):
         points, best = perceptual(frame / 255.0), nearest(frame, palette)
-        moved = np.linalg.norm(points - source, axis=-1)
+        place = perceptual(seen / 255.0)
+        moved = np.linalg.norm(place - source, axis=-1)
         shown, offered = (np.linalg.norm(points - colors[index], axis=-1) for index in (indices, best))
         changed = (moved > threshold) & (shown - offered > threshold / 2.0)
         changed |= now & ~before  # what a hidden cell held was its neighbour's colour
         indices = np.where(changed, best, indices)
-        source = np.where(changed[..., None], points, source)
+        source = np.where(changed[..., None], place, source)
         held.append(indices)
     return held
 

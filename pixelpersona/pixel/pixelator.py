@@ -61,7 +61,7 @@ class Pixelator:
         """
         if not images:
             raise ValueError("images: need at least one")
-        images = [self._clear(image) for image in images]
+        images = [self.clear(image) for image in images]
         if self.recipe.is_pyxelate:
             self._pyx = self.recipe.pyx(self._given)
             self._pyx.fit(images[0] if len(images) == 1 else _montage(images))
@@ -76,7 +76,7 @@ class Pixelator:
         The grid's cell is the factor, or 1 where only numbers of cells are given.
         """
         palette = self.palette
-        image = self._clear(image)
+        image = self.clear(image)
         if self._pyx is not None:
             cells = self._pyx.transform(image)
             drawn = cells[..., 3] > 0 if cells.shape[2] == 4 else None
@@ -102,7 +102,8 @@ class Pixelator:
         cell = max(1, round(min(image.shape[0] / rows, image.shape[1] / columns)))
         return Grid(columns, rows, cell)
 
-    def _clear(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def clear(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture as `clarify` makes it by the recipe, before it is drawn; the same shape."""
         rows, columns = self.recipe.pyx().cells_of(image)
         cell = min(image.shape[0] / rows, image.shape[1] / columns)
         return clarify(image, cell, self.recipe.clarity())

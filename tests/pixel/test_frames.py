@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageSequence
 from skimage.data import astronaut
 
+from pixelpersona.pixel.clarify import Clarity, clarify
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.frames import save_gif, snap_clip, snap_transparent_clip
 from pixelpersona.pixel.grid import Grid
@@ -41,6 +42,22 @@ def test_still_areas_are_the_same_over_all_frames_in_spite_of_noise() -> None:
     # Without the threshold the same frames do flicker, so the test sees what it claims to see.
     loose = np.stack([frame.indices for frame in snap_clip(frames, GRID, threshold=0.0)])
     assert (loose[:, :25] != loose[:1, :25]).any()
+
+
+def test_a_clearer_look_draws_its_colours_and_does_not_flicker() -> None:
+    def clear(image: np.ndarray) -> np.ndarray:
+        return clarify(image, 4, Clarity(levels=0.6, local_contrast=1.5))
+
+    frames = moving_square(noise=5)
+    held = snap_clip(frames, GRID, clear=clear)
+    np.testing.assert_array_equal(
+        held[0].indices, snap(clear(frames[0]), GRID, palette=held[0].palette).indices
+    )
+    indices = np.stack([frame.indices for frame in held])
+    assert (indices[:, :24] == indices[:1, :24]).all()
+    # What is made clearer makes noise clearer, too: told by it alone, cells would change.
+    loose = np.stack([f.indices for f in snap_clip([clear(f) for f in frames], GRID)])
+    assert (loose[:, :24] != loose[:1, :24]).any()
 
 
 def test_what_moves_is_drawn_in_every_frame() -> None:
