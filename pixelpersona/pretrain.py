@@ -15,6 +15,7 @@ from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.pretraining import PortraitsConfig, StageConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
 from pixelpersona.door import door
+from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
     from pixelpersona.tracking.tracker import Tracker
@@ -25,12 +26,13 @@ class Stage(Enum):
     autoencoder = "autoencoder"
     unet = "unet"
     portraits = "portraits"
+    features = "features"
     measure = "measure"
 
 
 @dataclass(kw_only=True, slots=True)
 class PretrainConfig:
-    """stage: one of them, or all: the three that make something, in order. name: folder below paths.runs.
+    """stage: one of them, or all: autoencoder, unet and portraits. name: folder below paths.runs.
 
     warm_start: begin with the weights of `model` instead of at random. The encoder then stays as it is, so
     that latents mean the same before and after; decoder, UNet and text encoder train on.
@@ -42,9 +44,11 @@ class PretrainConfig:
     seed: int = 0
     timing: Path | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    pixelate: Pixelation = field(default_factory=Pixelation)
     model: ModelConfig = field(default_factory=ModelConfig)
     autoencoder: StageConfig = field(default_factory=StageConfig)
     unet: StageConfig = field(default_factory=StageConfig)
+    features: StageConfig = field(default_factory=StageConfig)
     portraits: PortraitsConfig = field(default_factory=PortraitsConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
@@ -71,6 +75,7 @@ def main(config: PretrainConfig) -> None:
     """Run the stages asked for."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all of them would write the same files
         raise ValueError("pretrain runs in one process; start it without torchrun")
+    from pixelpersona.build.features import train_features_stage
     from pixelpersona.build.measuring import measure_stage
     from pixelpersona.build.models import make_base
     from pixelpersona.build.pretraining import (
@@ -97,10 +102,14 @@ def main(config: PretrainConfig) -> None:
     if config.stage in (Stage.all, Stage.portraits):
         base = load_base(folder / "base", name="tiny")
         draw_portraits_stage(base, photos, folder, config.portraits, config.seed)
+    if config.stage is Stage.features:
+        tracker = _tracker(config, folder / "features")
+        train_features_stage(photos, folder, config.features, config.pixelate, tracker, config.seed)
+        tracker.finish()
     if config.stage is Stage.measure:
         made = folder / "base"
         base = load_base(made, name="tiny") if made.is_dir() else make_base(config.model)
-        measure_stage(base, photos, folder, config.measure, config.model.prompt)
+        measure_stage(base, photos, folder, config.measure, config.model.prompt, config.pixelate)
 
 
 if __name__ == "__main__":

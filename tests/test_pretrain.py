@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from skimage.data import astronaut
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from pixelpersona import pretrain
+from pixelpersona.build.features import newest_features
 from pixelpersona.build.measuring import BEGIN, END, measured_table, replace_part
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.models.features import PersonaFeatures
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SMALL = [
@@ -28,6 +31,8 @@ SMALL = [
     "autoencoder.batch_size=2",
     "unet.num_steps=3",
     "unet.batch_size=2",
+    "features.num_steps=3",
+    "features.batch_size=4",
     "portraits.num_drawn=5",
     "portraits.num_kept=4",
     "portraits.num_heldout=1",
@@ -86,6 +91,23 @@ def test_its_portraits_are_listed_with_caption_seed_and_split(made: Path) -> Non
         assert Image.open(made / "portraits" / row["file_name"]).size == (128, 128)
 
 
+def test_the_feature_network_goes_on_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
+    """With the drawings it has, and ends with the same weights; what it wrote then does the measuring."""
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
+    words.append("features.checkpoint_every_steps=1")
+    folder = tmp_path / "pretrain"
+    pretrain.main(words)
+    file = folder / "persona" / "persona.safetensors"
+    whole, drawn = file.read_bytes(), (folder / "drawings.npy").stat().st_mtime_ns
+    assert newest_features(folder).sha256 == PersonaFeatures(file.parent).sha256 != PersonaFeatures().sha256
+    assert newest_features(tmp_path).sha256 == PersonaFeatures().sha256
+    shutil.rmtree(folder / "features" / "checkpoints" / "step-000003")
+    file.unlink()
+    pretrain.main(words)
+    assert file.read_bytes() == whole
+    assert (folder / "drawings.npy").stat().st_mtime_ns == drawn
+
+
 def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: Path, tmp_path: Path) -> None:
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
     for stage in ("autoencoder", "unet"):
@@ -119,6 +141,11 @@ def test_the_base_is_measured_on_photos_kept_out(made: Path, photos: Path, tmp_p
     ]
     assert found["autoencoder"]["photo"]["psnr"] == pytest.approx(np.mean(expected), abs=0.02)
     assert len(found["loss_by_level"]) == 10
+    assert found["features"]["features_sha256"] == PersonaFeatures().sha256
+    assert found["features"]["num"] == 8
+    # All of them are crops of one woman: a gender there is, an ethnicity nobody said.
+    assert 0 <= found["features"]["gender_accuracy"] <= 1
+    assert np.isnan(found["features"]["ethnicity_accuracy"])
     assert 0 <= found["img2img"]["above_wrong"] <= 1
     card = tmp_path / "CARD.md"
     card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parent
-NAMES = ("tiny", "portraits", "lora", "palettes")
+NAMES = ("tiny", "portraits", "lora", "persona", "palettes")
 
 
 def path(name: str) -> Path:
     """The folder of a packaged asset: tiny (the base), portraits (photos of nobody), lora (a trained style),
-    palettes (colours of the classic machines).
+    persona (the network that judges), palettes (colours of the classic machines).
 
     Raises ValueError when there is no asset of that name, FileNotFoundError when it was not installed.
     """

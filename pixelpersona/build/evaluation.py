@@ -49,8 +49,7 @@ def make_benchmark(
 ) -> "Benchmark":
     """The held-out photos with the teacher's drawings of these very photos as reference art."""
     from pixelpersona.evaluation import compare
-    from pixelpersona.models.base import weights_sha256
-    from pixelpersona.models.features import AutoencoderFeatures
+    from pixelpersona.models.features import PersonaFeatures
 
     pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
     return compare.make_benchmark(
@@ -58,7 +57,7 @@ def make_benchmark(
         [pair.id for pair in pairs],
         [evaluation.seed + number for number in range(len(pairs))],
         [Image.fromarray(pair_set.pixel(pair.id)) for pair in pairs],
-        AutoencoderFeatures(base.vae, weights_sha256(base.vae)),
+        PersonaFeatures(),
         cell=base.cell,
         base_sha256=base.sha256,
         paired=True,
@@ -97,8 +96,7 @@ def variants(
         return Stylizer(drawer, sampler=settings, prompt=model.prompt, finish=finish, adapter=adapter)
 
     yield Variant("base", stylizer(base, sampler.guidance), losses=_losses(base, heldout, model))
-    if sampler.guidance != 1.0:
-        yield Variant("base-g1", stylizer(base, 1.0))
+    yield Variant("base-g1", stylizer(base, 1.0))
     for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
         translator = load_translator(file)
         yield Variant(

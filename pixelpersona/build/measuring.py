@@ -9,25 +9,30 @@ import numpy as np
 from PIL import Image
 
 from pixelpersona.build.pretraining import Photos
+from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pixelpersona.models.base import BaseModel
+    from pixelpersona.models.features import PersonaFeatures
 
 _FEWEST = 8  # two halves that KID can compare
+_CLASSES = ("gender", "ethnicity")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 @dataclass(kw_only=True, slots=True)
 class MeasureConfig:
-    """num_photos: held-out photos for the autoencoder. num_losses: of them, for the noise levels.
+    """num_photos: held-out photos for the autoencoder. num_faces, num_losses: of them, for the
+    feature network and for the noise levels.
 
     num_imagined: pictures drawn from captions for KID. num_portraits: photos for img2img at `strength`.
     guidance: of both. card: a Markdown file whose part between the two "measured" comments is replaced.
     """
 
     num_photos: int = 1000
+    num_faces: int = 500
     num_losses: int = 256
     num_imagined: int = 1000
     num_portraits: int = 128
@@ -38,9 +43,11 @@ class MeasureConfig:
 
 
 def measure_stage(
-    base: "BaseModel", photos: Photos, folder: Path, measure: MeasureConfig, prompt: str
+    base: "BaseModel", photos: Photos, folder: Path, measure: MeasureConfig, prompt: str, style: Pixelation
 ) -> None:
     """Writes folder/measured.json and prints the table. Raises ValueError when too few are held out."""
+    from pixelpersona.build.features import measure_features, newest_features
+
     pictures = photos.heldout(measure.num_photos)
     if len(pictures) < _FEWEST:
         raise ValueError(
@@ -48,13 +55,15 @@ def measure_stage(
         )
     ids = photos.heldout_ids[: measure.num_photos]
     captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in ids]
+    extractor = newest_features(folder)
     found = {
         "base_sha256": base.sha256,
         "num_photos": len(pictures),
         "autoencoder": _autoencoder(base, pictures),
         "loss_by_level": _losses(base, pictures[: measure.num_losses], captions),
-        "text_to_image": _text_to_image(base, pictures, captions, measure),
-        "img2img": _img2img(base, pictures, ids, measure, prompt),
+        "features": measure_features(extractor, pictures[: measure.num_faces], ids, captions, style),
+        "text_to_image": _text_to_image(base, pictures, captions, measure, extractor),
+        "img2img": _img2img(base, pictures, ids, measure, prompt, extractor),
     }
     (folder / "measured.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     table = measured_table(found)
@@ -77,18 +86,39 @@ def measured_table(found: dict[str, Any]) -> str:
             _interval(drawn["kid"]),
         ),
         ("the same of two halves of the photos", _interval(drawn["floor"])),
+        ("gender the feature network sees in them: as the caption says", _share(drawn["gender_agreement"])),
         (
             f"img2img at strength {kept['strength']:g}: structure kept, {kept['num']} photos",
             _interval(kept["structure"]),
         ),
         (
             "the same: likeness to the own photo, above this share of wrong pairs",
-            f"{100 * kept['above_wrong']:.1f} %",
+            _share(kept["above_wrong"]),
         ),
     ]
+    rows += _features_rows(found["features"])
     return "\n".join(
         ["| on kept-out photos | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     )
+
+
+def _features_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    lowered = ", ".join(f"{name} {value:.2f}" for name, value in found["likeness"].items())
+    return [
+        (
+            f"feature network: pixel art of an altered photo finds its own among {found['num']}",
+            _interval(found["top1"]),
+        ),
+        ("the same by 12x12 colours inside the face, the floor", _interval(found["layout_top1"])),
+        ("likeness to the photo", lowered),
+        ("gender, ethnicity: as labelled", ", ".join(_share(found[f"{key}_accuracy"]) for key in _CLASSES)),
+        ("age: mean error", f"{found['age_error']:.1f} years"),
+        *((f"KID of {name} to pixel art", _interval(value)) for name, value in found["style"].items()),
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _quality(values: dict[str, float]) -> str:
@@ -135,38 +165,46 @@ def _losses(base: "BaseModel", pictures: "NDArray[np.uint8]", captions: list[str
 
 
 def _text_to_image(
-    base: "BaseModel", pictures: "NDArray[np.uint8]", captions: list[str], measure: MeasureConfig
+    base: "BaseModel",
+    pictures: "NDArray[np.uint8]",
+    captions: list[str],
+    measure: MeasureConfig,
+    extractor: "PersonaFeatures",
 ) -> dict[str, Any]:
+    from pixelpersona.build.features import attribute_errors
     from pixelpersona.evaluation.distribution import kid
     from pixelpersona.inference.imagine import imagine
-    from pixelpersona.models.base import weights_sha256
-    from pixelpersona.models.features import AutoencoderFeatures
 
     num = min(measure.num_imagined, len(pictures))
     drawn = imagine(
         base, captions[:num], list(range(num)), num_steps=measure.num_steps, guidance=measure.guidance
     )
-    extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
     real = extractor.features(pictures[:num])
-    found = extractor.features(np.stack([np.asarray(image) for image in drawn]))
+    images = np.stack([np.asarray(image) for image in drawn])
+    found = extractor.features(images)
     return {
         "num": num,
         "guidance": measure.guidance,
         "features_sha256": extractor.sha256,
         "kid": asdict(kid(found, real)),
         "floor": asdict(kid(real[: num // 2], real[num // 2 :])),
+        "gender_agreement": attribute_errors(extractor, images, captions[:num])["gender_accuracy"],
     }
 
 
 def _img2img(
-    base: "BaseModel", pictures: "NDArray[np.uint8]", ids: list[str], measure: MeasureConfig, prompt: str
+    base: "BaseModel",
+    pictures: "NDArray[np.uint8]",
+    ids: list[str],
+    measure: MeasureConfig,
+    prompt: str,
+    extractor: "PersonaFeatures",
 ) -> dict[str, Any]:
     from pixelpersona.evaluation.fidelity import altered_photo
     from pixelpersona.evaluation.result import bootstrap_mean
     from pixelpersona.inference.sampler import Sampler
     from pixelpersona.inference.stylizer import Stylizer
-    from pixelpersona.models.base import weights_sha256
-    from pixelpersona.models.features import AutoencoderFeatures, similarities
+    from pixelpersona.models.features import similarities
     from pixelpersona.pixel.grid import Grid
     from pixelpersona.pixel.score import structure
 
@@ -176,11 +214,10 @@ def _img2img(
     )
     made = Stylizer(base, sampler=sampler, prompt=prompt).portraits(photos, list(range(len(photos))))
     drawn = np.stack([np.asarray(portrait.image) for portrait in made])
-    extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
     altered = [altered_photo(photo, name) for photo, name in zip(photos, ids, strict=False)]
     alike = similarities(
-        extractor.layout_features(np.stack([np.asarray(photo) for photo in altered])),
-        extractor.layout_features(drawn),
+        extractor.likeness_features(np.stack([np.asarray(photo) for photo in altered])),
+        extractor.likeness_features(drawn),
     ).numpy()
     own = np.diag(alike)
     wrong = ~np.eye(len(own), dtype=bool)

@@ -204,15 +204,14 @@ def draw_portraits_stage(
     """Writes folder/portraits: WebP pictures and metadata.jsonl with caption, seed and split.
 
     Captions are those of training photos, in their proportions. Of all drawn, those are kept that look most
-    like a photo of a face: malformed ones are far from real photos in surface and layout features.
+    like a photo of a face: malformed ones are far from real photos in surface and likeness features.
     """
     import torch
 
     from pixelpersona.data.pretraining import photo_array
     from pixelpersona.data.randomness import numpy_rng
     from pixelpersona.inference.imagine import imagine
-    from pixelpersona.models.base import weights_sha256
-    from pixelpersona.models.features import AutoencoderFeatures
+    from pixelpersona.models.features import PersonaFeatures
 
     rng = numpy_rng(seed, 0, "portrait captions")
     chosen = [photos.ids[i] for i in rng.choice(len(photos.ids), portraits.num_drawn, replace=False)]
@@ -221,7 +220,7 @@ def draw_portraits_stage(
     half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(portraits.precision)
     with torch.autocast(base.device.type, dtype=half, enabled=half is not None):
         images = imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
-    extractor = AutoencoderFeatures(base.vae, weights_sha256(base.vae))
+    extractor = PersonaFeatures()
     real = extractor.views(photo_array(photos.source, chosen, base.image_size))
     drawn = extractor.views(np.stack([np.asarray(image) for image in images]))
     strangeness = sum(_strangeness(*views) for views in zip(real, drawn, strict=True))

@@ -20,8 +20,7 @@ class Samples:
     """
 
     def __init__(self, job: Job, pair_set: "PairSet", num_samples: int) -> None:
-        from pixelpersona.models.base import weights_sha256
-        from pixelpersona.models.features import AutoencoderFeatures
+        from pixelpersona.models.features import PersonaFeatures
         from pixelpersona.pixel.grid import Grid
 
         shown = pair_set.pairs("heldout")[:num_samples]
@@ -29,7 +28,7 @@ class Samples:
         self.photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
         self.teachers = [Image.fromarray(picture) for picture in art]
         self._job = job
-        self._features = AutoencoderFeatures(job.base.vae, weights_sha256(job.base.vae))
+        self._features = PersonaFeatures()
         self._reference = self._features.features(np.stack(art))
         self._grid = Grid.of(job.base.image_size, job.base.image_size, job.base.cell)
         self._base: list[Image.Image] | None = None

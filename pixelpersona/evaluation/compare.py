@@ -31,14 +31,14 @@ class Benchmark:
     """What every variant is measured against, made once by `make_benchmark`.
 
     photos, altered: N RGB pictures of one size. art: features [M, D] of the reference pixel art; paired:
-    M = N and its row i was drawn from photo i. layout: layout features [N, L] of the altered photos.
+    M = N and its row i was drawn from photo i. people: likeness features [N, L] of the altered photos.
     """
 
     photos: list[Image.Image]
     photo_ids: list[str]
     seeds: list[int]
     altered: list[Image.Image]
-    layout: Tensor
+    people: Tensor
     art: Tensor
     paired: bool
     features: FeatureExtractor
@@ -88,7 +88,7 @@ def make_benchmark(
         photo_ids=list(photo_ids),
         seeds=list(seeds),
         altered=altered,
-        layout=features.layout_features(_stack(altered)),
+        people=features.likeness_features(_stack(altered)),
         art=features.features(_stack(reference_art)),
         paired=paired,
         features=features,
@@ -146,8 +146,8 @@ def score_variant(
         if sizes != [photo.size for photo in benchmark.photos]:
             raise ValueError(f"{name}, {stage}: accepted one picture per photo, of the photo's size")
         arrays = _stack(pictures)
-        surface, layout = benchmark.features.views(arrays)
-        values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, layout, benchmark)
+        surface, people = benchmark.features.views(arrays)
+        values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, people, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
         metrics |= {f"{key}_{stage}": value for key, value in _set_scores(surface, benchmark).items()}
@@ -203,11 +203,11 @@ def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float
 
 
 def _fidelity_scores(
-    pictures: Sequence[Image.Image], layout: Tensor, benchmark: Benchmark
+    pictures: Sequence[Image.Image], people: Tensor, benchmark: Benchmark
 ) -> dict[str, list[float]]:
     return {
-        "likeness": likeness(benchmark.layout, layout).tolist(),
-        "likeness_top1": top1(similarities(benchmark.layout, layout)),
+        "likeness": likeness(benchmark.people, people).tolist(),
+        "likeness_top1": top1(similarities(benchmark.people, people)),
         "layout_top1": top1(layout_similarities(benchmark.altered, pictures)),
     }
 

@@ -1,4 +1,4 @@
-"""The two stages that make the tiny base from photos: the autoencoder, then UNet and text encoder."""
+"""The stages that train on photos: the autoencoder, then UNet and text encoder; and the feature network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pixelpersona.data.pretraining import CaptionedLatentBatches, CropBatches
+from pixelpersona.data.views import ViewBatches
 from pixelpersona.models import tiny
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.codec import tokenize
+from pixelpersona.models.persona_net import PersonaNet
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.hooks import CheckpointHook
 from pixelpersona.training.loop import Hook, train
 from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
+from pixelpersona.training.objectives.features import FeaturesObjective
 from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
 from pixelpersona.training.state import TrainState, resume_latest
 
@@ -164,9 +167,52 @@ def train_denoiser(
     )
 
 
+def train_features(
+    net: PersonaNet,
+    batches: ViewBatches,
+    *,
+    folder: Path,
+    tracker: Tracker,
+    num_steps: int,
+    lr: float = 2e-3,
+    checkpoint_every_steps: int = 100,
+    precision: str = "no",
+    seed: int = 0,
+    hooks: Sequence[Hook] = (),
+) -> None:
+    """Train the feature network in place on two views of each person; ends with the EMA weights in `net`."""
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    net.requires_grad_(True)
+    identity: dict[str, object] = {
+        "stage": "features",
+        "seed": seed,
+        "num_photos": len(batches.photos),
+        "batch": batches.batch_size,
+    }
+    state = new_state(
+        FeaturesObjective(net),
+        lr=lr,
+        num_steps=num_steps,
+        num_warmup_steps=100,
+        ema_decay=0.998,
+        identity=identity,
+    )
+    _run(
+        state,
+        batches,
+        folder=folder,
+        tracker=tracker,
+        num_steps=num_steps,
+        checkpoint_every_steps=checkpoint_every_steps,
+        precision=precision,
+        seed=seed,
+        hooks=hooks,
+    )
+
+
 def _run(
     state: TrainState,
-    batches: CropBatches | CaptionedLatentBatches,
+    batches: CropBatches | CaptionedLatentBatches | ViewBatches,
     *,
     folder: Path,
     tracker: Tracker,

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _weights() -> list[Path]:
-    return sorted(file for name in ("tiny", "lora") for file in asset(name).rglob("*.safetensors"))
+    return sorted(file for name in ("tiny", "lora", "persona") for file in asset(name).rglob("*.safetensors"))
 
 
 def test_all_assets_together_are_below_24_megabytes() -> None:
@@ -27,8 +27,8 @@ def test_all_assets_together_are_below_24_megabytes() -> None:
     assert sum(file.stat().st_size for file in files) < 24_000_000
 
 
-def test_the_base_is_stored_in_half_precision() -> None:
-    for file in asset("tiny").rglob("*.safetensors"):
+def test_base_and_feature_network_are_stored_in_half_precision() -> None:
+    for file in [*asset("tiny").rglob("*.safetensors"), *asset("persona").rglob("*.safetensors")]:
         with safe_open(file, framework="np") as opened:
             assert {opened.get_slice(key).get_dtype() for key in opened.keys()} == {"F16"}  # noqa: SIM118 (no mapping)
 
@@ -72,7 +72,7 @@ def test_the_model_card_names_the_hash_of_every_weight_file(file: Path) -> None:
 
 
 def test_an_unknown_asset_is_named() -> None:
-    with pytest.raises(ValueError, match="asset nothing: accepted tiny, portraits, lora"):
+    with pytest.raises(ValueError, match="asset nothing: accepted tiny, portraits, lora, persona, palettes"):
         asset("nothing")
 
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
 from PIL import Image, ImageFilter
 
 from pixelpersona.evaluation.compare import (
@@ -15,7 +14,7 @@ from pixelpersona.evaluation.compare import (
 )
 from pixelpersona.evaluation.result import METRICS, EvalResult
 from pixelpersona.inference.direct import DirectStylizer, unchanged
-from pixelpersona.models.features import AutoencoderFeatures
+from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import grid_contrast, structure
 from pixelpersona.pixel.snap import snap
@@ -42,20 +41,11 @@ def blur(batch: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def features() -> AutoencoderFeatures:
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        sample_size=SIZE,
-        mid_block_add_attention=False,
-    )
-    return AutoencoderFeatures(vae.eval(), "vae")
+def features() -> PersonaFeatures:
+    return PersonaFeatures()
 
 
-def benchmark_of(features: AutoencoderFeatures, num: int = NUM) -> Benchmark:
+def benchmark_of(features: PersonaFeatures, num: int = NUM) -> Benchmark:
     photos = [picture(seed) for seed in range(num)]
     return make_benchmark(
         photos,
@@ -70,7 +60,7 @@ def benchmark_of(features: AutoencoderFeatures, num: int = NUM) -> Benchmark:
 
 
 @pytest.fixture(scope="module")
-def benchmark_set(features: AutoencoderFeatures) -> Benchmark:
+def benchmark_set(features: PersonaFeatures) -> Benchmark:
     return benchmark_of(features)
 
 
@@ -125,7 +115,7 @@ def test_controls_come_out_as_they_must(results: dict[str, EvalResult]) -> None:
 
 
 def test_the_same_evaluation_is_equal_to_the_last_digit(
-    features: AutoencoderFeatures, results: dict[str, EvalResult]
+    features: PersonaFeatures, results: dict[str, EvalResult]
 ) -> None:
     torch.manual_seed(123)
     np.random.seed(123)
@@ -180,7 +170,7 @@ def test_validation_losses_are_compared_where_both_have_them(benchmark_set: Benc
     assert loss.estimate.mean == pytest.approx(-0.1)
 
 
-def test_wrong_inputs_are_named(features: AutoencoderFeatures, benchmark_set: Benchmark) -> None:
+def test_wrong_inputs_are_named(features: PersonaFeatures, benchmark_set: Benchmark) -> None:
     photos = benchmark_set.photos
     with pytest.raises(ValueError, match="base, raw: accepted one picture per photo"):
         score_variant("base", photos[1:], photos, benchmark_set)

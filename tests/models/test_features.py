@@ -1,125 +1,147 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from PIL import Image, ImageFilter
 
-from pixelpersona.models.features import AutoencoderFeatures, likeness, similarities
-
-
-def small_vae() -> AutoencoderKL:
-    torch.manual_seed(0)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 16, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        latent_channels=4,
-        sample_size=64,
-        scaling_factor=0.5,
-        mid_block_add_attention=False,
-    ).eval()
+from pixelpersona.assets.locate import path as asset
+from pixelpersona.models.features import PersonaFeatures, likeness, similarities
+from pixelpersona.models.persona_net import WEIGHTS_FILE, PersonaNet, save_persona_net
 
 
 @pytest.fixture(scope="module")
-def vae() -> AutoencoderKL:
-    return small_vae()
+def extractor() -> PersonaFeatures:
+    return PersonaFeatures()
 
 
 @pytest.fixture(scope="module")
-def extractor(vae: AutoencoderKL) -> AutoencoderFeatures:
-    return AutoencoderFeatures(vae, "ab" * 32)
+def portraits() -> np.ndarray:
+    """Sixteen of the packaged portraits of nobody, uint8 [16, 128, 128, 3]."""
+    files = sorted(asset("portraits").glob("*.webp"))[:16]
+    return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
 
-def pictures(num: int, seed: int = 0) -> np.ndarray:
-    """Smooth random pictures, uint8 [num, 64, 64, 3]."""
-    coarse = torch.rand(num, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    fine = torch.nn.functional.interpolate(coarse, size=64, mode="bicubic").clamp(0, 1)
-    return (fine * 255).byte().permute(0, 2, 3, 1).numpy().copy()
+def blocks(pictures: np.ndarray, cell: int = 4) -> np.ndarray:
+    small = pictures[:, cell // 2 :: cell, cell // 2 :: cell]
+    return np.asarray((small // 43 * 51).repeat(cell, axis=1).repeat(cell, axis=2))
 
 
-def test_widths_and_types(extractor: AutoencoderFeatures) -> None:
-    images = pictures(2)
-    features = extractor.features(images)
-    assert features.shape == (2, extractor.num_features)
-    assert features.dtype == torch.float32
-    # conv_in, two of three down blocks, middle, latents, twice; then the latents' moments.
-    assert extractor.num_features == 2 * (8 + 8 + 16 + 16 + 4) + 2 * 4
-    assert extractor.layout_features(images).shape == (2, 16 * 16 * (8 + 16 + 16 + 16))
+def blurred(pictures: np.ndarray, radius: float) -> np.ndarray:
+    soft = [Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius)) for p in pictures]
+    return np.stack([np.asarray(picture) for picture in soft])
 
 
-def test_last_features_are_the_moments_of_the_scaled_latents(
-    vae: AutoencoderKL, extractor: AutoencoderFeatures
+def test_widths_and_types(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    surface, people = extractor.views(portraits[:2])
+    assert surface.shape == (2, extractor.num_features)
+    assert people.shape == (2, 128)
+    assert surface.dtype == people.dtype == torch.float32
+    torch.testing.assert_close(people.norm(dim=1), torch.ones(2))
+    seen = extractor.personas(portraits[:2])
+    assert seen.age.shape == (2,)
+    assert seen.gender.shape == (2, 2)
+    assert seen.ethnicity.shape == (2, 4)
+    assert ((seen.age >= 0) & (seen.age < 110)).all()
+
+
+def test_a_picture_has_the_same_features_in_any_batch(
+    extractor: PersonaFeatures, portraits: np.ndarray
 ) -> None:
-    images = pictures(3)
-    with torch.no_grad():
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-        latents = vae.encode(pixels).latent_dist.mean * 0.5
-    expected = torch.cat([latents.mean(dim=(2, 3)), latents.std(dim=(2, 3))], dim=1)
-    torch.testing.assert_close(extractor.features(images)[:, -8:], expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_picture_has_the_same_features_in_any_batch(extractor: AutoencoderFeatures) -> None:
-    images = pictures(3)
-    for view in (extractor.features, extractor.layout_features):
-        assert torch.equal(view(images)[1:2], view(images[1:2]))
-
-
-def test_both_views_at_once_are_the_views(extractor: AutoencoderFeatures) -> None:
-    images = pictures(2)
-    surface, layout = extractor.views(images)
-    assert torch.equal(surface, extractor.features(images))
-    assert torch.equal(layout, extractor.layout_features(images))
-
-
-def test_surface_features_have_no_position(extractor: AutoencoderFeatures) -> None:
-    images = pictures(1)
-    moved = np.roll(images, 32, axis=2)
-    surface, layout = (
-        float(torch.nn.functional.cosine_similarity(view(images), view(moved)))
-        for view in (extractor.features, extractor.layout_features)
+    for view in (extractor.features, extractor.likeness_features):
+        assert torch.equal(view(portraits[:3])[1:2], view(portraits[1:2]))
+    assert torch.equal(
+        extractor.personas(portraits[:3]).gender[2:], extractor.personas(portraits[2:3]).gender
     )
-    assert surface > 0.99
-    assert layout < 0.5
 
 
-def test_blocks_are_far_from_smooth_pictures_and_near_each_other(extractor: AutoencoderFeatures) -> None:
-    smooth, other = pictures(6, seed=1), pictures(6, seed=2)
-    blocks, other_blocks = (p[:, ::4, ::4].repeat(4, axis=1).repeat(4, axis=2) for p in (smooth, other))
-    means = [extractor.features(p)[:, :-8].mean(dim=0) for p in (smooth, blocks, other_blocks)]
+def test_both_views_at_once_are_the_views(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    surface, people = extractor.views(portraits[:2])
+    assert torch.equal(surface, extractor.features(portraits[:2]))
+    assert torch.equal(people, extractor.likeness_features(portraits[:2]))
+
+
+def test_last_features_are_the_colours_moments(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    colors = torch.from_numpy(portraits[:2]).reshape(2, -1, 3).double() / 127.5 - 1
+    expected = torch.cat([colors.mean(dim=1), colors.std(dim=1)], dim=1).float()
+    torch.testing.assert_close(extractor.features(portraits[:2])[:, -6:], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_surface_has_no_position_and_likeness_has(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    small = portraits[:2, 1::2, 1::2]
+    canvases = np.full((2, 2, 128, 128, 3), 128, np.uint8)
+    canvases[0, :, 8:72, 8:72] = small
+    canvases[1, :, 48:112, 52:116] = small
+    surface, people = zip(*(extractor.views(pictures) for pictures in canvases), strict=True)
+    torch.testing.assert_close(surface[0], surface[1], atol=0.1, rtol=0.05)
+    assert ((people[0] * people[1]).sum(dim=1) < 0.7).all()
+
+
+def test_blocks_are_far_from_photos_and_near_each_other(
+    extractor: PersonaFeatures, portraits: np.ndarray
+) -> None:
+    first, second = portraits[:8], portraits[8:]
+    means = [extractor.features(p)[:, :-6].mean(dim=0) for p in (first, blocks(first), blocks(second))]
     style, people = (means[0] - means[1]).norm(), (means[1] - means[2]).norm()
-    assert style > 2 * people
+    assert style > 3 * people
 
 
-def test_layout_features_do_not_see_the_corners(extractor: AutoencoderFeatures) -> None:
-    images = pictures(1)
-    changed = images.copy()
-    changed[:, :3, :3] = 255 - changed[:, :3, :3]
-    centre = images.copy()
-    centre[:, 30:33, 30:33] = 255 - centre[:, 30:33, 30:33]
-    own = extractor.layout_features(images)
-    assert (extractor.layout_features(centre) - own).norm() > 5 * (
-        extractor.layout_features(changed) - own
-    ).norm()
+def test_pixel_art_finds_its_own_photo(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    alike = similarities(
+        extractor.likeness_features(portraits), extractor.likeness_features(blocks(portraits))
+    )
+    assert alike.argmax(dim=1).tolist() == list(range(len(portraits)))
 
 
-def test_layout_features_are_zero_outside_the_face(extractor: AutoencoderFeatures) -> None:
-    maps = extractor.layout_features(pictures(1)).reshape(-1, 16, 16)
-    assert not maps[:, 0, 0].any()
-    assert maps[:, 8, 8].any()
+def test_blur_noise_and_a_wrong_person_lower_likeness_in_order(
+    extractor: PersonaFeatures, portraits: np.ndarray
+) -> None:
+    photos = extractor.likeness_features(portraits)
+    noise = np.random.default_rng(0).normal(0, 96, portraits.shape)
+    noisy = np.clip(portraits + noise, 0, 255).astype(np.uint8)
+
+    def mean(changed: np.ndarray) -> float:
+        return float(likeness(photos, extractor.likeness_features(changed)).mean())
+
+    blur, strong_blur = mean(blurred(portraits, 2)), mean(blurred(portraits, 8))
+    wrong = float(likeness(photos, photos.roll(1, dims=0)).mean())
+    assert 1 > blur > mean(noisy) > wrong + 0.1
+    assert blur > strong_blur + 0.05 > wrong
 
 
-def test_hash_covers_the_weights(vae: AutoencoderKL, extractor: AutoencoderFeatures) -> None:
-    assert AutoencoderFeatures(vae, "ab" * 32).sha256 == extractor.sha256
-    assert AutoencoderFeatures(vae, "cd" * 32).sha256 != extractor.sha256
+def test_another_size_is_the_same_person(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    larger = portraits.repeat(2, axis=1).repeat(2, axis=2)
+    torch.testing.assert_close(
+        extractor.likeness_features(larger), extractor.likeness_features(portraits), atol=0.1, rtol=0
+    )
+
+
+def test_hash_covers_the_weights(extractor: PersonaFeatures, tmp_path: Path) -> None:
     assert len(extractor.sha256) == 64
+    assert PersonaFeatures().sha256 == extractor.sha256
+    shutil.copy(asset("persona") / WEIGHTS_FILE, tmp_path)
+    assert PersonaFeatures(tmp_path).sha256 == extractor.sha256
+    torch.manual_seed(0)
+    save_persona_net(PersonaNet(), tmp_path)
+    assert PersonaFeatures(tmp_path).sha256 != extractor.sha256
 
 
-def test_half_precision_weights_are_copied_and_computed_in_float32() -> None:
-    half = small_vae().to(torch.bfloat16)
-    extractor = AutoencoderFeatures(half, "x")
-    assert half.dtype == torch.bfloat16
-    assert extractor.features(pictures(1)).dtype == torch.float32
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (np.zeros((2, 64, 64, 3), np.float32), "float32"),
+        (np.zeros((64, 64, 3), np.uint8), "accepted uint8"),
+        (np.zeros((1, 64, 64, 4), np.uint8), "accepted uint8"),
+        (np.zeros((0, 64, 64, 3), np.uint8), "B 1 or more"),
+        (np.zeros((1, 64, 48, 3), np.uint8), "48x64; accepted squares"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "8x8; accepted squares of 16"),
+    ],
+)
+def test_other_input_is_refused(extractor: PersonaFeatures, images: np.ndarray, reason: str) -> None:
+    for view in (extractor.features, extractor.likeness_features, extractor.views, extractor.personas):
+        with pytest.raises(ValueError, match=reason):
+            view(images)
 
 
 def test_likeness_is_the_cosine_after_centring_on_the_photos() -> None:

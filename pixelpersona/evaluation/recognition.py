@@ -1,0 +1,99 @@
+"""How well a feature network knows people: found again in pixel art, and what lowers the likeness."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from pixelpersona.data.randomness import numpy_rng
+from pixelpersona.evaluation.distribution import kid
+from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
+from pixelpersona.evaluation.result import Estimate, bootstrap_mean
+from pixelpersona.models.features import FeatureExtractor, likeness, similarities
+
+_FEWEST = 8  # two halves that KID can compare
+_BLUR_CELLS = 64  # the blur's deviation is one cell of so many a side: soft, but everything is still there
+_NOISE_DEVIATION = 96.0  # of 255: the face is hard to make out
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """top1: share of pixel-art pictures of altered photos whose own photo is the nearest of all `num` by the
+    network; layout_top1: by 12x12 colours inside the face, the floor. likeness: mean of photo and altered
+    photo's pixel art, of photo and "blur", "noise", "wrong person". style: KID of photos to pixel art of
+    others, of pictures half-way, and of pixel art to pixel art.
+    """
+
+    num: int
+    top1: Estimate
+    layout_top1: Estimate
+    likeness: dict[str, float]
+    style: dict[str, Estimate]
+
+
+def recognition(
+    photos: Sequence[Image.Image],
+    photo_ids: Sequence[str],
+    features: FeatureExtractor,
+    draw: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> Recognition:
+    """Measure a network on photos it has not seen.
+
+    photos: RGB, of one size. draw: photo uint8 [H, W, 3] → pixel art of the same size. Every photo is altered
+    as `altered_photo` does (crop, colours, background), then drawn, then looked for among all photos.
+    Raises ValueError for fewer than 8 photos.
+    """
+    if len(photos) < _FEWEST:
+        raise ValueError(f"recognition: {len(photos)} photos; accepted {_FEWEST} or more")
+    altered = [altered_photo(photo, name) for photo, name in zip(photos, photo_ids, strict=True)]
+    drawn = np.stack([draw(np.asarray(photo)) for photo in altered])
+    originals = np.stack([np.asarray(photo.convert("RGB")) for photo in photos])
+    surface, people = features.views(originals)
+    found = features.likeness_features(drawn)
+    by_network = similarities(people, found)
+    by_layout = layout_similarities(photos, [Image.fromarray(picture) for picture in drawn])
+    lowered = {
+        "pixel art of the altered photo": by_network.diagonal(),
+        "blur": likeness(people, features.likeness_features(_blurred(photos))),
+        "noise": likeness(people, features.likeness_features(_noised(originals))),
+        "wrong person": likeness(people, people.roll(1, dims=0)),
+    }
+    return Recognition(
+        num=len(photos),
+        top1=bootstrap_mean(top1(by_network)),
+        layout_top1=bootstrap_mean(top1(by_layout)),
+        likeness={name: float(values.mean()) for name, values in lowered.items()},
+        style=_style(originals, surface, features, draw),
+    )
+
+
+def _style(
+    photos: NDArray[np.uint8],
+    surface: torch.Tensor,
+    features: FeatureExtractor,
+    draw: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> dict[str, Estimate]:
+    """One half of the people against pixel art of the other half: only the style may tell."""
+    half = len(photos) // 2
+    art = np.stack([draw(photo) for photo in photos])
+    blended = ((photos.astype(np.uint16) + art) // 2).astype(np.uint8)
+    reference, found = features.features(art[half:]), features.features(art[:half])
+    return {
+        "photos": kid(surface[:half], reference),
+        "half-way": kid(features.features(blended[:half]), reference),
+        "pixel art": kid(found, reference),
+    }
+
+
+def _blurred(photos: Sequence[Image.Image]) -> NDArray[np.uint8]:
+    radius = [max(photo.size) / _BLUR_CELLS for photo in photos]
+    soft = [p.convert("RGB").filter(ImageFilter.GaussianBlur(r)) for p, r in zip(photos, radius, strict=True)]
+    return np.stack([np.asarray(picture) for picture in soft])
+
+
+def _noised(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    noise = numpy_rng(0, 0, "noise on photos").normal(0.0, _NOISE_DEVIATION, photos.shape)
+    return np.clip(np.rint(photos + noise), 0, 255).astype(np.uint8)
