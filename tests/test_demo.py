@@ -51,7 +51,6 @@ def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
         "teacher",
         "teacher-vae",
         "base",
-        "base-g1",
         "translator",
         "lora-r4",
         "lora-r8",

@@ -64,7 +64,7 @@ def runs(words: list[str]) -> Path:
     prepare.main(words)
     train.main(["-m", *words, *TRAIN, "lora.rank=2,3"])
     train.main([*words, *TRAIN, "method=translator", "method.widths=[8,8,8]", "tracker=none"])
-    evaluate.main([*words, "sampler=fast", "eval.sheet_rows=2"])
+    evaluate.main([*words, "sampler=fast", "sampler.guidance=2.0", "eval.sheet_rows=2"])
     return Path(next(word for word in words if word.startswith("paths.runs=")).removeprefix("paths.runs="))
 
 

@@ -96,7 +96,8 @@ def variants(
         return Stylizer(drawer, sampler=settings, prompt=model.prompt, finish=finish, adapter=adapter)
 
     yield Variant("base", stylizer(base, sampler.guidance), losses=_losses(base, heldout, model))
-    yield Variant("base-g1", stylizer(base, 1.0))
+    if sampler.guidance != 1.0:
+        yield Variant("base-g1", stylizer(base, 1.0))
     for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
         translator = load_translator(file)
         yield Variant(
