@@ -16,7 +16,7 @@ from pixelpersona.pixel.palette import oklab_to_srgb, srgb_to_oklab, to_uint8
 
 Floats = NDArray[np.floating[Any]]
 
-_NEIGHBORHOOD = 1.8  # cells, the Gaussian's deviation: what differs from its mean is detail
+_NEIGHBORHOOD = 3.5  # cells, the Gaussian's deviation: what differs from its mean is detail
 _FAINT, _STRONG = 0.02, 0.06  # OKLab distance from the mean: texture of skin below, features from there on
 
 

@@ -12,7 +12,7 @@ from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import MAX_COLORS
 from pixelpersona.pixel.snap import Snapped, snap_cells
 
-_PHOTO_FLATNESS = 0.1  # skin's texture is no feature
+_PHOTO_FLATNESS = 0.07  # skin's texture is no feature
 _ACCENT_WEIGHT = 6.0  # eyes and lips cover little, and still want colours of their own
 
 

@@ -41,7 +41,7 @@ def test_it_is_the_formula_where_the_photo_is_strong() -> None:
     made, strength = transfer_detail(drawn, photo, 0.5)
     lab, wanted = srgb_to_oklab(drawn / 255.0), srgb_to_oklab(photo / 255.0)
     mean, photo_mean = (
-        np.stack([gaussian_filter(x[..., c], 1.8) for c in range(3)], axis=-1) for x in (lab, wanted)
+        np.stack([gaussian_filter(x[..., c], 3.5) for c in range(3)], axis=-1) for x in (lab, wanted)
     )
     expected = (mean + 0.5 * (wanted - photo_mean))[strength == 1.0]
     assert len(expected) > 20
