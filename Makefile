@@ -78,13 +78,16 @@ eval: $(STAMP)  ## score every trained variant beside the untouched base
 report: $(STAMP)  ## write the HTML report
 	$(DOOR)report $(ARGS)
 
+# All folders in one call: W&B then uploads the parts of a resumed run one after the other, as they were begun,
+# and leaves out what it has uploaded. ARGS=--include-online adds runs whose server went away.
 .PHONY: sync
 sync: $(STAMP)  ## upload the offline Weights & Biases runs under runs/
 	@if [ -z "$${WANDB_API_KEY:-}" ] && ! grep -qs wandb "$${NETRC:-$$HOME/.netrc}"; then \
 		echo "sync: no Weights & Biases key; set WANDB_API_KEY or run $(BIN)/wandb login" >&2; exit 2; fi
-	@folders=$$(find runs -type d -path '*/wandb/offline-run-*' -prune 2>/dev/null | sort || true); \
-	if [ -z "$$folders" ]; then echo "sync: no offline runs under runs/"; fi; \
-	while IFS= read -r folder; do [ -z "$$folder" ] || $(BIN)/wandb sync "$$folder"; done <<< "$$folders"
+	@folders=(); while IFS= read -r folder; do folders+=("$$folder"); done < <( \
+		find runs -type d \( -path '*/wandb/offline-run-*' -o -path '*/wandb/run-*' \) -prune 2>/dev/null | sort); \
+	if [ $${#folders[@]} -eq 0 ]; then echo "sync: no runs of Weights & Biases under runs/"; exit 0; fi; \
+	$(BIN)/wandb sync $(ARGS) "$${folders[@]}"
 
 .PHONY: dashboard
 dashboard: $(STAMP)  ## publish a workspace and a report of the runs at Weights & Biases

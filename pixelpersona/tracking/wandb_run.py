@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import netrc
@@ -9,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +24,7 @@ from pixelpersona.tracking.directions import BETTER
 Mode = Literal["online", "offline", "disabled", "auto"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled", "auto")
 STEP_KEY = "train/step"
+_STOP_TIMEOUT_S = 4.0
 
 
 class WandbTracker:
@@ -35,7 +38,8 @@ class WandbTracker:
     Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume. The
     run's summary holds last and best value of every metric that has a better side (`BETTER`).
     finish_timeout_s: how long the end waits for uploads; then W&B names `wandb sync`, and the run has ended
-    well. W&B itself would wait for ever for a server that went away.
+    well. W&B itself would wait for ever for a server that went away. A run that a signal stopped has no such
+    time, as whoever sent the signal will soon kill: see `finish`.
     code: a package's folder, kept with the run as an artifact of its .py and .yaml files.
     W&B collects no command line, paths or git remote: they may hold names and secrets of this machine.
     """
@@ -128,11 +132,31 @@ class WandbTracker:
         self._run.alert(title=title, text=text, level="ERROR")
 
     def finish(self, exit_code: int = 0) -> None:
-        self._run.finish(exit_code=exit_code)
+        """exit_code above 128, as of a process that a signal stopped: waits 4 s at most, and the process ends
+        without W&B's own waiting. What is not uploaded yet is on disk, and the message says so.
+        """
+        if exit_code <= 128 or self.url is None:
+            self._run.finish(exit_code=exit_code)
+            return
+        folder = Path(self._run.dir).parent
+        end = threading.Thread(target=self._run.finish, kwargs={"exit_code": exit_code}, daemon=True)
+        end.start()
+        end.join(_STOP_TIMEOUT_S)
+        if end.is_alive():
+            rest = f"`wandb sync --include-online {folder}` uploads the rest"
+            print(f"W&B did not take all of the run in time; {rest}", file=sys.stderr)
+            atexit.register(_leave, exit_code)  # the last registered is the first to run
 
     def _log(self, row: dict[str, Any], step: int) -> None:
         own_step, self._own_step = self._own_step, None  # from there on W&B counts by itself
         self._run.log({**row, STEP_KEY: step}, step=own_step, commit=True)
+
+
+def _leave(exit_code: int) -> None:
+    """End the process here and now: W&B's own exit handler waits for uploads as long as a finish does."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def artifact_name(name: str) -> str:

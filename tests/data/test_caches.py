@@ -1,6 +1,5 @@
 """Pairs found by content; killed and simultaneous prepares."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,46 +18,12 @@ from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.pixel.pixelation import Pixelation
-
-RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
-
-
-class Encoder:
-    sha256 = "1" * 64
-
-    def encode_images(self, images: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
-
-    def encode_text(self, captions: object) -> torch.Tensor:
-        return torch.ones(len(captions), 3, 2)  # type: ignore[arg-type]
+from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Eight photos, two of them held out."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(8):
-        coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((24, 24)).save(folder / f"p{i}.png")
-    rows = [
-        json.dumps({"file_name": f"p{i}.png", "split": "heldout" if i < 2 else "train"}) for i in range(8)
-    ]
-    (folder / "metadata.jsonl").write_text("\n".join(rows))
-    return folder
-
-
-def prepare(
-    photos: Path, root: Path, recipe: PairRecipe = RECIPE, *, workers: int = 1, thorough: bool = False
-) -> PairSet:
-    source = FolderSource(photos)
-    return prepare_pairs(source, recipe, root, num_workers=workers, progress=False, thorough=thorough)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
-    }
+    return write_photos(tmp_path / "photos")
 
 
 def flip(file: Path, place: int = -20) -> None:
@@ -86,11 +50,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 # Found by content
-
-
-def change(photos: Path) -> None:
-    with (photos / "p5.png").open("ab") as stream:
-        stream.write(b"\0")  # behind the picture's end: the same picture, another file
 
 
 def add(photos: Path) -> None:
@@ -197,11 +156,10 @@ def test_a_photo_that_changes_meanwhile_is_never_kept(photos: Path, tmp_path: Pa
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-import numpy as np, torch
 from pixelpersona.data.latents import encode_pairs
-from pixelpersona.data.pairs import PairRecipe, prepare_pairs
+from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.sources import FolderSource
-from pixelpersona.pixel.pixelation import Pixelation
+from tests.data.preparing import RECIPE, Encoder
 
 mode, photos, root = sys.argv[1:]
 
@@ -211,17 +169,9 @@ class Source(FolderSource):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().open(photo_id)
 
-class Encoder:
-    sha256 = "1" * 64
-    def encode_images(self, images):
-        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
-    def encode_text(self, captions):
-        return torch.ones(len(captions), 3, 2)
-
 print("ready", flush=True)
 sys.stdin.readline()
-recipe = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
-pair_set = prepare_pairs(Source(Path(photos)), recipe, root, num_workers=1, progress=False)
+pair_set = prepare_pairs(Source(Path(photos)), RECIPE, root, num_workers=1, progress=False)
 for split in ("train", "heldout"):
     encode_pairs(pair_set, split, Encoder(), root, progress=False)
 print(pair_set.folder.name)

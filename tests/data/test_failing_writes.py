@@ -1,92 +1,22 @@
 """A full disk and a folder that cannot be written: one clear line, and what was there stays as it was."""
 
-import json
-import os
-import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from pixelpersona import prepare as prepare_door
 from pixelpersona.data.latents import encode_pairs
-from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
-from pixelpersona.data.sources import FolderSource
 from pixelpersona.data.verify import verify_cache
-from pixelpersona.pixel.pixelation import Pixelation
-
-RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
-
-
-class Encoder:
-    sha256 = "1" * 64
-
-    def encode_images(self, images: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
-
-    def encode_text(self, captions: object) -> torch.Tensor:
-        return torch.ones(len(captions), 3, 2)  # type: ignore[arg-type]
+from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
+from tests.failing import disk_full, unprivileged
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Eight photos, two of them held out."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(8):
-        coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((24, 24)).save(folder / f"p{i}.png")
-    rows = [
-        json.dumps({"file_name": f"p{i}.png", "split": "heldout" if i < 2 else "train"}) for i in range(8)
-    ]
-    (folder / "metadata.jsonl").write_text("\n".join(rows))
-    return folder
-
-
-def prepare(photos: Path, root: Path, recipe: PairRecipe = RECIPE, workers: int = 1) -> PairSet:
-    return prepare_pairs(FolderSource(photos), recipe, root, num_workers=workers, progress=False)
-
-
-def change(photos: Path) -> None:
-    with (photos / "p5.png").open("ab") as stream:
-        stream.write(b"\0")  # behind the picture's end
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
-    }
-
-
-@contextmanager
-def disk_full(num_bytes: int) -> Iterator[None]:
-    """No file may grow beyond this: the system's own way of making a write fail, without filling a disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may write everywhere: be nobody for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+    return write_photos(tmp_path / "photos")
 
 
 @pytest.mark.parametrize(("num_bytes", "workers"), [(100, 1), (100, 2), (2500, 1)])

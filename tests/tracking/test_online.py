@@ -44,6 +44,30 @@ def test_a_server_that_goes_away_does_not_hold_a_run_up(tmp_path: Path) -> None:
     assert found == read_jsonl(tmp_path / "run" / "metrics.jsonl")
 
 
+def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path) -> None:
+    """The default of 300 s would have the process killed by whoever has sent the signal."""
+    out = run(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
+        "tracker = WandbTracker(Path('run'), project='faces')\n"
+        "tracker.scalars({'train/loss': 1.0}, 1)\n"
+        "server.close()\n"
+        "tracker.scalars({'train/loss': 0.5}, 2)\n"
+        "tracker.finish(143)\n"
+        "print('finished')\n"
+        "sys.exit(143)\n",
+        tmp_path,
+    )
+    assert out.returncode == 143, out.stderr
+    assert out.stdout == "finished\n"
+    (kept,) = (tmp_path / "run" / "wandb").glob("run-*")
+    assert (
+        out.stderr.count(f"`wandb sync --include-online {kept.relative_to(tmp_path)}` uploads the rest") == 1
+    )
+    assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0, 0.5]
+
+
 def test_publishing_sends_a_workspace_and_a_report(tmp_path: Path) -> None:
     out = run(
         "import json\n"

@@ -16,7 +16,7 @@ from skimage.data import astronaut
 
 from pixelpersona import train
 from pixelpersona.tracking.jsonl import read_jsonl
-from tests.tracking.reading import Records, inspect, of_kind, read_run
+from tests.tracking.reading import Records, inspect, of_kind, read_run, scalar_rows
 
 SECRETS = {
     "WANDB_API_KEY": "5ec2e7" + "a1" * 17,
@@ -67,19 +67,6 @@ def records(folder: Path) -> Records:
 
 def _runs(words: list[str]) -> Path:
     return Path(next(word for word in words if word.startswith("paths.runs=")).partition("=")[2])
-
-
-def scalar_rows(runs: list[Records]) -> list[dict[str, float]]:
-    """W&B's rows of numbers as metrics.jsonl has them; of a step that several runs hold, the last run's."""
-    by_step: dict[int, list[dict[str, float]]] = {}
-    for found in runs:
-        own: dict[int, list[dict[str, float]]] = {}
-        for item in (record["item"] for record in of_kind(found, "history")):
-            values = {key: value for key, value in item.items() if key[0] != "_" and key != "train/step"}
-            if not any(key.startswith("samples/") for key in values):
-                own.setdefault(item["train/step"], []).append({"step": item["train/step"], **values})
-        by_step |= own
-    return [row for step in sorted(by_step) for row in by_step[step]]
 
 
 def test_wandb_holds_the_rows_of_metrics_jsonl(folder: Path, records: Records) -> None:

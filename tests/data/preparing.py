@@ -1,0 +1,56 @@
+"""Eight small photos, their pairs, and an encoder that needs no network: what tests of the caches share."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.pixelation import Pixelation
+
+RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
+
+
+class Encoder:
+    sha256 = "1" * 64
+
+    def encode_images(self, images: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
+
+    def encode_text(self, captions: object) -> torch.Tensor:
+        return torch.ones(len(captions), 3, 2)  # type: ignore[arg-type]
+
+
+def write_photos(folder: Path) -> Path:
+    """Eight photos, two of them held out."""
+    folder.mkdir()
+    for i in range(8):
+        coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((24, 24)).save(folder / f"p{i}.png")
+    rows = [
+        json.dumps({"file_name": f"p{i}.png", "split": "heldout" if i < 2 else "train"}) for i in range(8)
+    ]
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def prepare(
+    photos: Path, root: Path, recipe: PairRecipe = RECIPE, *, workers: int = 1, thorough: bool = False
+) -> PairSet:
+    source = FolderSource(photos)
+    return prepare_pairs(source, recipe, root, num_workers=workers, progress=False, thorough=thorough)
+
+
+def change(photos: Path) -> None:
+    """The same picture in another file: a byte behind the picture's end."""
+    with (photos / "p5.png").open("ab") as stream:
+        stream.write(b"\0")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    }

@@ -1,0 +1,57 @@
+"""`make sync` hands W&B every part of every run, and W&B would upload each of them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pixelpersona.tracking.wandb_run import WandbTracker
+
+pytestmark = pytest.mark.usefixtures("own_home")
+MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
+
+
+def sync(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`make sync` in a folder with runs/, by an environment whose `wandb` only says what it would do."""
+    binaries = place / "venv" / "bin"
+    binaries.mkdir(parents=True, exist_ok=True)
+    (binaries / "wandb").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wandb "$@" --dry-run\n')
+    (binaries / "wandb").chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", "venv/.installed"):
+        (place / name).touch()
+    env = {**os.environ, "WANDB_API_KEY": "a" * 40, "WANDB_SILENT": "false"}
+    command = ["make", "-f", str(MAKEFILE), "sync", "VENV=venv", *more]
+    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
+
+
+def listed(out: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"(?:offline-)?run-\d{8}_\d{6}-\w+(?=/run-)", out.stdout + out.stderr)
+
+
+def test_all_parts_of_a_resumed_run_are_uploaded(tmp_path: Path) -> None:
+    run_id, folders = None, []
+    for number in range(3):  # begun, and resumed twice
+        tracker = WandbTracker(tmp_path / "runs" / "a sweep" / "lora-r4", project="p", run_id=run_id)
+        tracker.scalars({"train/loss": 1.0}, number)
+        tracker.finish()
+        run_id = tracker.run_id
+        (made,) = set((tmp_path / "runs" / "a sweep" / "lora-r4" / "wandb").glob("offline-run-*")) - set(
+            folders
+        )
+        folders.append(made.rename(made.with_name(f"offline-run-20200101_00000{number}-{run_id}")))
+    online = tmp_path / "runs" / "lora-r8" / "wandb" / "run-20200101_000000-abcd1234"
+    online.mkdir(parents=True)
+    (online / "run-abcd1234.wandb").touch()
+    out = sync(tmp_path)
+    assert out.returncode == 0, out.stderr
+    assert sorted(listed(out)) == [folder.name for folder in folders]
+    assert "Skipped 1 online run(s)" in out.stdout + out.stderr
+    assert online.name in listed(sync(tmp_path, "ARGS=--include-online"))
+
+
+def test_nothing_to_upload_is_no_error(tmp_path: Path) -> None:
+    out = sync(tmp_path)
+    assert (out.returncode, out.stdout) == (0, "sync: no runs of Weights & Biases under runs/\n")
