@@ -1,0 +1,147 @@
+"""SIGTERM and Ctrl-C in real processes: in the middle of a step, of validation, of drawing, of the end."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from skimage.data import astronaut
+
+from pixelpersona import train
+from pixelpersona.tracking.jsonl import read_jsonl
+from tests.tracking.reading import of_kind, read_run, scalar_rows
+
+pytestmark = pytest.mark.slow
+
+# The process says where it is and, but for a step, would stay there for ever.
+PROGRAM = """
+import sys
+
+place = sys.argv.pop(1)
+from pixelpersona import train
+from pixelpersona.build import jobs, samples
+from pixelpersona.training import loop, validation
+
+def here(*_, **__):
+    print("here", flush=True)
+    while place != "step":
+        pass
+    sys.stdin.readline()
+
+take = loop._optimizer_step
+def step(state, *rest):
+    if state.step == 2:
+        here()
+    return take(state, *rest)
+
+match place:
+    case "step":
+        loop._optimizer_step = step
+    case "validation":
+        validation.fixed_noise_loss = here
+    case "samples":
+        samples.Samples.make = here
+    case "end":
+        train._write_card = here
+train.main()
+"""
+WEIGHTS = "pytorch_lora_weights.safetensors"
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> list[str]:
+    """A run of four steps; validation and samples after every second one."""
+    root = tmp_path_factory.mktemp("stop")
+    (root / "photos").mkdir()
+    rows = []
+    for number in range(8):
+        crop = Image.fromarray(astronaut()[number * 20 : number * 20 + 200, 100:300]).resize((48, 48))
+        crop.save(root / "photos" / f"{number}.png")
+        rows.append({"file_name": f"{number}.png", "split": "heldout" if number < 4 else "train"})
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (root / "photos" / "metadata.jsonl").write_text(lines, encoding="utf-8")
+    return [
+        "dataset=folder", f"dataset.path={root / 'photos'}", "dataset.framing=center",
+        f"paths.cache={root / 'cache'}", f"model.path={micro_base_folder}", "model.image_size=32",
+        "model.cell=4", "loop=quick", "loop.num_steps=4", "loop.log_every_steps=1", "loop.ema_decay=0.9",
+        "loop.validate_every_steps=2", "loop.sample_every_steps=2", "loop.checkpoint_every_steps=4",
+        "sampler=fast", "tracker.mode=offline",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("whole")
+    train.main([*words, f"paths.runs={runs}"])
+    return runs / "lora-r4"
+
+
+def stop(place: str, signum: int, words: list[str]) -> tuple[int, list[str]]:
+    """Exit code and stderr, without progress bars, of a process that is sent the signal at that place."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+    env.pop("WANDB_SERVICE", None)  # or it would track through this process's own, which outlives it
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, place, *words],
+        cwd=Path(__file__).parents[2],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        while (line := process.stdout.readline()) != "here\n":
+            assert line, process.stderr.read() if process.stderr else ""
+        process.send_signal(signum)
+        _, err = process.communicate("\n")
+    return process.returncode, [line for line in err.splitlines() if line.strip() and "%|" not in line]
+
+
+@pytest.mark.parametrize(
+    ("place", "signum", "exit_code", "step"),
+    [
+        ("step", signal.SIGTERM, 143, 3),
+        ("step", signal.SIGINT, 130, 3),
+        ("validation", signal.SIGTERM, 143, 2),
+        ("samples", signal.SIGTERM, 143, 2),
+        ("samples", signal.SIGINT, 130, 2),
+        ("end", signal.SIGTERM, 143, 4),
+    ],
+)
+def test_a_stopped_process_has_saved_all_and_goes_on_to_the_same_end(
+    words: list[str], whole: Path, tmp_path: Path, place: str, signum: int, exit_code: int, step: int
+) -> None:
+    told = [*words, f"paths.runs={tmp_path}"]
+    code, err = stop(place, signum, told)
+    assert code == exit_code, err
+    assert err[-1] == f"stopped by {signal.Signals(signum).name}; the same command goes on from here"
+    assert "Traceback" not in "".join(err)
+    folder = tmp_path / "lora-r4"
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-00000{step}"]
+    assert not (folder / "finished.json").exists()
+    (part,) = (folder / "wandb").glob("offline-run-*")
+    records = read_run(part)
+    assert [record["exit_code"] for record in of_kind(records, "exit")] == [exit_code]
+    assert scalar_rows([records]) == read_jsonl(folder / "metrics.jsonl")
+    if place == "validation":  # and killed before anything is saved anew
+        code, err = stop("samples", signal.SIGKILL, told)
+        assert code == -signal.SIGKILL, err
+    train.main(told)
+    for name in (WEIGHTS, f"ema/{WEIGHTS}"):
+        found, expected = load_file(folder / name), load_file(whole / name)
+        assert found.keys() == expected.keys()
+        assert all(np.array_equal(found[key], expected[key]) for key in expected)
+    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    for sample in (whole / "samples").rglob("*.png"):
+        again = np.asarray(Image.open(folder / sample.relative_to(whole)))
+        np.testing.assert_array_equal(again, np.asarray(Image.open(sample)))
+    parts = [read_run(path) for path in sorted((folder / "wandb").glob("offline-run-*"))]
+    assert scalar_rows(parts) == read_jsonl(whole / "metrics.jsonl")
+    shutil.rmtree(folder)
