@@ -89,7 +89,9 @@ def train(
         total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
     )
     with StopRequest().listening() as stop, progress:
-        saved = _run_hooks(state, hooks, checkpoints, tracker, stop)  # those a stop had cut short
+        saved = state.step > 0 and state.num_hooks_done >= len(hooks)  # all is as the checkpoint has it
+        if not saved:
+            saved = _run_hooks(state, hooks, checkpoints, tracker, stop)  # those a stop had cut short
         while state.step < num_steps and not _asked_to_stop(stop, accelerator):
             losses: list[torch.Tensor] = []
             ids: list[str] = []

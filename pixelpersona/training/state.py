@@ -78,10 +78,15 @@ def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Pa
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for path in draft.iterdir():
             _sync(path)
+        before = (
+            folder / f"{target.name}.before.tmp"
+        )  # of this very step, saved as a stop cut its hooks short
+        shutil.rmtree(before, ignore_errors=True)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(before)
         draft.rename(target)
         _sync(folder)
+        shutil.rmtree(before, ignore_errors=True)
     except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: torch.save's own writer
         shutil.rmtree(draft, ignore_errors=True)
         raise ValueError(f"{target}: cannot be written ({' '.join(str(error).split())})") from error

@@ -1,6 +1,5 @@
 """SIGTERM and Ctrl-C in real processes: in the middle of a step, of validation, of drawing, of the end."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from skimage.data import astronaut
 
 from pixelpersona import train
 from pixelpersona.tracking.jsonl import read_jsonl
 from tests.tracking.reading import of_kind, read_run, scalar_rows
+from tests.training.running import train_words
 
 pytestmark = pytest.mark.slow
 
@@ -57,23 +56,7 @@ WEIGHTS = "pytorch_lora_weights.safetensors"
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> list[str]:
-    """A run of four steps; validation and samples after every second one."""
-    root = tmp_path_factory.mktemp("stop")
-    (root / "photos").mkdir()
-    rows = []
-    for number in range(8):
-        crop = Image.fromarray(astronaut()[number * 20 : number * 20 + 200, 100:300]).resize((48, 48))
-        crop.save(root / "photos" / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "split": "heldout" if number < 4 else "train"})
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (root / "photos" / "metadata.jsonl").write_text(lines, encoding="utf-8")
-    return [
-        "dataset=folder", f"dataset.path={root / 'photos'}", "dataset.framing=center",
-        f"paths.cache={root / 'cache'}", f"model.path={micro_base_folder}", "model.image_size=32",
-        "model.cell=4", "loop=quick", "loop.num_steps=4", "loop.log_every_steps=1", "loop.ema_decay=0.9",
-        "loop.validate_every_steps=2", "loop.sample_every_steps=2", "loop.checkpoint_every_steps=4",
-        "sampler=fast", "tracker.mode=offline",
-    ]  # fmt: skip
+    return [*train_words(tmp_path_factory.mktemp("stop"), micro_base_folder), "tracker.mode=offline"]
 
 
 @pytest.fixture(scope="module")
