@@ -90,3 +90,21 @@ def test_a_parameter_of_no_group_or_of_two_is_named(micro_base: BaseModel, patte
     groups += [ParameterGroup("b", pattern, 1e-3, 0.0)] if found != "none" else []
     with pytest.raises(ValueError, match=rf"lora_[AB]\.default\.weight is matched by {found}"):
         group_parameters(micro_base.unet.named_parameters(), groups)
+
+
+def test_groups_by_kind_of_attention_and_norms_of_their_own(micro_base: BaseModel) -> None:
+    """Self-attention, attention to the text, all other weights; and of a whole UNet its norms apart."""
+    add_lora(micro_base.unet, rank=2, alpha=2)
+    kinds = [
+        ParameterGroup("self", r"\.attn1\.", 1e-3, 0.0),
+        ParameterGroup("cross", r"\.attn2\.", 2e-3, 0.0),
+    ]
+    found = group_parameters(micro_base.unet.named_parameters(), kinds)
+    trained = [p for p in micro_base.unet.parameters() if p.requires_grad]
+    assert [group["name"] for group in found] == ["self", "cross"]
+    assert sum(len(group["params"]) for group in found) == len(trained)  # type: ignore[arg-type]
+    vae = micro_base.vae.requires_grad_(True)
+    norms = [ParameterGroup("norms", "norm", 1e-3, 0.0), ParameterGroup("rest", "^(?!.*norm)", 1e-3, 0.1)]
+    first, _ = group_parameters(vae.named_parameters(), norms)
+    is_norm = [m for m in vae.modules() if isinstance(m, nn.GroupNorm)]
+    assert len(first["params"]) == 2 * len(is_norm)  # type: ignore[arg-type]
