@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pixelpersona.reporting.runs import RunRecord
 
 _SHEETS = {
-    "snapped": ("On the grid", "What a user gets: every picture on its grid and 16 colours."),
+    "snapped": (
+        "On the grid",
+        "Every picture on its grid and 16 colours, nothing else; stylize adds features of the photo.",
+    ),
     "raw": (
         "Straight from the model",
         "Before any clean-up: only here can a fine-tune show that it learned.",

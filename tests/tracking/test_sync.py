@@ -23,6 +23,8 @@ def sync(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
     for name in ("pyproject.toml", "constraints.txt", "venv/.installed"):
         (place / name).touch()
     env = {**os.environ, "WANDB_API_KEY": "a" * 40, "WANDB_SILENT": "false"}
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # of the make that started these tests
+        env.pop(name, None)
     command = ["make", "-f", str(MAKEFILE), "sync", "VENV=venv", *more]
     return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
 
