@@ -6,10 +6,11 @@ from pathlib import Path
 def save_micro_base(folder: Path) -> Path:
     """A Stable Diffusion of 32x32 pictures and 8x8 latents with random weights, in diffusers' layout."""
     import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from pixelpersona.models.base import BaseModel, save_base
+    from pixelpersona.models.tiny import build_noise_schedule
     from pixelpersona.models.tokenizer import train_tokenizer
 
     captions = ["pixel art portrait, 16-color style", "a photo of a 26 year old woman"]
@@ -49,14 +50,7 @@ def save_micro_base(folder: Path) -> Path:
                 cross_attention_dim=16,
                 attention_head_dim=(2, 2),
             ),
-            noise_schedule=DDIMScheduler(
-                beta_start=0.00085,
-                beta_end=0.012,
-                beta_schedule="scaled_linear",
-                clip_sample=False,
-                set_alpha_to_one=False,
-                steps_offset=1,
-            ),
+            noise_schedule=build_noise_schedule(),
             name="micro",
             sha256="",
         )

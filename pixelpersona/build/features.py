@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelpersona.build.pretraining import Photos, StageConfig
+from pixelpersona.build.pretraining import Photos, StageConfig, stage_run
 from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
@@ -45,17 +45,7 @@ def train_features_stage(
     )
     torch.manual_seed(seed)
     net = PersonaNet()
-    train_features(
-        net,
-        batches,
-        folder=folder / "features",
-        tracker=tracker,
-        num_steps=stage.num_steps,
-        lr=stage.lr,
-        checkpoint_every_steps=stage.checkpoint_every_steps,
-        precision=stage.precision.value,
-        seed=seed,
-    )
+    train_features(net, batches, stage_run(stage, folder / "features", tracker, seed))
     print(f"wrote {save_persona_net(net, folder / _NETWORK)}")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pixelpersona.data.sources import PhotoSource
     from pixelpersona.models.base import BaseModel
     from pixelpersona.tracking.tracker import Tracker
+    from pixelpersona.training.pretraining import StageRun
 
 _NUM_FOR_STATISTICS = 512
 _HELDOUT_FOR_PSNR = 256
@@ -79,6 +80,22 @@ class Photos:
         return photo_array(self.source, self.heldout_ids[:limit], self.size)
 
 
+def stage_run(stage: StageConfig, folder: Path, tracker: "Tracker", seed: int) -> "StageRun":
+    """One stage's settings as its training takes them. folder: of this stage."""
+    from pixelpersona.training.pretraining import StageRun
+
+    return StageRun(
+        folder=folder,
+        tracker=tracker,
+        num_steps=stage.num_steps,
+        batch_size=stage.batch_size,
+        lr=stage.lr,
+        checkpoint_every_steps=stage.checkpoint_every_steps,
+        precision=stage.precision.value,
+        seed=seed,
+    )
+
+
 def train_autoencoder_stage(
     photos: Photos,
     folder: Path,
@@ -101,19 +118,8 @@ def train_autoencoder_stage(
     torch.manual_seed(seed)
     vae = start.vae if start else tiny.build_vae()
     images = photos.train()
-    train_autoencoder(
-        vae,
-        images,
-        folder=folder / "autoencoder",
-        tracker=tracker,
-        num_steps=stage.num_steps,
-        batch_size=stage.batch_size,
-        lr=stage.lr,
-        checkpoint_every_steps=stage.checkpoint_every_steps,
-        precision=stage.precision.value,
-        keep_encoder=start is not None,
-        seed=seed,
-    )
+    run = stage_run(stage, folder / "autoencoder", tracker, seed)
+    train_autoencoder(vae, images, run, keep_encoder=start is not None)
     if start is None:
         with torch.no_grad():
             parts = [to_unit(images[i : i + 32]) for i in range(0, min(len(images), _NUM_FOR_STATISTICS), 32)]
@@ -144,19 +150,8 @@ def train_unet_stage(
     captions = read_captions(photos.source, photos.ids, prompt)
     base = _untrained_base(folder, captions, seed) if start is None else _with_newer_vae(start, folder)
     latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy")
-    train_denoiser(
-        base,
-        latents,
-        [*captions, *captions],
-        folder=folder / "unet",
-        tracker=tracker,
-        num_steps=stage.num_steps,
-        batch_size=stage.batch_size,
-        lr=stage.lr,
-        checkpoint_every_steps=stage.checkpoint_every_steps,
-        precision=stage.precision.value,
-        seed=seed,
-    )
+    run = stage_run(stage, folder / "unet", tracker, seed)
+    train_denoiser(base, latents, [*captions, *captions], run)
     save_base(base, folder / "base")
     print(f"wrote {folder / 'base'}")
 

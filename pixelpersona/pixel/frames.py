@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
-from scipy.ndimage import binary_erosion
 
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.palette import MAX_COLORS, Palette, nearest, perceptual
+from pixelpersona.pixel.palette import Palette, nearest, perceptual
 from pixelpersona.pixel.palette_fit import choose_palette
-from pixelpersona.pixel.snap import Snapped
+from pixelpersona.pixel.snap import Snapped, with_hidden
 from pixelpersona.pixel.transparency import VISIBLE, drawn_cells, reveal
 
 THRESHOLD = 0.04  # twice what is just visible: a camera's noise on the mean of a cell stays below it
@@ -170,7 +169,7 @@ def save_gif(
     _check_gif(frames, durations, scale, loop, opaque)
     indices, colors, hidden = [frame.indices for frame in frames], frames[0].palette.rgb, None
     if opaque is not None:
-        colors, hidden = _with_hidden(frames, opaque)
+        colors, hidden = with_hidden(indices, opaque, colors)
         indices = [np.where(mask, index, hidden) for index, mask in zip(indices, opaque, strict=True)]
     rows, columns = indices[0].shape
     blocks = [_header(columns * scale, rows * scale, colors, loop)]
@@ -204,28 +203,6 @@ def _check_gif(
         raise ValueError(f"loop: {loop} is not from 0 to 65535")
     if not all(0 <= round(duration / _MILLISECONDS) <= 65535 for duration in durations):
         raise ValueError(f"durations: must be 0 to 655350 milliseconds, not {list(durations)}")
-
-
-def _with_hidden(
-    frames: Sequence[Snapped], opaque: Sequence[NDArray[np.bool_]]
-) -> tuple[NDArray[np.uint8], int]:
-    """The colours [K, 3] with one that is transparent, and its index."""
-    colors = frames[0].palette.rgb
-    outline = np.zeros(MAX_COLORS, dtype=np.int64)
-    used = np.zeros(MAX_COLORS, dtype=np.bool_)
-    for frame, mask in zip(frames, opaque, strict=True):
-        edge = mask & ~binary_erosion(mask, np.ones((3, 3)), border_value=1)
-        outline += np.bincount(frame.indices[edge], minlength=MAX_COLORS)
-        used[frame.indices[mask]] = True
-    near = colors[outline.argmax()]
-    if len(colors) < MAX_COLORS:
-        return np.concatenate([colors, near[None]]), len(colors)
-    if used.all():
-        raise ValueError(f"opaque: all {MAX_COLORS} colours are drawn, none is left to be transparent")
-    hidden = int(np.flatnonzero(~used)[-1])
-    colors = colors.copy()
-    colors[hidden] = near
-    return colors, hidden
 
 
 def _header(columns: int, rows: int, colors: NDArray[np.uint8], loop: int | None) -> bytes:

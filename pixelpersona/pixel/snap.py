@@ -1,5 +1,6 @@
 """A picture onto a grid and a palette: after this it is pixel art by construction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,32 +131,40 @@ def save_enlarged_png(
     _save_indexed(snapped, path, scale, opaque)
 
 
+def with_hidden(
+    indices: Sequence[NDArray[np.uint8]], opaque: Sequence[NDArray[np.bool_]], colors: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], int]:
+    """A palette's colours with one for the cells that are not drawn, uint8 [K, 3], and its index.
+
+    indices, opaque: of one picture or of all frames of a clip, [rows, columns] each. The index comes after
+    the palette or, when that has 256 colours, is one that is drawn nowhere; its colour is the one most
+    frequent along the outlines. Raises ValueError when all 256 are drawn.
+    """
+    outline = np.zeros(MAX_COLORS, dtype=np.int64)
+    used = np.zeros(MAX_COLORS, dtype=np.bool_)
+    for index, mask in zip(indices, opaque, strict=True):
+        edge = mask & ~binary_erosion(mask, np.ones((3, 3)), border_value=1)
+        outline += np.bincount(index[edge], minlength=MAX_COLORS)
+        used[index[mask]] = True
+    near = colors[outline.argmax()]
+    if len(colors) < MAX_COLORS:
+        return np.concatenate([colors, near[None]]), len(colors)
+    if used.all():
+        raise ValueError(f"opaque: all {MAX_COLORS} colours are drawn, none is left to be transparent")
+    hidden = int(np.flatnonzero(~used)[-1])
+    colors = colors.copy()
+    colors[hidden] = near
+    return colors, hidden
+
+
 def _save_indexed(snapped: Snapped, path: Path | str, scale: int, opaque: NDArray[np.bool_] | None) -> None:
     indices, colors, options = snapped.indices, snapped.palette.rgb, {}
     if opaque is not None:
-        indices, colors, hidden = _with_hidden(snapped, opaque)
+        if opaque.shape != indices.shape:
+            raise ValueError(f"opaque: {opaque.shape} is not the picture's {indices.shape}")
+        colors, hidden = with_hidden([indices], [opaque], colors)
+        indices = np.where(opaque, indices, hidden).astype(np.uint8)
         options = {"transparency": hidden}
     picture = Image.fromarray(np.repeat(np.repeat(indices, scale, axis=0), scale, axis=1))
     picture.putpalette(colors.tobytes())
     picture.save(path, format="PNG", optimize=False, **options)
-
-
-def _with_hidden(
-    snapped: Snapped, opaque: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
-    """Indices, colours and the transparent index of a picture of which only some cells are drawn."""
-    indices, colors = snapped.indices, snapped.palette.rgb.copy()
-    if opaque.shape != indices.shape:
-        raise ValueError(f"opaque: {opaque.shape} is not the picture's {indices.shape}")
-    outline = indices[opaque & ~binary_erosion(opaque, np.ones((3, 3)), border_value=1)]
-    near = colors[np.bincount(outline).argmax()] if outline.size else colors[0]
-    hidden = len(colors)
-    if hidden == MAX_COLORS:
-        unused = np.setdiff1d(np.arange(MAX_COLORS), indices[opaque])
-        if not unused.size:
-            raise ValueError(f"opaque: all {MAX_COLORS} colours are drawn, none is left to be transparent")
-        hidden = int(unused[-1])
-        colors[hidden] = near
-    else:
-        colors = np.concatenate([colors, near[None]])
-    return np.where(opaque, indices, hidden).astype(np.uint8), colors, hidden

@@ -1,6 +1,7 @@
 """The stages that train on photos: the autoencoder, then UNet and text encoder; and the feature network."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pixelpersona.models.codec import tokenize
 from pixelpersona.models.persona_net import PersonaNet
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.hooks import CheckpointHook
-from pixelpersona.training.loop import Hook, train
+from pixelpersona.training.loop import train
 from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.objectives.features import FeaturesObjective
@@ -30,45 +31,32 @@ from pixelpersona.training.state import TrainState, resume_latest
 SPELLING_SHARES = (0.9, 0.06, 0.04)
 
 
-def new_state(
-    objective: nn.Module,
-    *,
-    lr: float,
-    num_steps: int,
-    num_warmup_steps: int,
-    ema_decay: float,
-    identity: dict[str, object],
-) -> TrainState:
-    """AdamW with one group, cosine to zero after the warm-up, EMA with warm-up."""
-    groups = group_parameters(objective.named_parameters(), [ParameterGroup("all", "", lr, 1e-4)])
-    optimizer = adamw(groups, beta2=0.99)
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    return TrainState(
-        objective=objective,
-        optimizer=optimizer,
-        lr_schedule=lr_schedule(optimizer, "cosine", num_steps=num_steps, num_warmup_steps=num_warmup_steps),
-        ema=EMAModel(trained, decay=ema_decay, use_ema_warmup=True, power=0.75),
-        identity=identity,
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageRun:
+    """What every stage's training is told. folder: holds its checkpoints. lr: peak learning rate.
+
+    precision: accelerate's word for it: "no", "fp16" or "bf16".
+    """
+
+    folder: Path
+    tracker: Tracker
+    num_steps: int
+    batch_size: int
+    lr: float
+    checkpoint_every_steps: int
+    precision: str
+    seed: int
 
 
 def train_autoencoder(
     vae: AutoencoderKL,
     photos: NDArray[np.uint8],
+    run: StageRun,
     *,
-    folder: Path,
-    tracker: Tracker,
-    num_steps: int,
-    batch_size: int = 16,
     crop: int = 64,
-    lr: float = 1.2e-3,
-    checkpoint_every_steps: int = 100,
-    precision: str = "no",
     keep_encoder: bool = False,
-    seed: int = 0,
-    hooks: Sequence[Hook] = (),
 ) -> None:
-    """Train in place on crops; continues from folder/checkpoints; ends with the EMA weights in `vae`.
+    """Train in place on crops; continues from its checkpoints; ends with the EMA weights in `vae`.
 
     photos: uint8 [N, 128, 128, 3]. keep_encoder: train the decoder alone, for a UNet that knows the latents.
     """
@@ -79,47 +67,16 @@ def train_autoencoder(
         vae.quant_conv.requires_grad_(False)
     identity: dict[str, object] = {
         "stage": "autoencoder",
-        "seed": seed,
         "num_photos": len(photos),
-        "batch": batch_size,
         "keep_encoder": keep_encoder,
     }
-    state = new_state(
-        AutoencoderObjective(vae, cell=tiny.CELL),
-        lr=lr,
-        num_steps=num_steps,
-        num_warmup_steps=150,
-        ema_decay=0.998,
-        identity=identity,
-    )
-    batches = CropBatches(photos, batch_size=batch_size, crop=crop, cell=tiny.CELL, seed=seed)
-    _run(
-        state,
-        batches,
-        folder=folder,
-        tracker=tracker,
-        num_steps=num_steps,
-        checkpoint_every_steps=checkpoint_every_steps,
-        precision=precision,
-        seed=seed,
-        hooks=hooks,
-    )
+    batches = CropBatches(photos, batch_size=run.batch_size, crop=crop, cell=tiny.CELL, seed=run.seed)
+    objective = AutoencoderObjective(vae, cell=tiny.CELL)
+    _train(objective, batches, run, num_warmup_steps=150, ema_decay=0.998, identity=identity)
 
 
 def train_denoiser(
-    base: BaseModel,
-    latents: Tensor,
-    captions: Sequence[tuple[str, str, str]],
-    *,
-    folder: Path,
-    tracker: Tracker,
-    num_steps: int,
-    batch_size: int = 12,
-    lr: float = 6e-4,
-    checkpoint_every_steps: int = 100,
-    precision: str = "no",
-    seed: int = 0,
-    hooks: Sequence[Hook] = (),
+    base: BaseModel, latents: Tensor, captions: Sequence[tuple[str, str, str]], run: StageRun
 ) -> None:
     """Train UNet and text encoder in place on cached latents; ends with the EMA weights in `base`.
 
@@ -132,8 +89,8 @@ def train_denoiser(
         latents,
         tokens,
         tokenize(base, [""])[0],
-        batch_size=batch_size,
-        seed=seed,
+        batch_size=run.batch_size,
+        seed=run.seed,
         spelling_shares=SPELLING_SHARES,
     )
     base.unet.to(memory_format=torch.channels_last)
@@ -145,98 +102,60 @@ def train_denoiser(
         text_encoder=base.text_encoder,
         snr_gamma=5.0,
     )
-    identity: dict[str, object] = {
-        "stage": "unet",
-        "seed": seed,
-        "num_photos": len(latents),
-        "batch": batch_size,
-    }
-    state = new_state(
-        objective, lr=lr, num_steps=num_steps, num_warmup_steps=200, ema_decay=0.999, identity=identity
-    )
-    _run(
-        state,
-        batches,
-        folder=folder,
-        tracker=tracker,
-        num_steps=num_steps,
-        checkpoint_every_steps=checkpoint_every_steps,
-        precision=precision,
-        seed=seed,
-        hooks=hooks,
-    )
+    identity: dict[str, object] = {"stage": "unet", "num_photos": len(latents)}
+    _train(objective, batches, run, num_warmup_steps=200, ema_decay=0.999, identity=identity)
 
 
-def train_features(
-    net: PersonaNet,
-    batches: ViewBatches,
-    *,
-    folder: Path,
-    tracker: Tracker,
-    num_steps: int,
-    lr: float = 2e-3,
-    checkpoint_every_steps: int = 100,
-    precision: str = "no",
-    seed: int = 0,
-    hooks: Sequence[Hook] = (),
-) -> None:
-    """Train the feature network in place on two views of each person; ends with the EMA weights in `net`."""
+def train_features(net: PersonaNet, batches: ViewBatches, run: StageRun) -> None:
+    """Train the feature network in place on two views of each person; ends with the EMA weights in `net`.
+
+    batches: of run.batch_size people, drawn by run.seed.
+    """
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     net.requires_grad_(True)
-    identity: dict[str, object] = {
-        "stage": "features",
-        "seed": seed,
-        "num_photos": len(batches.photos),
-        "batch": batches.batch_size,
-    }
-    state = new_state(
-        FeaturesObjective(net),
-        lr=lr,
-        num_steps=num_steps,
-        num_warmup_steps=100,
-        ema_decay=0.998,
-        identity=identity,
-    )
-    _run(
-        state,
-        batches,
-        folder=folder,
-        tracker=tracker,
-        num_steps=num_steps,
-        checkpoint_every_steps=checkpoint_every_steps,
-        precision=precision,
-        seed=seed,
-        hooks=hooks,
-    )
+    identity: dict[str, object] = {"stage": "features", "num_photos": len(batches.photos)}
+    _train(FeaturesObjective(net), batches, run, num_warmup_steps=100, ema_decay=0.998, identity=identity)
 
 
-def _run(
-    state: TrainState,
+def _train(
+    objective: nn.Module,
     batches: CropBatches | CaptionedLatentBatches | ViewBatches,
+    run: StageRun,
     *,
-    folder: Path,
-    tracker: Tracker,
-    num_steps: int,
-    checkpoint_every_steps: int,
-    precision: str,
-    seed: int,
-    hooks: Sequence[Hook],
+    num_warmup_steps: int,
+    ema_decay: float,
+    identity: dict[str, object],
 ) -> None:
-    resume_latest(state, folder / "checkpoints")
-    checkpoints = CheckpointHook(
-        folder / "checkpoints", every_steps=checkpoint_every_steps, num_steps=num_steps
+    """AdamW with one group, cosine to zero after the warm-up, EMA with warm-up and at last in the weights."""
+    groups = group_parameters(objective.named_parameters(), [ParameterGroup("all", "", run.lr, 1e-4)])
+    optimizer = adamw(groups, beta2=0.99)
+    ema = EMAModel(
+        [p for p in objective.parameters() if p.requires_grad],
+        decay=ema_decay,
+        use_ema_warmup=True,
+        power=0.75,
     )
+    state = TrainState(
+        objective=objective,
+        optimizer=optimizer,
+        lr_schedule=lr_schedule(
+            optimizer, "cosine", num_steps=run.num_steps, num_warmup_steps=num_warmup_steps
+        ),
+        ema=ema,
+        identity=identity | {"seed": run.seed, "batch": run.batch_size},
+    )
+    resume_latest(state, run.folder / "checkpoints")
     train(
         state,
         batches,
-        num_steps=num_steps,
-        seed=seed,
-        accelerator=Accelerator(mixed_precision=precision),
-        tracker=tracker,
-        hooks=hooks,
-        checkpoints=checkpoints,
-        title=folder.name,
+        num_steps=run.num_steps,
+        seed=run.seed,
+        accelerator=Accelerator(mixed_precision=run.precision),
+        tracker=run.tracker,
+        checkpoints=CheckpointHook(
+            run.folder / "checkpoints", every_steps=run.checkpoint_every_steps, num_steps=run.num_steps
+        ),
+        title=run.folder.name,
     )
-    assert state.ema is not None
-    state.ema.copy_to(state.trainable().values())
-    state.objective.requires_grad_(False).eval()
+    ema.copy_to(state.trainable().values())
+    objective.requires_grad_(False).eval()

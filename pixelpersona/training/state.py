@@ -78,9 +78,8 @@ def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Pa
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for path in draft.iterdir():
             _sync(path)
-        before = (
-            folder / f"{target.name}.before.tmp"
-        )  # of this very step, saved as a stop cut its hooks short
+        # One of this very step may be there, saved as a stop cut its hooks short.
+        before = folder / f"{target.name}.before.tmp"
         shutil.rmtree(before, ignore_errors=True)
         if target.exists():
             target.rename(before)

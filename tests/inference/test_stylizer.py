@@ -3,16 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from pixelpersona.inference.sampler import Sampler, make_scheduler
 from pixelpersona.inference.stylizer import Stylizer
-from pixelpersona.models.base import BaseModel
+from pixelpersona.models.base import BaseModel, load_base
 from pixelpersona.models.codec import to_unit
-from pixelpersona.models.tiny import build_noise_schedule
-from pixelpersona.models.tokenizer import train_tokenizer
 from pixelpersona.pixel.score import num_colors
 
 PROMPT = "pixel art portrait, 16-color style"
@@ -20,52 +17,13 @@ SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+def base(micro_base_folder: Path) -> BaseModel:
     """Random weights, 32x32 pixels, cells of 4."""
-    folder: Path = tmp_path_factory.mktemp("tokenizer")
-    tokenizer = train_tokenizer([PROMPT, "a photo of a woman"], folder, vocab_size=600)
-    torch.manual_seed(0)
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=tokenizer.model_max_length,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.eos_token_id,
-        )
-    )
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 16, 16),
-        norm_num_groups=4,
-        sample_size=SIZE,
-        scaling_factor=1.0,
-        mid_block_add_attention=False,
-    )
-    unet = UNet2DConditionModel(
-        sample_size=SIZE // 4,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=4,
-    )
+    micro = load_base(micro_base_folder, name="micro")
     with torch.no_grad():
-        for parameter in vae.decoder.conv_out.parameters():
+        for parameter in micro.vae.decoder.conv_out.parameters():
             parameter.mul_(4.0)  # random weights draw grey: more contrast shows more differences
-    parts = {"text_encoder": text_encoder.eval(), "vae": vae.eval(), "unet": unet.eval()}
-    for module in parts.values():
-        module.requires_grad_(False)
-    return BaseModel(
-        tokenizer=tokenizer, noise_schedule=build_noise_schedule(), name="test", sha256="0", **parts
-    )
+    return micro
 
 
 @pytest.fixture(scope="module")

@@ -112,29 +112,18 @@ class DiffusionObjective(nn.Module):
         device = self.unet.device
         num = len(batch.latents) * batch.part.num
         mine = batch.part.of(num)
-        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)
+        t = stratified_timesteps(num, self.max_timestep, rng, power=self.timestep_power)[mine]
         eps = torch.randn((num, *batch.latents.shape[1:]), generator=rng)
         if self.noise_offset:
             eps += self.noise_offset * torch.randn(*eps.shape[:2], 1, 1, generator=rng)
+        eps = eps[mine]
         if self.photo_share:
-            t, eps = self._on_path(batch, t, eps, rng)
-        return self.per_sample(batch, t[mine].to(device), eps[mine].to(device)).mean()
-
-    def _on_path(
-        self, batch: LatentBatch, t: Tensor, eps: Tensor, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Timesteps and noise of the whole batch, of which this part's samples carry photos by chance."""
-        mine = batch.part.of(len(t))
-        carried = self.carry_photos(eps[mine], batch.latents, batch.photos)
-        if self.photo_probability == 1.0:
-            carries = torch.ones(len(t), dtype=torch.bool)
-        else:
-            carries = torch.rand(len(t), generator=rng) < self.photo_probability
-        num_timesteps = int(self.noise_schedule.config.num_train_timesteps)
-        t = torch.where(carries, t, t * num_timesteps // self.max_timestep)
-        eps = eps.clone()
-        eps[mine] = torch.where(carries[mine][:, None, None, None], carried, eps[mine])
-        return t, eps
+            carries = (torch.rand(num, generator=rng) < self.photo_probability)[mine]
+            num_timesteps = int(self.noise_schedule.config.num_train_timesteps)
+            t = torch.where(carries, t, t * num_timesteps // self.max_timestep)
+            carried = self.carry_photos(eps, batch.latents, batch.photos)
+            eps = torch.where(carries[:, None, None, None], carried, eps)
+        return self.per_sample(batch, t.to(device), eps.to(device)).mean()
 
     def carry_photos(self, eps: Tensor, latents: Tensor, photos: Tensor | None) -> Tensor:
         """Noise that leads from the photos' latents to those of their pixel art: all float [B, C, h, w]."""
