@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pixelpersona.build.data import DatasetConfig, PathsConfig, make_source
 from pixelpersona.build.measuring import MeasureConfig
 from pixelpersona.build.models import ModelConfig
-from pixelpersona.build.pretraining import PortraitsConfig, StageConfig
+from pixelpersona.build.portraits import PortraitsConfig
+from pixelpersona.build.pretraining import StageConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
 from pixelpersona.door import door
 from pixelpersona.pixel.pixelation import Pixelation
@@ -78,12 +79,8 @@ def main(config: PretrainConfig) -> None:
     from pixelpersona.build.features import train_features_stage
     from pixelpersona.build.measuring import measure_stage
     from pixelpersona.build.models import make_base
-    from pixelpersona.build.pretraining import (
-        Photos,
-        draw_portraits_stage,
-        train_autoencoder_stage,
-        train_unet_stage,
-    )
+    from pixelpersona.build.portraits import draw_portraits_stage
+    from pixelpersona.build.pretraining import Photos, train_autoencoder_stage, train_unet_stage
     from pixelpersona.models import tiny
     from pixelpersona.models.base import load_base
 

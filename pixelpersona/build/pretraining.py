@@ -1,6 +1,5 @@
-"""The stages of `pretrain`: photos → autoencoder → UNet and text encoder → packaged base → portraits."""
+"""The stages of `pretrain` that make the base: photos → autoencoder → UNet and text encoder."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from pixelpersona.build.training import Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from pixelpersona.data.sources import PhotoSource
     from pixelpersona.models.base import BaseModel
@@ -34,21 +32,6 @@ class StageConfig:
     batch_size: int = 16
     lr: float = 1e-3
     checkpoint_every_steps: int = 100
-    precision: Precision = Precision.fp32
-
-
-@dataclass(kw_only=True, slots=True)
-class PortraitsConfig:
-    """How many portraits are kept, of how many drawn; the rest looked least like real photos.
-
-    precision: of the drawing; bf16 halves its time as in training.
-    """
-
-    num_kept: int = 256
-    num_drawn: int = 576
-    num_steps: int = 12
-    num_heldout: int = 64
-    guidance: float = 2.5
     precision: Precision = Precision.fp32
 
 
@@ -191,57 +174,3 @@ def _with_newer_vae(start: "BaseModel", folder: Path) -> "BaseModel":
         return start
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder / "vae").requires_grad_(False).eval()
     return replace(start, vae=vae)
-
-
-def draw_portraits_stage(
-    base: "BaseModel", photos: Photos, folder: Path, portraits: PortraitsConfig, seed: int
-) -> None:
-    """Writes folder/portraits: WebP pictures and metadata.jsonl with caption, seed and split.
-
-    Captions are those of training photos, in their proportions. Of all drawn, those are kept that look most
-    like a photo of a face: malformed ones are far from real photos in surface and likeness features.
-    """
-    import torch
-
-    from pixelpersona.data.pretraining import photo_array
-    from pixelpersona.data.randomness import numpy_rng
-    from pixelpersona.inference.imagine import imagine
-    from pixelpersona.models.features import PersonaFeatures
-
-    rng = numpy_rng(seed, 0, "portrait captions")
-    chosen = [photos.ids[i] for i in rng.choice(len(photos.ids), portraits.num_drawn, replace=False)]
-    captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in chosen]
-    seeds = [seed * 1_000_003 + index for index in range(len(captions))]
-    half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(portraits.precision)
-    with torch.autocast(base.device.type, dtype=half, enabled=half is not None):
-        images = imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
-    extractor = PersonaFeatures()
-    real = extractor.views(photo_array(photos.source, chosen, base.image_size))
-    drawn = extractor.views(np.stack([np.asarray(image) for image in images]))
-    strangeness = sum(_strangeness(*views) for views in zip(real, drawn, strict=True))
-    kept = sorted(np.argsort(strangeness, kind="stable")[: portraits.num_kept].tolist())
-    target = folder / "portraits"
-    target.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for number, index in enumerate(kept):
-        name = f"{number:03d}.webp"
-        images[index].save(target / name, "WEBP", quality=85, method=6)
-        split = "heldout" if number % 4 == 3 and number // 4 < portraits.num_heldout else "train"
-        rows.append({"file_name": name, "text": captions[index], "seed": seeds[index], "split": split})
-    _write_rows(target / "metadata.jsonl", rows)
-    print(f"wrote {len(rows)} portraits to {target}")
-
-
-def _strangeness(real: "Tensor", drawn: "Tensor") -> "NDArray[np.float64]":
-    """How far each drawn picture is from the mean of real ones, in units of the real ones' own distances.
-
-    real, drawn: features [N, D] and [M, D] → float64 [M]. Per feature in deviations of the real ones.
-    """
-    deviation, mean = real.double().std(dim=0).clamp(min=1e-6), real.double().mean(dim=0)
-    far, usual = (((f.double() - mean) / deviation).square().mean(dim=1).sqrt() for f in (drawn, real))
-    strangeness: NDArray[np.float64] = ((far - usual.mean()) / usual.std()).numpy()
-    return strangeness
-
-
-def _write_rows(file: Path, rows: Sequence[dict[str, object]]) -> None:
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,122 @@
+"""`pretrain stage=portraits`: people that the base draws from captions, to train and try things on."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixelpersona.build.pretraining import Photos
+from pixelpersona.build.training import Precision
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from pixelpersona.models.base import BaseModel
+
+_UNSAID = "a photo of a person"
+_AGES = (16, 40, 65)  # years at which the next band begins
+_COPY_PERCENTILE = 1.0  # of the photos' own distances to the nearest other photo
+
+
+@dataclass(kw_only=True, slots=True)
+class PortraitsConfig:
+    """How many portraits are kept, of how many drawn.
+
+    precision: of the drawing; bf16 halves its time as in training.
+    """
+
+    num_kept: int = 256
+    num_drawn: int = 576
+    num_steps: int = 12
+    num_heldout: int = 64
+    guidance: float = 2.5
+    precision: Precision = Precision.fp32
+
+
+def draw_portraits_stage(
+    base: "BaseModel", photos: Photos, folder: Path, portraits: PortraitsConfig, seed: int
+) -> None:
+    """Writes folder/portraits: WebP pictures and metadata.jsonl with caption, seed and split.
+
+    Captions are those of training photos. Kept are those that look most like a photo of a face (malformed
+    ones are far from real photos in surface and likeness features), as many of each gender, ethnicity and
+    age as the photos have; but none that is as near to a training photo as the nearest 1 % of the photos are
+    to another one. folder/portraits.json says how many that were.
+    """
+    from pixelpersona.data.randomness import numpy_rng
+
+    everyone = [photos.source.caption(photo_id) or _UNSAID for photo_id in photos.ids]
+    rng = numpy_rng(seed, 0, "portrait captions")
+    captions = [everyone[i] for i in rng.choice(len(everyone), portraits.num_drawn, replace=False)]
+    seeds = [seed * 1_000_003 + index for index in range(len(captions))]
+    images = _draw(base, captions, seeds, portraits)
+    kept, found = _choose(np.stack([np.asarray(i) for i in images]), captions, photos, everyone, portraits)
+    target = folder / "portraits"
+    target.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, index in enumerate(kept):
+        name = f"{number:03d}.webp"
+        images[index].save(target / name, "WEBP", quality=85, method=6)
+        split = "heldout" if number % 4 == 3 and number // 4 < portraits.num_heldout else "train"
+        rows.append({"file_name": name, "text": captions[index], "seed": seeds[index], "split": split})
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (target / "metadata.jsonl").write_text(text, encoding="utf-8")
+    (folder / "portraits.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(f"wrote {len(rows)} portraits to {target}; {found['num_copies']} drawn ones were like a photo")
+
+
+def _draw(
+    base: "BaseModel", captions: Sequence[str], seeds: Sequence[int], portraits: PortraitsConfig
+) -> "list[Image.Image]":
+    import torch
+
+    from pixelpersona.inference.imagine import imagine
+
+    half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(portraits.precision)
+    with torch.autocast(base.device.type, dtype=half, enabled=half is not None):
+        return imagine(base, captions, seeds, num_steps=portraits.num_steps, guidance=portraits.guidance)
+
+
+def _choose(
+    drawn: "NDArray[np.uint8]",
+    captions: Sequence[str],
+    photos: Photos,
+    everyone: Sequence[str],
+    portraits: PortraitsConfig,
+) -> tuple[list[int], dict[str, float]]:
+    """Indices of those kept, and what was found about their nearest photos (cosines of likeness)."""
+    from pixelpersona.evaluation.curation import nearest_similarity, proportional_choice, strangeness
+    from pixelpersona.models.features import PersonaFeatures
+
+    extractor = PersonaFeatures()
+    real_surface, real_people = extractor.views(photos.train())
+    surface, people = extractor.views(drawn)
+    strange = strangeness(real_surface, surface) + strangeness(real_people, people)
+    usual = nearest_similarity(real_people, real_people, same=True)
+    # The base learnt every photo mirrored, too.
+    mirrored = extractor.likeness_features(np.ascontiguousarray(drawn[:, :, ::-1]))
+    near = np.maximum(nearest_similarity(people, real_people), nearest_similarity(mirrored, real_people))
+    limit = float(np.percentile(usual, 100.0 - _COPY_PERCENTILE))
+    order = [int(index) for index in np.argsort(strange, kind="stable") if near[index] < limit]
+    groups, wanted = ([_group(caption) for caption in texts] for texts in (captions, everyone))
+    kept = proportional_choice(groups, order, portraits.num_kept, wanted)
+    return kept, {
+        "num_drawn": len(drawn),
+        "num_copies": int((near >= limit).sum()),
+        "photos_nearest_median": float(np.median(usual)),
+        "photos_nearest_99th_percentile": limit,
+        "kept_nearest_median": float(np.median(near[kept])) if kept else 0.0,
+        "kept_nearest_highest": float(near[kept].max()) if kept else 0.0,
+    }
+
+
+def _group(caption: str) -> tuple[str, str, int]:
+    """Gender, ethnicity and age band of a caption."""
+    from pixelpersona.data.attributes import read_attributes
+
+    said = read_attributes(caption)
+    return said.gender or "", said.ethnicity or "", sum((said.age or 0) >= year for year in _AGES)

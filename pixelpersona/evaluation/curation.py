@@ -1,0 +1,66 @@
+"""Which of many drawn portraits are kept: well formed, in given proportions, and no copies of photos."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+_ROWS = 1024  # pictures compared at once: 16,000 photos are 64 MB of cosines
+
+
+def strangeness(real: Tensor, drawn: Tensor) -> NDArray[np.float64]:
+    """How far each drawn picture is from the mean of real ones, in units of the real ones' own distances.
+
+    real, drawn: features [N, D] and [M, D] → float64 [M]. Per feature in deviations of the real ones.
+    """
+    deviation, mean = real.double().std(dim=0).clamp(min=1e-6), real.double().mean(dim=0)
+    far, usual = (((f.double() - mean) / deviation).square().mean(dim=1).sqrt() for f in (drawn, real))
+    found: NDArray[np.float64] = ((far - usual.mean()) / usual.std()).numpy()
+    return found
+
+
+def nearest_similarity(pictures: Tensor, photos: Tensor, *, same: bool = False) -> NDArray[np.float64]:
+    """The highest cosine of each picture with any photo, after centring on the photos' mean, float64 [M].
+
+    pictures, photos: likeness features [M, D] and [N, D]. same: they are the same pictures in the same order,
+    and none counts as its own neighbour. Raises ValueError when `same` and the numbers differ.
+    """
+    if same and len(pictures) != len(photos):
+        raise ValueError(f"same: {len(pictures)} pictures are not the {len(photos)} photos")
+    center = photos.double().mean(dim=0)
+    among = F.normalize(photos.double() - center, dim=1)
+    found = np.empty(len(pictures))
+    for start in range(0, len(pictures), _ROWS):
+        cosines = F.normalize(pictures[start : start + _ROWS].double() - center, dim=1) @ among.T
+        if same:
+            cosines.diagonal(start).fill_(-2.0)
+        found[start : start + len(cosines)] = cosines.max(dim=1).values.numpy()
+    return found
+
+
+def proportional_choice(
+    groups: Sequence[Hashable], order: Sequence[int], num: int, wanted: Sequence[Hashable]
+) -> list[int]:
+    """Indices of `num` of the candidates, of every group as many as its share of `wanted` asks for.
+
+    groups: of every candidate. order: candidates that may be taken, best first. wanted: the groups of a
+    population; shares are rounded by largest remainders. A group with too few gives its places to the best
+    of all that are left. Ascending; fewer than `num` when `order` is shorter.
+    """
+    counts = Counter(wanted)
+    exact = {group: num * count / len(wanted) for group, count in counts.items()}
+    places = {group: int(share) for group, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda group: (places[group] - exact[group], str(group)))
+    for group in by_remainder[: num - sum(places.values())]:
+        places[group] += 1
+    taken, left = [], []
+    for index in order:
+        if places.get(groups[index], 0) > 0:
+            places[groups[index]] -= 1
+            taken.append(index)
+        else:
+            left.append(index)
+    return sorted([*taken, *left][:num])

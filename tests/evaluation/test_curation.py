@@ -1,0 +1,68 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from pixelpersona.evaluation.curation import nearest_similarity, proportional_choice, strangeness
+
+
+def _features(num: int, seed: int, width: int = 12) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(num, width))).float()
+
+
+def test_strangeness_is_that_of_standardised_features() -> None:
+    real, drawn = _features(50, 0) * 3 + 1, _features(20, 1) * 5 - 2
+    photos, pictures = real.double().numpy(), drawn.double().numpy()
+    deviation, mean = photos.std(axis=0, ddof=1), photos.mean(axis=0)
+    far = np.sqrt((((pictures - mean) / deviation) ** 2).mean(axis=1))
+    usual = np.sqrt((((photos - mean) / deviation) ** 2).mean(axis=1))
+    found = strangeness(real, drawn)
+    np.testing.assert_allclose(found, (far - usual.mean()) / usual.std(ddof=1), rtol=1e-9)
+    assert found.mean() > strangeness(real, real).mean() + 1
+
+
+def test_the_nearest_photo_is_the_one_scikit_learn_finds() -> None:
+    photos, pictures = _features(3000, 2), _features(1500, 3)
+    center = photos.double().mean(dim=0)
+    finder = NearestNeighbors(n_neighbors=2, metric="cosine", algorithm="brute")
+    finder.fit((photos.double() - center).numpy())
+    distances, _ = finder.kneighbors((pictures.double() - center).numpy())
+    np.testing.assert_allclose(nearest_similarity(pictures, photos), 1 - distances[:, 0], atol=1e-9)
+    distances, _ = finder.kneighbors((photos.double() - center).numpy())
+    np.testing.assert_allclose(nearest_similarity(photos, photos, same=True), 1 - distances[:, 1], atol=1e-9)
+
+
+def test_a_copy_is_nearer_than_any_photo_to_another() -> None:
+    photos = _features(100, 4)
+    others = nearest_similarity(photos, photos, same=True)
+    copies = nearest_similarity(photos[:5] + 0.01 * _features(5, 5), photos)
+    assert copies.min() > others.max()
+    with pytest.raises(ValueError, match="5 pictures are not the 100 photos"):
+        nearest_similarity(photos[:5], photos, same=True)
+
+
+def test_of_every_group_as_many_as_the_population_has() -> None:
+    wanted = ["a"] * 50 + ["b"] * 30 + ["c"] * 20
+    groups = ["a"] * 40 + ["b"] * 40 + ["c"] * 40
+    order = np.random.default_rng(0).permutation(120).tolist()
+    chosen = proportional_choice(groups, order, 20, wanted)
+    assert Counter(groups[index] for index in chosen) == {"a": 10, "b": 6, "c": 4}
+    assert chosen == sorted(chosen)
+    for group in "abc":  # the best of each
+        best = [index for index in order if groups[index] == group]
+        mine = [index for index in chosen if groups[index] == group]
+        assert set(mine) == set(best[: len(mine)])
+
+
+def test_places_that_a_group_cannot_fill_go_to_the_best_left() -> None:
+    groups, wanted = ["a", "b", "b", "b", "d"], ["a", "a", "a", "b"]
+    assert proportional_choice(groups, [4, 3, 2, 1, 0], 4, wanted) == [0, 2, 3, 4]
+    assert proportional_choice(groups, [3, 0], 4, wanted) == [0, 3]
+
+
+def test_remainders_are_rounded_by_their_size() -> None:
+    wanted = ["a"] * 34 + ["b"] * 33 + ["c"] * 33
+    chosen = proportional_choice(["a", "b", "c"] * 3, list(range(9)), 4, wanted)
+    assert Counter("abc"[index % 3] for index in chosen) == {"a": 2, "b": 1, "c": 1}
