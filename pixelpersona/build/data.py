@@ -25,6 +25,8 @@ class DatasetConfig:
     """path: folder or zip of photos; null only for the packaged portraits. limit: photos taken, null for all.
 
     heldout_share: share kept out of training when the data set itself names no split.
+    num_tuning: null, or how many training photos are held out instead, to choose settings by: the held-out
+    photos are then not touched.
     framing: tight or wide face crop, or center. variants: pairs per training photo, the first plain.
     mirror: show every training pair mirrored in half of its epochs.
     """
@@ -33,6 +35,7 @@ class DatasetConfig:
     path: Path | None = None
     limit: int | None = None
     heldout_share: float = 0.1
+    num_tuning: int | None = None
     framing: str = "tight"
     variants: int = 1
     mirror: bool = False
@@ -54,6 +57,13 @@ class AugmentConfig:
 
 def make_source(dataset: DatasetConfig) -> "PhotoSource":
     """The photos that the configuration names. Raises ValueError naming dataset.path when it is needed."""
+    from pixelpersona.data.tuning import TuningSource
+
+    source = _source(dataset)
+    return source if dataset.num_tuning is None else TuningSource(source, dataset.num_tuning)
+
+
+def _source(dataset: DatasetConfig) -> "PhotoSource":
     from pixelpersona.assets.locate import path as asset
     from pixelpersona.data.sources import CelebASource, FolderSource
 
