@@ -16,6 +16,7 @@ from pixelpersona.build.portraits import PortraitsConfig
 from pixelpersona.build.pretraining import StageConfig
 from pixelpersona.build.tracking import TrackerConfig, make_tracker
 from pixelpersona.door import door
+from pixelpersona.pixel.finish import Finish
 from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class PretrainConfig:
     features: StageConfig = field(default_factory=StageConfig)
     portraits: PortraitsConfig = field(default_factory=PortraitsConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
+    finish: Finish = field(default_factory=Finish)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
 
@@ -106,7 +108,7 @@ def main(config: PretrainConfig) -> None:
     if config.stage is Stage.measure:
         made = folder / "base"
         base = load_base(made, name="tiny") if made.is_dir() else make_base(config.model)
-        measure_stage(base, photos, folder, config.measure, config.model.prompt, config.pixelate)
+        measure_stage(base, photos, folder, config.measure, config.model, config.pixelate, config.finish)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -125,8 +126,16 @@ def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: 
 
 def test_the_base_is_measured_on_photos_kept_out(made: Path, photos: Path, tmp_path: Path) -> None:
     """The numbers are those of torchmetrics and of diffusers' own autoencoder; the table goes into a card."""
-    pretrain.main([f"dataset.path={photos}", f"paths.runs={made.parent}", *SMALL, "stage=measure"])
+    study = made / "study"
+    words = [*SMALL, "stage=measure", f"measure.study={study}"]
+    pretrain.main([f"dataset.path={photos}", f"paths.runs={made.parent}", *words])
     found = json.loads((made / "measured.json").read_text())
+    assert found == json.loads((study / "results.json").read_text())
+    readme = (study / "README.md").read_text()
+    assert measured_table(found) in readme
+    for name in re.findall(r"\((\w+\.png)\)", readme):
+        assert Image.open(study / name).width > 256
+    assert found["portraits"]["kept_nearest_highest"] < found["portraits"]["photos_nearest_99th_percentile"]
     assert found["num_photos"] == found["text_to_image"]["num"] == 8
     source = FolderSource(photos, heldout_share=0.3)
     kept = [name for name in source.ids() if source.split(name) == "heldout"][:8]

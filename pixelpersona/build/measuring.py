@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.pretraining import Photos
 from pixelpersona.pixel.pixelation import Pixelation
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from pixelpersona.models.base import BaseModel
     from pixelpersona.models.features import PersonaFeatures
+    from pixelpersona.pixel.finish import Finish
 
 _FEWEST = 8  # two halves that KID can compare
 _CLASSES = ("gender", "ethnicity")
@@ -29,6 +31,7 @@ class MeasureConfig:
 
     num_imagined: pictures drawn from captions for KID. num_portraits: photos for img2img at `strength`.
     guidance: of both. card: a Markdown file whose part between the two "measured" comments is replaced.
+    study: a folder for the numbers, the losses and sheets of every stage.
     """
 
     num_photos: int = 1000
@@ -40,12 +43,20 @@ class MeasureConfig:
     strength: float = 0.5
     guidance: float = 3.0
     card: Path | None = None
+    study: Path | None = None
 
 
 def measure_stage(
-    base: "BaseModel", photos: Photos, folder: Path, measure: MeasureConfig, prompt: str, style: Pixelation
+    base: "BaseModel",
+    photos: Photos,
+    folder: Path,
+    measure: MeasureConfig,
+    model: ModelConfig,
+    style: Pixelation,
+    finish: "Finish",
 ) -> None:
     """Writes folder/measured.json and prints the table. Raises ValueError when too few are held out."""
+    from pixelpersona.build.base_study import write_base_study
     from pixelpersona.build.features import measure_features, newest_features
 
     pictures = photos.heldout(measure.num_photos)
@@ -63,13 +74,17 @@ def measure_stage(
         "loss_by_level": _losses(base, pictures[: measure.num_losses], captions),
         "features": measure_features(extractor, pictures[: measure.num_faces], ids, captions, style),
         "text_to_image": _text_to_image(base, pictures, captions, measure, extractor),
-        "img2img": _img2img(base, pictures, ids, measure, prompt, extractor),
+        "img2img": _img2img(base, pictures, ids, measure, model.prompt, extractor),
     }
+    if (folder / "portraits.json").is_file():
+        found["portraits"] = json.loads((folder / "portraits.json").read_text(encoding="utf-8"))
     (folder / "measured.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     table = measured_table(found)
     print(table)
     if measure.card is not None:
         replace_part(measure.card, table)
+    if measure.study is not None:
+        write_base_study(measure.study, folder, base, extractor, found, table, model, finish)
 
 
 def measured_table(found: dict[str, Any]) -> str:
@@ -96,6 +111,20 @@ def measured_table(found: dict[str, Any]) -> str:
             _share(kept["above_wrong"]),
         ),
     ]
+    if "portraits" in found:
+        near = found["portraits"]
+        rows.append(
+            (
+                "likeness of the portraits to the nearest training photo: median, highest",
+                f"{near['kept_nearest_median']:.3f}, {near['kept_nearest_highest']:.3f}",
+            )
+        )
+        rows.append(
+            (
+                "the same of training photos to each other: median, 99th percentile",
+                f"{near['photos_nearest_median']:.3f}, {near['photos_nearest_99th_percentile']:.3f}",
+            )
+        )
     rows += _features_rows(found["features"])
     return "\n".join(
         ["| on kept-out photos | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]

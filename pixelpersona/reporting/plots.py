@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -176,3 +177,19 @@ def _to_svg(figure: Figure, name: str, title: str) -> str:
         svg = svg.replace(f"#{identifier}", f"#{prefix}-{identifier}")
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def save_loss_curves(runs: Sequence[RunRecord], file: Path) -> None:
+    """A PNG, one plot per run, logarithmic: every logged training loss pale, the running mean strong."""
+    figure = Figure(figsize=(3.4 * len(runs), 2.6), layout="constrained", dpi=110)
+    for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
+        x, y = thin(run.curves["train/loss"])
+        axes.plot(x, y, color=COLORS[0], alpha=0.3, linewidth=0.7, marker="." if len(x) <= 20 else "")
+        if len(x) > 20:
+            axes.plot(x, running_mean(y, len(y) // 20 + 2), color=COLORS[0], linewidth=1.6)
+        axes.set_yscale("log")
+        axes.set_title(run.id, fontsize=10)
+        axes.set_xlabel("step")
+        axes.set_ylabel("training loss")
+        axes.grid(alpha=0.2)
+    figure.savefig(file, metadata={"Software": None})
