@@ -276,33 +276,13 @@ def _save_average(state: "TrainState", job: "Job", folder: Path) -> None:
 
 def _write_card(config: TrainConfig, folder: Path, total_steps: int) -> None:
     """README.md beside the LoRA, as Hugging Face reads it."""
-    from pixelpersona.reporting.card import CardInfo, write_card
+    from pixelpersona.build.card import card_info
+    from pixelpersona.build.record import public_config
+    from pixelpersona.reporting.card import write_card
 
-    packaged = config.model.path is None
-    path = Path(config.model.path or "PixelPersona tiny base")
-    info = CardInfo(
-        title=config.name,
-        base_model=path.name if path.is_dir() else path.as_posix(),
-        prompt=config.model.prompt,
-        license="other" if packaged else "creativeml-openrail-m",
-        license_note="non-commercial research only, as the packaged base" if packaged else "that of the base",
-        recipe={
-            "dataset": config.dataset.kind.value,
-            "pixelate": asdict(config.pixelate),
-            "lora": asdict(config.lora),
-            "optimizer": {"kind": config.optimizer.kind.value, "lr": config.optimizer.lr},
-            "lr_schedule": asdict(config.lr_schedule),
-            "loss": asdict(config.loss),
-            "steps": total_steps,
-            "batch_size": config.loop.batch_size,
-            "seed": config.loop.seed,
-        },
-        commands=[" ".join(["python -m pixelpersona.train", *overrides()])],
-        strength=config.sampler.strength,
-        guidance=config.sampler.guidance,
-        num_steps=config.sampler.num_steps,
-    )
-    write_card(folder, info)
+    plain = public_config(config) | {"model": asdict(config.model)}
+    command = " ".join(["python -m pixelpersona.train", *overrides()])
+    write_card(folder, card_info(plain, title=config.name, steps=total_steps, commands=[command]))
 
 
 def _log_speed(

@@ -21,6 +21,7 @@ DOORS = {
     "publish": "PublishConfig",
     "stylize": "StylizeConfig",
     "pixelate": "PixelateConfig",
+    "export": "ExportConfig",
 }
 GROUPS = [
     "dataset",
@@ -50,6 +51,8 @@ def _compose(door: str, *words: str) -> Any:
     required = ["photo=a.jpg", "out=a.png"] if door in ("stylize", "pixelate") else []
     if door == "pretrain":
         required = ["dataset.path=photos"]
+    if door == "export":
+        required = ["out=exported"]
     with initialize_config_dir(str(config_folder()), version_base=None):
         tree = compose(door, [*words, *required], return_hydra_config=False)
     config = OmegaConf.to_object(tree)

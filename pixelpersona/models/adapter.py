@@ -178,6 +178,10 @@ def merge_lora(base: BaseModel, path: Path) -> tuple[BaseModel, int]:
             if isinstance(layer, BaseTunerLayer):
                 layer.merge()
         recurse_remove_peft_layers(model)
+        # As diffusers' own unloading does: transformers would save a model with an adapter it no longer has.
+        if hasattr(model, "peft_config"):
+            del model.peft_config
+        model._hf_peft_config_loaded = False
     return merged, num_parameters
 
 

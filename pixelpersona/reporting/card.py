@@ -30,6 +30,7 @@ class CardInfo:
     base_model: hub id ("owner/name"), or a plain name for a base that is not on the hub. license: an
     identifier Hugging Face knows ("creativeml-openrail-m") or "other". license_note: what it means for a
     user, in a sentence. recipe: setting → value, nested as it comes. commands: how to train it again.
+    merged: the folder is a whole pipeline, the LoRA added into its weights. warnings: what speaks against it.
     """
 
     title: str
@@ -43,6 +44,8 @@ class CardInfo:
     strength: float = 0.5
     guidance: float = 7.5
     num_steps: int = 50
+    merged: bool = False
+    warnings: Sequence[str] = ()
 
 
 def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None, variant: str = "") -> Path:
@@ -67,13 +70,14 @@ def render_card(info: CardInfo, results: EvalResults | None, measured: EvalResul
     parts = [
         f"---\n{front}---",
         f"# {info.title}",
-        f"A LoRA for `{info.base_model}` that redraws a portrait photo as pixel art (image to image). "
+        f"{_what(info)} redraws a portrait photo as pixel art (image to image). "
         f"It was trained with the prompt `{info.prompt}`.",
+        *(f"**Warning.** {warning}." for warning in info.warnings),
         f"**Licence.** {info.license_note}",
         _usage(info),
-        "## Recipe",
-        _recipe_table(info.recipe),
     ]
+    if info.recipe:
+        parts += ["## Recipe", _recipe_table(info.recipe)]
     if info.commands:
         parts.append("\n".join(["```sh", *info.commands, "```"]))
     if results is not None and measured is not None:
@@ -81,16 +85,22 @@ def render_card(info: CardInfo, results: EvalResults | None, measured: EvalResul
     return "\n\n".join(parts) + "\n"
 
 
+def _what(info: CardInfo) -> str:
+    merged = f"`{info.base_model}` with a LoRA merged into its weights; it"
+    return merged if info.merged else f"A LoRA for `{info.base_model}` that"
+
+
 def _front_matter(info: CardInfo, measured: EvalResult | None) -> dict[str, Any]:
     on_hub = "/" in info.base_model
+    relation = "finetune" if info.merged else "adapter"
     front: dict[str, Any] = {
-        **({"base_model": info.base_model, "base_model_relation": "adapter"} if on_hub else {}),
+        **({"base_model": info.base_model, "base_model_relation": relation} if on_hub else {}),
         "library_name": "diffusers",
         "pipeline_tag": "image-to-image",
         "license": info.license,
         **({"license_name": "see-below"} if info.license == "other" else {}),
         "instance_prompt": info.prompt,
-        "tags": list(TAGS),
+        "tags": [tag for tag in TAGS if not (info.merged and tag == "lora")],
     }
     if measured is not None:
         metrics = [
@@ -108,14 +118,16 @@ def _front_matter(info: CardInfo, measured: EvalResult | None) -> dict[str, Any]
 
 def _usage(info: CardInfo) -> str:
     base = info.base_model if "/" in info.base_model else f"<folder of {info.base_model}>"
+    load = f'\npipe.load_lora_weights(".", weight_name={info.weights!r})'
+    if info.merged:
+        base, load = ".", ""
     return f"""## Use
 
 ```python
 from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-pipe = StableDiffusionImg2ImgPipeline.from_pretrained({base!r})
-pipe.load_lora_weights(".", weight_name={info.weights!r})
+pipe = StableDiffusionImg2ImgPipeline.from_pretrained({base!r}){load}
 portrait = pipe(
     prompt={info.prompt!r},
     image=Image.open("me.jpg").convert("RGB"),

@@ -1,0 +1,147 @@
+"""Exported weights, read by plain diffusers, draw what this project draws; by kohya's rules, too."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from pixelpersona.inference.sampler import Sampler, make_scheduler
+from pixelpersona.inference.stylizer import Stylizer
+from pixelpersona.models.adapter import ATTENTION, add_lora, add_text_lora, save_lora
+from pixelpersona.models.base import BaseModel, load_base
+from pixelpersona.models.formats import (
+    lora_file,
+    read_lora,
+    write_diffusers,
+    write_kohya,
+    write_merged,
+)
+
+# What the tiny base's LoRAs train: attention, feed-forward and every convolution.
+ALL_LAYERS = (*ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
+ALL_LAYERS += ("conv_shortcut", "conv_in", "conv_out", "conv")
+PROMPT = "pixel art portrait"
+SAMPLER = Sampler(kind="dpm", num_steps=4, strength=0.5, guidance=1.0)
+PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+
+
+def make_lora(base: BaseModel, folder: Path, targets: Sequence[str] = ALL_LAYERS, text: bool = True) -> Path:
+    """Rank 2 with alphas of 5 and 3: an alpha that got lost would show."""
+    add_lora(base.unet, rank=2, alpha=5.0, targets=targets)
+    if text:
+        add_text_lora(base.text_encoder, rank=2, alpha=3.0)
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for model in (base.unet, base.text_encoder):
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.copy_(0.1 * torch.randn(parameter.shape, generator=rng))
+    return save_lora(base.unet, folder, text_encoder=base.text_encoder if text else None)
+
+
+def ours(base: BaseModel) -> np.ndarray:
+    """The project's own stylizer on the model as it stands, before snapping."""
+    portrait = Stylizer(base, sampler=SAMPLER, prompt=PROMPT).portraits([PHOTO], [7])[0]
+    return np.asarray(portrait.image).astype(int)
+
+
+def theirs(pipeline: StableDiffusionImg2ImgPipeline) -> np.ndarray:
+    """Plain diffusers: prompt, photo, seed."""
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = make_scheduler(SAMPLER, pipeline.scheduler)
+    made = pipeline(
+        PROMPT,
+        image=PHOTO,
+        strength=SAMPLER.strength,
+        num_inference_steps=SAMPLER.num_steps,
+        guidance_scale=SAMPLER.guidance,
+        generator=torch.Generator().manual_seed(7),
+    )
+    return np.asarray(made.images[0]).astype(int)
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_diffusers_and_kohya_draw_the_same_in_plain_diffusers(
+    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path, text: bool
+) -> None:
+    untouched = ours(micro_base)
+    lora = read_lora(make_lora(micro_base, tmp_path / "run", text=text))
+    drawn = ours(micro_base)
+    assert np.abs(drawn - untouched).max() > 8
+
+    (tmp_path / "copied").mkdir()
+    copied = write_diffusers(lora, tmp_path / "copied")
+    assert copied.read_bytes() == lora.file.read_bytes()
+    kohya = write_kohya(lora, tmp_path / "portraits.safetensors")
+    for folder, name in ((copied.parent, copied.name), (tmp_path, kohya.name)):
+        pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(micro_base_folder)
+        pipeline.load_lora_weights(folder, weight_name=name)
+        assert np.abs(theirs(pipeline) - drawn).max() <= 1, name  # of 255: the last rounding
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1), (torch.float16, 4)])
+def test_the_merged_pipeline_draws_the_same(
+    micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path, dtype: torch.dtype, tolerance: int
+) -> None:
+    """tolerance: levels of 255; half precision keeps 11 bits of every weight."""
+    lora = read_lora(make_lora(micro_base, tmp_path / "run"))
+    drawn = ours(micro_base)
+    base = load_base(micro_base_folder, name="again")
+    before = base.sha256
+    write_merged(lora, base, tmp_path / "merged", dtype=dtype)
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(tmp_path / "merged")
+    assert np.abs(theirs(pipeline) - drawn).max() <= tolerance
+    stored = load_file(tmp_path / "merged" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {dtype}
+    assert not any("lora" in name for name in stored)
+    assert load_base(micro_base_folder, name="again").sha256 == before
+
+
+def test_kohya_key_names_and_alphas(micro_base: BaseModel, tmp_path: Path) -> None:
+    lora = read_lora(make_lora(micro_base, tmp_path / "run"))
+    file = write_kohya(lora, tmp_path / "lora-r2.safetensors")
+    weights = load_file(file)
+    attention = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    text = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    for module in (attention, text, "lora_unet_conv_in", "lora_unet_mid_block_resnets_0_conv1"):
+        assert {f"{module}.{end}" for end in ("lora_down.weight", "lora_up.weight", "alpha")} <= set(weights)
+    alphas = {key: value.item() for key, value in weights.items() if key.endswith(".alpha")}
+    assert len(alphas) * 3 == len(weights)
+    assert all(value == (3.0 if key.startswith("lora_te_") else 5.0) for key, value in alphas.items())
+    with safe_open(file, "pt") as opened:
+        assert opened.metadata() == {
+            "format": "pt",
+            "ss_network_module": "networks.lora",
+            "ss_network_dim": "2",
+            "ss_network_alpha": "5.0",
+        }
+
+
+def test_alpha_without_metadata_is_the_rank(micro_base: BaseModel, tmp_path: Path) -> None:
+    made = read_lora(make_lora(micro_base, tmp_path / "run", text=False))
+    save_file(made.weights, tmp_path / "bare.safetensors")
+    weights = load_file(write_kohya(read_lora(tmp_path / "bare.safetensors"), tmp_path / "k.safetensors"))
+    assert {value.item() for key, value in weights.items() if key.endswith(".alpha")} == {2.0}
+
+
+def test_what_is_no_lora_is_told(micro_base: BaseModel, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"lora\.path=.*nowhere: no such LoRA"):
+        lora_file(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no such LoRA"):
+        lora_file(tmp_path)
+    file = make_lora(micro_base, tmp_path / "run")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(file.read_bytes()[:-100])
+    other = tmp_path / "other.safetensors"
+    save_file({"unet.conv_in.weight": torch.zeros(2)}, other)
+    kohya = write_kohya(read_lora(file), tmp_path / "kohya.safetensors")
+    for broken in (cut, other, kohya):
+        with pytest.raises(ValueError, match=rf"lora\.path=.*{broken.name}") as told:
+            read_lora(broken)
+        assert "\n" not in str(told.value)

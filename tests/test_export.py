@@ -1,0 +1,173 @@
+"""The door: what is judged good is written whole, what is not leaves a warning, or nothing."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+from pixelpersona import export
+from pixelpersona.evaluation.result import EvalResult, EvalResults, bootstrap_mean, save_results
+from pixelpersona.models import formats
+from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
+from pixelpersona.models.base import load_base
+
+NUM = 8
+
+
+@pytest.fixture(scope="module")
+def runs(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with one LoRA, evaluated as good."""
+    folder = tmp_path_factory.mktemp("한글 runs")
+    base = load_base(micro_base_folder, name="micro")
+    add_lora(base.unet, rank=2, alpha=5.0)
+    with torch.no_grad():
+        for name, parameter in base.unet.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.01)
+    save_lora(base.unet, folder / "lora-r2")
+    save_results(evaluation(folder, base.sha256), folder / "result.json")
+    return folder
+
+
+def evaluation(folder: Path, base_sha256: str, grid: float = 0.6, like: float = 0.8) -> EvalResults:
+    sha256 = hashlib.sha256((folder / "lora-r2" / ADAPTER_FILE).read_bytes()).hexdigest()
+    spread = np.linspace(-0.05, 0.05, NUM)
+    variants = []
+    for name, levels in (("base", (0.2, 0.8)), ("lora-r2", (grid, like))):
+        per_photo = {
+            key: (level + spread).tolist()
+            for key, level in zip(("grid_contrast_raw", "likeness_raw"), levels, strict=True)
+        }
+        variants.append(
+            EvalResult(
+                variant=name,
+                metrics={key: bootstrap_mean(values) for key, values in per_photo.items()},
+                per_photo=per_photo,
+                photo_ids=[str(i) for i in range(NUM)],
+                seeds=list(range(NUM)),
+                base_sha256=base_sha256,
+                adapter_sha256=None if name == "base" else sha256,
+                features_sha256="f" * 64,
+                num_parameters=0,
+            )
+        )
+    return EvalResults(variants, [], {})
+
+
+def model(micro_base_folder: Path) -> list[str]:
+    return [f"model.path={micro_base_folder}", "model.image_size=32", "model.cell=4"]
+
+
+@pytest.mark.parametrize("format", ["diffusers", "kohya", "merged"])
+def test_a_good_lora_is_exported_without_a_word_on_stderr(
+    runs: Path,
+    micro_base_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    format: str,
+) -> None:
+    out = tmp_path / "내보내기 (1)"
+    words = [f"lora.path={runs / 'lora-r2'}", f"out={out}", f"format={format}", "strict=true"]
+    export.main([*words, *model(micro_base_folder)])
+    printed = capsys.readouterr()
+    assert "WARNING" not in printed.err
+    assert str(out) in printed.out
+    expected = {"diffusers": ADAPTER_FILE, "kohya": "lora-r2.safetensors", "merged": "model_index.json"}
+    assert (out / expected[format]).is_file()
+    card = ModelCard.load(out / "README.md")
+    assert {r.metric_type for r in card.data.eval_results or []} == {"grid_contrast_raw", "likeness_raw"}
+    assert ("load_lora_weights" in card.text) == (format != "merged")
+    assert str(micro_base_folder) not in card.text
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        export.main(words)
+    assert stop.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "%|" not in line]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_bad_lora_is_warned_of_and_with_strict_leaves_nothing(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.json"
+    save_results(evaluation(runs, "b" * 64, grid=0.2, like=0.5), bad)
+    words = [f"lora.path={runs / 'lora-r2'}", f"result={bad}", f"out={tmp_path / 'deep' / 'out'}"]
+    told = refused([*words, "strict=true"], capsys)
+    assert told.startswith("strict=true: not exported: lora-r2 is not shown to draw pixel art more clearly")
+    assert "loses the person" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
+
+    export.main(words)
+    assert capsys.readouterr().err.count("WARNING: lora-r2") == 2
+    assert "**Warning.** lora-r2 loses the person" in (tmp_path / "deep" / "out" / "README.md").read_text()
+    export.main([*words[:2], f"out={tmp_path / 'kept'}", "max_likeness_loss=0.5"])
+    assert capsys.readouterr().err.count("WARNING") == 1
+
+
+def test_weights_nobody_evaluated(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes((runs / "lora-r2" / ADAPTER_FILE).read_bytes())
+    words = [f"lora.path={file}", f"out={tmp_path / 'out'}", "format=kohya"]
+    assert "no evaluation of these very weights" in refused([*words, "strict=true"], capsys)
+    export.main(words)
+    assert "WARNING: no evaluation of these very weights was found" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.safetensors", "README.md"}
+
+
+def test_another_base_is_no_evaluation_of_the_merged_one(
+    runs: Path, micro_base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    save_results(evaluation(runs, "c" * 64), other)
+    words = [f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"result={other}", "strict=true"]
+    assert "another base" in refused([*words, "format=merged", *model(micro_base_folder)], capsys)
+    export.main(words)
+
+
+def test_mistakes_are_one_line(
+    runs: Path, micro_base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lora, out = f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}"
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no weights")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    (tmp_path / "bad.json").write_text(json.dumps({"variants": []}))
+    assert "no such LoRA" in refused([f"lora.path={tmp_path / 'none'}", out], capsys)
+    assert "broken.safetensors: not a LoRA" in refused([f"lora.path={broken}", out], capsys)
+    assert "full: is there already" in refused([lora, f"out={tmp_path / 'full'}"], capsys)
+    assert "none.json: no such file" in refused([lora, out, f"result={tmp_path / 'none.json'}"], capsys)
+    assert "bad.json" in refused([lora, out, f"result={tmp_path / 'bad.json'}"], capsys)
+    assert "max_likeness_loss=3.0: accepted" in refused([lora, out, "max_likeness_loss=3"], capsys)
+    assert "format: 'onnx' is not accepted; give one of" in refused([lora, out, "format=onnx"], capsys)
+    assert "out: is missing" in refused([lora], capsys)
+    assert "no packaged LoRA" in refused([out, *model(micro_base_folder)], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops_half_way(lora: formats.LoraFile, file: Path) -> Path:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(formats, "write_kohya", stops_half_way)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SystemExit) as stop:
+        export.main([f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", "format=kohya"])
+    assert stop.value.code == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_packaged_lora_needs_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export.main([f"out={tmp_path / 'out'}"])
+    assert (tmp_path / "out" / ADAPTER_FILE).is_file()
+    assert "non-commercial" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
