@@ -60,11 +60,13 @@ def main(config: ExportConfig) -> None:
     import hashlib
 
     from pixelpersona.build.exporting import check_out, find_results, written_aside
-    from pixelpersona.build.models import make_base
+    from pixelpersona.build.models import make_base, quiet_libraries
     from pixelpersona.evaluation.gate import doubts
-    from pixelpersona.models.formats import lora_file, read_lora
 
     check_out(config.out)
+    quiet_libraries()
+    from pixelpersona.models.formats import lora_file, read_lora
+
     path = config.lora.file(config.model)
     if path is None:
         raise ValueError(f"lora.path: model={config.model.name} has no packaged LoRA; give lora.path=...")
@@ -78,10 +80,11 @@ def main(config: ExportConfig) -> None:
         max_likeness_loss=config.max_likeness_loss,
         base_sha256=None if base is None else base.sha256,
     )
+    hint = "" if results else " (evaluate makes one, result=FILE names one)"
     if reasons and config.strict:
-        raise ValueError(f"strict=true: not exported: {'; '.join(reasons)}")
+        raise ValueError(f"strict=true: not exported: {'; '.join(reasons)}{hint}")
     for reason in reasons:
-        print(f"WARNING: {reason}", file=sys.stderr)
+        print(f"WARNING: {reason}{hint}", file=sys.stderr)
     with written_aside(config.out) as draft:
         _write(config, lora, base, draft, results, sha256, reasons)
     print(f"wrote {config.out}")

@@ -81,7 +81,7 @@ def make_base(model: ModelConfig) -> "BaseModel":
     from pixelpersona.assets.locate import path as asset
     from pixelpersona.models.base import load_base
 
-    _quiet_libraries()
+    quiet_libraries()
     if model.path is None and model.name != "tiny":
         raise ValueError(f"model.path: model={model.name} needs a hub id or a folder, model.path=...")
     base = load_base(model.path or asset("tiny"), name=model.name)
@@ -96,7 +96,7 @@ def make_base(model: ModelConfig) -> "BaseModel":
     return base
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """No progress bar for reading a file, no advice about packages that are left out on purpose."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
