@@ -1,5 +1,6 @@
 """`python -m pixelpersona.stylize photo=me.jpg out=me.png`: one photo → one pixel-art portrait."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,8 +39,10 @@ class StylizeConfig:
 @door("stylize", StylizeConfig)
 def main(config: StylizeConfig) -> None:
     """Check all that can be checked before a model is loaded; then crop, draw, snap and write."""
+    from pixelpersona.pixel.exposure import expose
     from pixelpersona.pixel.framing import crop_square
     from pixelpersona.pixel.photo import open_photo
+    from pixelpersona.pixel.portrait import find_face
     from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
 
     if not 1 <= config.num_candidates <= 64:
@@ -48,7 +51,11 @@ def main(config: StylizeConfig) -> None:
         raise ValueError(f"scale={config.scale}: accepted 1 to 64")
     if config.out.suffix.lower() != ".png":
         raise ValueError(f"out={config.out}: accepted a file name ending in .png")
-    photo = crop_square(open_photo(config.photo), config.model.image_size, config.framing)
+    whole = open_photo(config.photo)
+    photo = expose(crop_square(whole, config.model.image_size, config.framing))
+    if config.framing != "center" and find_face(whole) is None:
+        told = "no face found, so its middle is drawn; a photo cut to head and shoulders does better"
+        print(f"{config.photo}: {told}", file=sys.stderr)
     sampler = make_sampler(config.sampler)
 
     from pixelpersona.inference.search import most_alike

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from skimage.data import astronaut
+from skimage.data import astronaut, coffee
 
 from pixelpersona import evaluate, prepare, report, stylize, train
 from pixelpersona.evaluation.result import load_results
@@ -163,6 +163,18 @@ def test_stylize_writes_both_pictures_on_grid_and_palette(
     true_size = np.asarray(cells.convert("RGB"))
     assert np.array_equal(np.asarray(Image.open(out).convert("RGB")), true_size.repeat(5, 0).repeat(5, 1))
     assert len(np.unique(true_size.reshape(-1, 3), axis=0)) <= 6
+
+
+def test_stylize_says_when_it_finds_no_face(
+    runs: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "coffee.png"
+    Image.fromarray(coffee()).save(photo)
+    model = [word for word in words if word.startswith("model.")]
+    out, adapter = tmp_path / "out.png", f"lora.path={runs / 'lora-r3'}"
+    stylize.main([f"photo={photo}", f"out={out}", adapter, "sampler=fast", *model])
+    assert f"{photo}: no face found, so its middle is drawn" in capsys.readouterr().err
+    assert Image.open(out).size[0] == Image.open(out).size[1]
 
 
 def test_the_same_command_goes_on_where_it_stopped(runs: Path, words: list[str], tmp_path: Path) -> None:

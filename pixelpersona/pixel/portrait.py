@@ -36,22 +36,34 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """The cascade's view: the photo with this long side, this margin around it, faces from this width."""
+    """The cascade's view: the photo with this long side, this margin around it, faces from this width.
+
+    tilts: degrees the photo is turned by first. fewest: windows that must agree on a face; without one in it,
+    photos of things have fewer.
+    """
 
     long_side: int
     margin: int
     smallest: int
     step: float  # from one window width to the next
+    fewest: int
+    tilts: tuple[float, ...] = (0.0,)
 
 
+_TILTED = (-20.0, 20.0)  # the cascade knows upright faces, give or take 10 degrees
 # Close-ups first: the margin lets the cascade's window leave the photo, which faces that fill it need. Then,
-# on a larger copy, the small faces of group photos and full figures.
-_SEARCHES = (_Search(200, 50, 32, 1.1), _Search(400, 0, 24, 1.2))
+# on larger copies, the small faces of group photos and full figures. What is more often wrong comes later.
+_SEARCHES = (
+    _Search(200, 50, 32, 1.1, fewest=4),
+    _Search(200, 50, 32, 1.1, fewest=4, tilts=_TILTED),
+    _Search(400, 0, 24, 1.2, fewest=4),
+    _Search(400, 0, 24, 1.2, fewest=6, tilts=_TILTED),
+    _Search(800, 0, 24, 1.2, fewest=10),
+)
 _SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
 _LARGEST_SQUARE = 1.15  # shorter sides of the photo
 _MIN_OVERLAP = 0.5  # windows that share this much of their union show the same face
-_MIN_WINDOWS = 4  # a face is seen by at least so many windows ...
-_MIN_SUPPORT = 0.5  # ... and by this share of the windows of the most certain face
+_MIN_SUPPORT = 0.5  # share of the windows of the most certain face that another one must have
 
 
 @cache
@@ -67,19 +79,34 @@ def find_face(image: Image.Image) -> Face | None:
     if min(image.size) < _SMALLEST_PHOTO:
         return None
     for search in _SEARCHES:
-        factor = search.long_side / max(image.size)
-        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        if min(size) >= search.smallest:
-            best = _best_window(_windows(image, size, search), size)
-            if best is not None:
-                x, y, width = (float(value) / factor for value in best)
-                return Face(x, y, width)
+        found = [best for tilt in search.tilts if (best := _search(image, search, tilt)) is not None]
+        if found:
+            return max(found, key=lambda best: best[0])[1]
     return None
 
 
+def _search(image: Image.Image, search: _Search, tilt: float) -> tuple[float, Face] | None:
+    """Score and place of the best face of a photo turned by `tilt` degrees; the place in the photo as it was."""
+    turned = image.convert("L")
+    if tilt:
+        turned = turned.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128)
+    factor = search.long_side / max(turned.size)
+    size = (max(1, round(turned.width * factor)), max(1, round(turned.height * factor)))
+    if min(size) < search.smallest:
+        return None
+    best = _best_window(_windows(turned, size, search), size, search.fewest)
+    if best is None:
+        return None
+    score, (x, y, width) = best
+    cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
+    x, y = x / factor - turned.width / 2, y / factor - turned.height / 2
+    x, y = cos * x - sin * y + image.width / 2, sin * x + cos * y + image.height / 2
+    return score, Face(float(x), float(y), float(width / factor))
+
+
 def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDArray[np.float64]:
-    """Every window in which the cascade sees a face: middle x, y and width in the small copy, [N, 3]."""
-    small = image.convert("L").resize(size, Image.Resampling.BICUBIC)
+    """Every window in which the cascade sees a face: middle x, y and width in a copy of `size`, [N, 3]."""
+    small = image.resize(size, Image.Resampling.BICUBIC)
     grey = np.pad(np.asarray(small, dtype=np.float32) / 255.0, search.margin, mode="edge")
     boxes = _cascade().detect_multi_scale(
         grey,
@@ -94,8 +121,10 @@ def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDAr
     return np.array(sorted(found), dtype=np.float64).reshape(-1, 3) - (search.margin, search.margin, 0)
 
 
-def _best_window(windows: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64] | None:
-    """The median [3] of the windows that agree on the best face, or None when too few agree on any."""
+def _best_window(
+    windows: NDArray[np.float64], size: tuple[int, int], fewest: int
+) -> tuple[float, NDArray[np.float64]] | None:
+    """Score and median [3] of the windows that agree on the best face, or None when too few agree on any."""
     if len(windows) == 0:
         return None
     middle, width = windows[:, :2], windows[:, 2]
@@ -104,14 +133,14 @@ def _best_window(windows: NDArray[np.float64], size: tuple[int, int]) -> NDArray
     shared = np.clip(high - low, 0.0, None).prod(axis=2)
     same = shared / (width[:, None] ** 2 + width[None] ** 2 - shared) >= _MIN_OVERLAP
     support = same.sum(axis=1)
-    if support.max() < _MIN_WINDOWS:
+    if support.max() < fewest:
         return None
     # At a corner of the photo a face counts half of what it counts in the middle.
     off_center = np.hypot(*(middle / size - 0.5).T) / np.hypot(0.5, 0.5)
     score = support * np.sqrt(width) * (1.0 - 0.5 * np.minimum(1.0, off_center))
-    score[support < max(_MIN_WINDOWS, _MIN_SUPPORT * support.max())] = -1.0
-    best: NDArray[np.float64] = np.median(windows[same[score.argmax()]], axis=0)
-    return best
+    score[support < max(fewest, _MIN_SUPPORT * support.max())] = -1.0
+    best = int(score.argmax())
+    return float(score[best]), np.median(windows[same[best]], axis=0)
 
 
 def crop_portrait(image: Image.Image, size: int, framing: Framing = TIGHT) -> Image.Image:

@@ -1,9 +1,12 @@
 """Where the face is, and the square around it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
-from skimage.data import astronaut, coffee
+from skimage.data import astronaut, brick, clock, coffee, coins, rocket
 
 from pixelpersona.pixel.portrait import TIGHT, WIDE, Face, Framing, center_square, crop_portrait, find_face
 
@@ -41,6 +44,32 @@ def test_the_face_stands_where_the_framing_says(framing: Framing) -> None:
     assert face is not None
     np.testing.assert_allclose([face.x / 256, face.y / 256], framing.center, atol=0.08)
     assert framing.scale * face.width / 256 == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.parametrize("degrees", [-24, -16, 16, 24])
+def test_a_tilted_head_is_found_where_it_is(degrees: int) -> None:
+    tilted = ASTRONAUT.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=(190, 180, 170))
+    face = find_face(tilted)
+    assert face is not None
+    angle = np.deg2rad(degrees)
+    x, y = 226 - 256, 118 - 256  # turned with the photo, around its middle
+    expected = 256 + np.array([np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x])
+    np.testing.assert_allclose([face.x, face.y], expected, atol=20)
+    assert 70 < face.width < 130
+
+
+def test_a_small_head_in_a_large_photo_is_found() -> None:
+    scene = Image.fromarray(coffee()).resize((1600, 1200))
+    scene.paste(ASTRONAUT.resize((300, 300)), (950, 500))
+    face = find_face(scene)
+    assert face is not None
+    np.testing.assert_allclose([face.x, face.y], [950 + 226 * 0.586, 500 + 118 * 0.586], atol=10)
+    assert 40 < face.width < 80
+
+
+@pytest.mark.parametrize("things", [brick, clock, coffee, coins, rocket])
+def test_things_have_no_face(things: Callable[[], NDArray[np.uint8]]) -> None:
+    assert find_face(Image.fromarray(things()).convert("RGB")) is None
 
 
 def test_the_larger_of_two_faces_is_taken() -> None:
