@@ -136,7 +136,9 @@ def test_disjoint_halves_of_one_set_of_portraits_are_not_told_apart(
     photos: Pictures, art: Pictures, features: PersonaFeatures
 ) -> None:
     """Twenty draws of 32 + 32 of the 256 packaged portraits; of a 95 % interval one may miss."""
-    everyone = [np.asarray(Image.open(file).convert("RGB")) for file in asset("portraits").glob("*.webp")]
+    everyone = [
+        np.asarray(Image.open(file).convert("RGB")) for file in sorted(asset("portraits").glob("*.webp"))
+    ]
     seen = features.features(np.stack(everyone))
     held = 0
     for draw in range(20):
