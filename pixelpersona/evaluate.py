@@ -14,7 +14,10 @@ from pixelpersona.pixel.pixelation import Pixelation
 
 @dataclass(kw_only=True, slots=True)
 class EvaluateConfig:
-    """Compares every trained run below paths.runs and writes paths.runs/result.json and sheets/."""
+    """Compares every trained run below paths.runs and writes paths.runs/result.json and sheets/.
+
+    timings.json beside them holds what differs from run to run: the seconds per portrait of each variant.
+    """
 
     name: str = "evaluate"
     timing: Path | None = None
@@ -38,7 +41,10 @@ def main(config: EvaluateConfig) -> None:
     from pixelpersona.data.latents import encode_pairs
     from pixelpersona.evaluation.compare import compare_variant, differences
     from pixelpersona.evaluation.result import EvalResults, save_results
+    from pixelpersona.inference.timed import Timed
     from pixelpersona.models.codec import Codec
+    from pixelpersona.reporting.runs import save_timings
+    from pixelpersona.reporting.table import REFERENCES
 
     runs = config.paths.runs
     if not runs.is_dir():
@@ -49,18 +55,21 @@ def main(config: EvaluateConfig) -> None:
         pair_set, "heldout", Codec(base), config.paths.cache, photos=config.model.lora_start_strength > 0.0
     )
     benchmark = make_benchmark(base, pair_set, config.eval, config.finish)
-    results, portraits = [], {}
+    results, portraits, seconds = [], {}, {}
     found = variants(base, pair_set, heldout, runs, config.model, config.sampler, config.eval, config.finish)
     for variant in tqdm(found, desc="variants", unit="variant"):
+        maker = Timed(variant.maker)
         result, portraits[variant.name] = compare_variant(
             variant.name,
-            variant.maker,
+            maker,
             benchmark,
             adapter_sha256=variant.adapter_sha256,
             num_parameters=variant.num_parameters,
             losses={key: values[: len(benchmark.photos)] for key, values in variant.losses.items()},
         )
         results.append(result)
+        if variant.name not in REFERENCES - {"pyxelate"}:  # the others draw nothing
+            seconds[variant.name] = round(maker.seconds_per_portrait, 4)
     settings = {
         "sampler": asdict(config.sampler),
         "finish": asdict(config.finish),
@@ -74,6 +83,7 @@ def main(config: EvaluateConfig) -> None:
     if len(loras) > 1:  # the ranks against the first of them, too
         found_differences += differences(loras, loras[0].variant)
     save_results(EvalResults(results, found_differences, settings), runs / "result.json")
+    save_timings(runs, seconds)
     tuned = [r for r in results if r.adapter_sha256] or results
     kept = np.mean([r.per_photo["likeness_raw"] for r in tuned], axis=0)
     order = [int(i) for i in np.argsort(kept, kind="stable")]

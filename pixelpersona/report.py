@@ -44,6 +44,7 @@ class _Inputs:
     results: "EvalResults"
     runs: "list[RunRecord]"
     seconds: dict[str, float]
+    portrait_seconds: dict[str, float]
 
 
 @door("report", ReportConfig)
@@ -73,10 +74,11 @@ def main(config: ReportConfig) -> None:
             command=list(how.commands),
             results=inputs.results,
             sheet_path=snapped,
+            portrait_seconds=inputs.portrait_seconds,
         )
     console = Console(width=160)
-    for stage in ("raw", "snapped"):
-        console.print(to_console(results_table(inputs.results, stage)))
+    for stage in ("raw", "snapped", ""):
+        console.print(to_console(results_table(inputs.results, stage, inputs.portrait_seconds)))
     for line in _outputs(folder, page, config.timing):
         print(line)
     total = (
@@ -87,14 +89,19 @@ def main(config: ReportConfig) -> None:
 
 def _read(folder: Path, timing: Path | None) -> _Inputs:
     from pixelpersona.evaluation.result import load_results
-    from pixelpersona.reporting.runs import read_runs
+    from pixelpersona.reporting.runs import read_runs, read_timings
 
     if not (folder / "result.json").is_file():
         raise ValueError(f"{folder / 'result.json'}: no such file; run evaluate first")
     seconds: dict[str, float] = {}
     if timing is not None and timing.is_file():
         seconds = json.loads(timing.read_text(encoding="utf-8"))
-    return _Inputs(results=load_results(folder / "result.json"), runs=read_runs(folder), seconds=seconds)
+    return _Inputs(
+        results=load_results(folder / "result.json"),
+        runs=read_runs(folder),
+        seconds=seconds,
+        portrait_seconds=read_timings(folder),
+    )
 
 
 def _how_made(inputs: _Inputs) -> "HowMade":
@@ -104,7 +111,13 @@ def _how_made(inputs: _Inputs) -> "HowMade":
     hashes = {key: str(value) for run in inputs.runs for key, value in run.data.items()}
     versions = next((run.versions for run in inputs.runs if run.versions), {})
     commands += ["python -m pixelpersona.evaluate", "python -m pixelpersona.report"]
-    return HowMade(commands=commands, versions=versions, hashes=hashes, seconds=inputs.seconds)
+    return HowMade(
+        commands=commands,
+        versions=versions,
+        hashes=hashes,
+        seconds=inputs.seconds,
+        portrait_seconds=inputs.portrait_seconds,
+    )
 
 
 def _outputs(folder: Path, page: Path, timing: Path | None) -> list[str]:

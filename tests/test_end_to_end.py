@@ -124,6 +124,13 @@ def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
     assert "val_loss" in results.variant("lora-r3").metrics
 
 
+def test_seconds_per_portrait_stand_beside_the_results(runs: Path) -> None:
+    seconds = json.loads((runs / "timings.json").read_text())["seconds_per_portrait"]
+    assert {"pyxelate", "base", "translator", "lora-r2", "lora-r3"} <= seconds.keys()
+    assert not {"photo", "teacher", "teacher-vae"} & seconds.keys()
+    assert "seconds" not in (runs / "result.json").read_text()
+
+
 def test_report_is_written_and_the_last_line_is_the_total(
     runs: Path, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -133,6 +140,7 @@ def test_report_is_written_and_the_last_line_is_the_total(
     assert lines[-1].startswith("total: ")
     html = (runs / "report.html").read_text(encoding="utf-8")
     assert "lora-r3" in html
+    assert "s per portrait" in html
     assert "data:image/png;base64," in html
     assert {path.name for path in study.iterdir()} == {"README.md", "results.json", "sheet.png"}
     stages = json.loads((runs / "timing.json").read_text())

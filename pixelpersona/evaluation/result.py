@@ -101,6 +101,16 @@ class Metric:
         """The name without its stage: grid_contrast_raw and grid_contrast_snapped share one."""
         return self.name.removesuffix(f"_{self.stage}") if self.stage else self.name
 
+    @property
+    def range(self) -> str:
+        """In words: "−1 to 1", "≥ 0", "≤ 1", "any number"."""
+        low, high = (f"{bound:g}".replace("-", "\N{MINUS SIGN}") for bound in (self.low, self.high))
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return f"{low} to {high}"
+        if math.isfinite(self.low):
+            return f"≥ {low}"
+        return f"≤ {high}" if math.isfinite(self.high) else "any number"
+
 
 _STAGED: tuple[Metric, ...] = (
     Metric("grid_contrast", "grid contrast", "higher", -math.inf, 1.0,

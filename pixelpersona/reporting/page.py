@@ -40,12 +40,16 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class HowMade:
-    """What it takes to make the numbers again. seconds: of each stage, from timing.json."""
+    """What it takes to make the numbers again. seconds: of each stage, from timing.json.
+
+    portrait_seconds: variant → seconds per portrait, from timings.json.
+    """
 
     commands: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    portrait_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_page(
@@ -87,7 +91,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    stages = {stage: results_table(results, stage) for stage in ("raw", "snapped", "")}
+    stages = {stage: results_table(results, stage, how.portrait_seconds) for stage in ("raw", "snapped", "")}
     return environment.get_template("page.html.j2").render(
         title=title,
         style=Markup((here / "page.css").read_text(encoding="utf-8")),

@@ -16,6 +16,9 @@ from pixelpersona.tracking.jsonl import read_jsonl
 FINISHED = "finished.json"
 """A run folder has this file when its run came to its end; `build/finished.py` says what is in it."""
 
+TIMINGS = "timings.json"
+"""Beside result.json: seconds per portrait of each variant, which differ from run to run."""
+
 Curve = list[tuple[int, float]]
 """(step, value) in the order of recording."""
 
@@ -78,6 +81,24 @@ def read_runs(folder: Path) -> list[RunRecord]:
     found = sorted(path.parent for path in folder.rglob("metrics.jsonl"))
     ids = [f.relative_to(folder).as_posix() for f in found]
     return [read_run(f, f.name if i == "." else i) for f, i in zip(found, ids, strict=True)]
+
+
+def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
+    """Write folder/timings.json. seconds: variant → seconds per portrait on this machine."""
+    text = json.dumps({"seconds_per_portrait": dict(seconds)}, indent=1, ensure_ascii=False)
+    aside = folder / f"{TIMINGS}.tmp"
+    aside.write_text(text + "\n", encoding="utf-8")
+    aside.replace(folder / TIMINGS)
+
+
+def read_timings(folder: Path) -> dict[str, float]:
+    """What save_timings wrote; {} where there is none. Raises ValueError naming a file that is broken."""
+    file = folder / TIMINGS
+    found = _read(file, dict).get("seconds_per_portrait", {})
+    try:
+        return {str(variant): float(seconds) for variant, seconds in found.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{file}: seconds_per_portrait must be a number per variant") from None
 
 
 def _read(path: Path, kind: type) -> Any:

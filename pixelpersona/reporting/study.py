@@ -20,11 +20,14 @@ def write_study(
     results: EvalResults,
     sheet_path: Path,
     notes: str = "",
+    would_change: str = "",
+    portrait_seconds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write the three files of a study and return the README's path.
 
     question: one sentence, the README's title. command: what repeats the study. notes: what a reader of
-    the tables should know, in Markdown.
+    the tables should know, in Markdown. would_change: what would change the verdict, in Markdown.
+    portrait_seconds: variant → seconds per portrait; they stand in the README alone.
     Raises ValueError when features differ between variants, or the sheet is missing.
     """
     features = require_same_features(results.variants)
@@ -37,16 +40,29 @@ def write_study(
         shutil.copyfile(sheet_path, sheet)
     readme = folder / "README.md"
     commands = [command] if isinstance(command, str) else list(command)
-    readme.write_text(_readme(question, commands, results, notes, features), encoding="utf-8")
+    tables = [results_table(results, stage, portrait_seconds) for stage in ("raw", "snapped", "")]
+    tables += _difference_tables(results)
+    parts = _answer(question, results, notes, would_change)
+    parts += _evidence(commands, tables, results, features)
+    readme.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
     return readme
 
 
-def _readme(question: str, commands: Sequence[str], results: EvalResults, notes: str, features: str) -> str:
-    tables = [results_table(results, stage) for stage in ("raw", "snapped", "")]
-    parts = [
-        f"# {question}",
-        *verdict(results),
-        notes,
+def _difference_tables(results: EvalResults) -> list[Table]:
+    """Against the base; of several LoRAs also against the first of them, which they are variations of."""
+    loras = [r.variant for r in results.variants if r.variant.startswith("lora")]
+    return [differences_table(results, baseline) for baseline in ["base", *loras[:1][: len(loras) - 1]]]
+
+
+def _answer(question: str, results: EvalResults, notes: str, would_change: str) -> list[str]:
+    change = f"**What would change it.** {would_change}" if would_change else ""
+    return [f"# {question}", *verdict(results), change, notes]
+
+
+def _evidence(
+    commands: Sequence[str], tables: Sequence[Table], results: EvalResults, features: str
+) -> list[str]:
+    return [
         "![The same photos at the same seeds, one column per variant](sheet.png)",
         "## Repeat it",
         "\n".join(["```sh", *commands, "```"]),
@@ -55,12 +71,11 @@ def _readme(question: str, commands: Sequence[str], results: EvalResults, notes:
         "column (references do not compete), or a difference whose interval excludes 0. Snapped pictures "
         "are on their grid and palette by construction: only raw ones are evidence of style. "
         "All digits are in [results.json](results.json).",
-        *(_section(table) for table in (*tables, differences_table(results)) if table.rows),
+        *(_section(table) for table in tables if table.rows),
         "## Settings",
         "\n".join(f"- {key}: {_plain(value)}" for key, value in results.settings.items()),
         f"Features of likeness, KID and FID: sha256 `{features}`.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _section(table: Table) -> str:

@@ -6,13 +6,20 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table as ConsoleTable
 from rich.text import Text
 
-from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults, Metric, paired_difference
+from pixelpersona.evaluation.result import (
+    METRICS,
+    Estimate,
+    EvalResult,
+    EvalResults,
+    Metric,
+    paired_difference,
+)
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -68,7 +75,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """columns: titles with their arrow, the first is the row's name. notes: one per column, "" for none."""
+    """columns: titles with arrow and range, first the row names'. notes: one per column, "" for none."""
 
     title: str
     columns: list[str]
@@ -76,32 +83,48 @@ class Table:
     rows: list[tuple[str, list[Cell]]]
 
 
-def results_table(results: EvalResults, stage: str) -> Table:
+def results_table(results: EvalResults, stage: str, seconds: Mapping[str, float] | None = None) -> Table:
     """One row per variant, one column per metric of a stage: "raw", "snapped", or "" for the others.
 
-    mark "best" goes to the best mean among the models; references do not compete.
+    seconds: variant → seconds per portrait, for the last table only: they differ from run to run, so no
+    result holds them. mark "best" goes to the best mean among the models; references do not compete.
     """
     metrics = [m for m in _metrics_of(results) if m.stage == stage]
     columns = [[r.metrics.get(m.name) for r in results.variants] for m in metrics]
     decimals = [interval_places(column) for column in columns]
     winners = [_winners(results, m) for m in metrics]
+    seconds = seconds or {}
     rows = []
     for i, result in enumerate(results.variants):
-        if stage == "" and not any(column[i] for column in columns):
+        if stage == "" and not any(column[i] for column in columns) and result.variant not in seconds:
             continue  # losses are for what was trained: a row of dashes says nothing
         cells = [
             _cell(column[i], places, mark="best" if result.variant in won else "")
             for column, places, won in zip(columns, decimals, winners, strict=True)
         ]
         if stage == "":
-            cells.append(Cell(f"{result.num_parameters:,}" if result.num_parameters else DASH))
+            cells += _costs(result, seconds)
         rows.append((variant_title(result.variant), cells))
-    titles = [f"{_plain_title(m)}\u00a0{ARROWS[m.better]}" for m in metrics]
-    notes = [m.meaning for m in metrics]
-    if stage == "":
-        titles, notes = [*titles, "trained parameters"], [*notes, "numbers that training changed"]
+    headers = [(_header(m), m.meaning) for m in metrics] + (_cost_headers(seconds) if stage == "" else [])
+    titles, notes = [title for title, _ in headers], [note for _, note in headers]
     names = {"raw": "Raw: as the sampler drew it", "snapped": "Snapped: on the grid and 16 colours"}
-    return Table(names.get(stage, "Training"), ["variant", *titles], ["", *notes], rows)
+    return Table(names.get(stage, "Training and cost"), ["variant", *titles], ["", *notes], rows)
+
+
+def _cost_headers(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Titles and notes of `_costs`' cells."""
+    parameters = ("trained parameters", "numbers that training changed")
+    time = ("s per portrait\u00a0↓", "seconds, grid and palette included, on the machine that evaluated")
+    return [parameters, time] if seconds else [parameters]
+
+
+def _costs(result: EvalResult, seconds: Mapping[str, float]) -> list[Cell]:
+    """Parameters, and the seconds where any variant has them."""
+    cells = [Cell(f"{result.num_parameters:,}" if result.num_parameters else DASH)]
+    if seconds:
+        taken = seconds.get(result.variant)
+        cells.append(Cell(DASH if taken is None else f"{taken:.3g}"))
+    return cells
 
 
 def differences_table(results: EvalResults, baseline: str = "base") -> Table:
@@ -198,6 +221,11 @@ def _metrics_of(results: EvalResults) -> list[Metric]:
     names = list(dict.fromkeys(name for r in results.variants for name in r.metrics))
     unknown = [Metric(n, n, "higher", -math.inf, math.inf, "") for n in names if n not in METRICS]
     return [m for m in METRICS.values() if m.name in names] + unknown
+
+
+def _header(metric: Metric) -> str:
+    """ "likeness ↑ (−1 to 1)": which way is better, and where it can lie."""
+    return f"{_plain_title(metric)}\u00a0{ARROWS[metric.better]} ({metric.range})"
 
 
 def _plain_title(metric: Metric) -> str:

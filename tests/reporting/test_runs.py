@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pixelpersona.evaluation.result import EvalResults, save_results
-from pixelpersona.reporting.runs import read_run, read_runs
+from pixelpersona.reporting.runs import TIMINGS, read_run, read_runs, read_timings, save_timings
 from pixelpersona.tracking.jsonl import JsonlTracker
 
 
@@ -75,3 +75,14 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, message: s
 def test_a_folder_without_metrics_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"metrics\.jsonl: no such file"):
         read_run(tmp_path)
+
+
+def test_timings_are_read_back_and_may_be_missing(tmp_path: Path) -> None:
+    assert read_timings(tmp_path) == {}
+    save_timings(tmp_path, {"base": 0.25, "lora-r4": 1.0})
+    assert read_timings(tmp_path) == {"base": 0.25, "lora-r4": 1.0}
+    assert [file.name for file in tmp_path.iterdir()] == [TIMINGS]
+    for broken in ("{", '{"seconds_per_portrait": [1]}', '{"seconds_per_portrait": {"base": "long"}}'):
+        (tmp_path / TIMINGS).write_text(broken)
+        with pytest.raises(ValueError, match=r"timings\.json"):
+            read_timings(tmp_path)

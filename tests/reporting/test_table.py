@@ -28,9 +28,30 @@ def marks(results: EvalResults, stage: str, column: str) -> dict[str, str]:
     return {title: cells[index].mark for title, cells in table.rows}
 
 
-def test_arrows_follow_the_metric(results: EvalResults) -> None:
+def test_headers_say_which_way_is_better_and_where_values_lie(results: EvalResults) -> None:
     columns = results_table(results, "raw").columns
-    assert columns == ["variant", "grid contrast\u00a0↑", "likeness\u00a0↑", "KID persona\u00a0↓"]
+    assert columns == [
+        "variant",
+        "grid contrast\u00a0↑ (≤ 1)",
+        "likeness\u00a0↑ (\N{MINUS SIGN}1 to 1)",
+        "KID persona\u00a0↓ (any number)",
+    ]
+    assert results_table(results, "").columns[1] == "validation loss\u00a0↓ (≥ 0)"
+
+
+def test_seconds_per_portrait_stand_beside_the_parameters(results: EvalResults) -> None:
+    assert "portrait" not in "".join(results_table(results, "").columns)
+    table = results_table(results, "", {"base": 0.4141, "lora-r4": 12.0, "pyxelate": 1.0})
+    assert table.columns[-2:] == ["trained parameters", "s per portrait\u00a0↓"]
+    assert len(table.notes) == len(table.columns)
+    shown = {title: [cell.text for cell in cells[-2:]] for title, cells in table.rows}
+    dash = "\N{EN DASH}"
+    assert shown == {
+        "untouched base": [dash, "0.414"],
+        "LoRA rank 4": ["50,176", "12"],
+        "LoRA rank 8": ["50,176", dash],
+    }
+    assert "portrait" not in "".join(results_table(results, "raw", {"base": 0.4}).columns)
 
 
 def test_the_best_model_is_marked_and_references_do_not_compete(results: EvalResults) -> None:
