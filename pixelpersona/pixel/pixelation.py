@@ -29,9 +29,10 @@ class Pixelation:
     (`palette_files.PALETTE_NAMES`) or a list of "#rrggbb"; palette_file: .hex .gpl .pal .act .png instead.
     fit: pyxelate, exact (as upstream, slower), kmeans (OKLab) or median_cut. locked: "#rrggbb" that must be
     in a fitted palette. dither: none, naive, bayer, floyd, atkinson, blue_noise. downsample: gradient
-    (Pyxelate's), k_centroid, dominant, median, mean, inner. svd, sobel, depth: see `Pyx`. alpha: opacity 0-1
-    from which a cell is drawn. levels, flatness, local_contrast, saturation: see `clarify.Clarity`.
-    min_distance, cleanup: see `cleanup.merge_similar` and `remove_orphans`; coherence: `coherence.coherent`.
+    (Pyxelate's), detail, k_centroid, dominant, median, mean, inner, nearest. svd, sobel, depth: see `Pyx`.
+    alpha: opacity 0-1 from which a cell is drawn. levels, flatness, local_contrast, saturation: see
+    `clarify.Clarity`. min_distance, cleanup: see `cleanup.merge_similar` and `remove_orphans`; coherence:
+    `coherence.coherent`.
     """
 
     factor: int | None = 6

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.data import astronaut
 from skimage.filters import sobel
 from skimage.measure import block_reduce as zoom_out
@@ -83,6 +84,14 @@ def test_detail_lets_a_small_dark_eye_decide_its_cell() -> None:
     face[11:14, 11:14] = 20
     grid = Grid(3, 3, 8)
     assert cell_colors(face, grid, "detail")[1, 1, 0] < 60 < 120 < cell_colors(face, grid, "mean")[1, 1, 0]
+
+
+@pytest.mark.parametrize("cell", [2, 4, 5, 8])
+def test_nearest_against_pillow(cell: int) -> None:
+    grid = Grid(12, 9, cell)
+    part = PHOTO[: grid.height, : grid.width]
+    expected = Image.fromarray(part).resize((12, 9), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(cell_colors(part, grid, "nearest"), np.asarray(expected))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -154,7 +154,7 @@ def test_a_palette_file_and_tidying(tmp_path: Path) -> None:
         ("palette", 2.5),
         ("fit", "magic"),
         ("dither", "bayr"),
-        ("downsample", "nearest"),
+        ("downsample", "bicubic"),
         ("factor", 0),
         ("sobel", 1),
         ("alpha", 0.0),
