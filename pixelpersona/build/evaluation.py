@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class EvalConfig:
     """num_photos: held-out photos, null for all. seed: the first photo's.
 
-    sheet_rows: photos on a contact sheet.
+    sheet_rows: photos on a contact sheet. also_cells, also_colors: cell sizes in pixels and numbers of
+    colours that raw pictures are measured with beside the base's grid and the finish's palette: for LoRAs
+    that were trained on other pairs than the data set they are compared on.
     """
 
     num_photos: int | None = None
@@ -33,6 +35,15 @@ class EvalConfig:
     sheet_rows: int = 8
 
 
+    also_cells: list[int] = field(default_factory=list)
+    also_colors: list[int] = field(default_factory=list)
+
+    def check(self, image_size: int) -> None:
+        """Raises ValueError naming the key of a value that cannot be measured."""
+        if wrong := [cell for cell in self.also_cells if not 2 <= cell <= image_size // 2]:
+            raise ValueError(f"eval.also_cells={wrong[0]}: accepted 2 to {image_size // 2} pixels")
+        if wrong := [number for number in self.also_colors if not 1 <= number <= 256]:
+            raise ValueError(f"eval.also_colors={wrong[0]}: accepted 1 to 256")
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One column of the comparison. losses: fixed-noise losses per held-out photo, by metric."""
@@ -65,6 +76,8 @@ def make_benchmark(
     )
 
 
+        also_cells=evaluation.also_cells,
+        also_colors=evaluation.also_colors,
 def variants(
     base: "BaseModel",
     pair_set: "PairSet",

@@ -32,6 +32,7 @@ class Benchmark:
 
     photos, altered: N RGB pictures of one size. art: features [M, D] of the reference pixel art; paired:
     M = N and its row i was drawn from photo i. people: likeness features [N, L] of the altered photos.
+    also_cells, also_colors: further cell sizes and numbers of colours that raw pictures are measured with.
     """
 
     photos: list[Image.Image]
@@ -45,6 +46,8 @@ class Benchmark:
     cell: int
     num_colors: int
     base_sha256: str
+    also_cells: tuple[int, ...] = ()
+    also_colors: tuple[int, ...] = ()
 
 
 def make_benchmark(
@@ -59,6 +62,8 @@ def make_benchmark(
     paired: bool,
     num_colors: int = 16,
     altered_seed: int = 0,
+    also_cells: Sequence[int] = (),
+    also_colors: Sequence[int] = (),
 ) -> Benchmark:
     """Alter the photos and take the features that all variants share.
 
@@ -95,6 +100,8 @@ def make_benchmark(
         cell=cell,
         num_colors=num_colors,
         base_sha256=base_sha256,
+        also_cells=tuple(also_cells),
+        also_colors=tuple(also_colors),
     )
 
 
@@ -148,6 +155,8 @@ def score_variant(
         arrays = _stack(pictures)
         surface, people = benchmark.features.views(arrays)
         values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, people, benchmark)
+        if stage == "raw":  # snapping settles them
+            values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
         metrics |= {f"{key}_{stage}": value for key, value in _set_scores(surface, benchmark).items()}
@@ -200,6 +209,23 @@ def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float
         "palette_error": [palette_error(array, benchmark.num_colors) for array in arrays],
         "structure": [structure(photo, array, grid) for photo, array in zip(photos, arrays, strict=True)],
     }
+
+
+def _other_grids(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float]]:
+    """The same pictures on other grids and palettes than the benchmark's: those their model was trained on.
+
+    A cell size that does not divide the picture is measured as `data.recipe.pixelize` enlarges it: whole
+    cells, brought to the picture's size by nearest neighbour, are taken back to their own size first.
+    """
+    values: dict[str, list[float]] = {}
+    for cell in benchmark.also_cells:
+        height, width = (side // cell * cell for side in arrays.shape[1:3])
+        sized = [Image.fromarray(a).resize((width, height), Image.Resampling.NEAREST) for a in arrays]
+        grid = Grid.of(width, height, cell)
+        values[f"grid_contrast_{cell}"] = [grid_contrast(np.asarray(picture), grid) for picture in sized]
+    for number in benchmark.also_colors:
+        values[f"palette_error_{number}"] = [palette_error(array, number) for array in arrays]
+    return values
 
 
 def _fidelity_scores(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,6 +160,26 @@ def bootstrap_mean(values: Sequence[float], seed: int = 0, num_resamples: int = 
 
     values: one per photo, at least 2, finite. The same values and seed give the same interval.
     """
+def metric_of(name: str) -> Metric:
+    """The metric of that name: one of `METRICS`, or the same measure with another number.
+
+    "palette_error_8_raw" is palette_error_raw with 8 colours, "grid_contrast_6_raw" is grid_contrast_raw
+    for cells of 6 pixels. An unknown name is a metric of which nothing is known.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if found := re.fullmatch(r"(palette_error|grid_contrast)_(\d+)_(raw|snapped)", name):
+        known = METRICS[f"{found[1]}_{found[3]}"]
+        colors = found[1] == "palette_error"
+        variation = f"{found[2]} colours" if colors else f"cells of {found[2]} pixels"
+        title = known.title.replace(",", f" ({variation}),")
+        meaning = (
+            known.meaning.replace("16 colours", variation) if colors else f"{known.meaning}; {variation}"
+        )
+        return replace(known, name=name, title=title, meaning=meaning)
+    return Metric(name, name, "higher", -math.inf, math.inf, "")
+
+
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size < 2:
         raise ValueError(f"an interval needs a list of at least 2 values, got shape {array.shape}")

@@ -18,6 +18,7 @@ from pixelpersona.evaluation.result import (
     EvalResult,
     EvalResults,
     Metric,
+    metric_of,
     paired_difference,
 )
 
@@ -42,9 +43,17 @@ _TITLES = {
 
 
 def variant_title(variant: str) -> str:
-    """How a variant is called in prose: "lora-r8" is "LoRA rank 8"; an unknown one keeps its name."""
-    lora = re.fullmatch(r"lora-r(\d+)", variant)
-    return f"LoRA rank {lora[1]}" if lora else _TITLES.get(variant, variant)
+    """How a variant is called in prose: "lora-r8" is "LoRA rank 8"; an unknown one keeps its name.
+
+    What a sweep varied beside the rank follows: "lora-r8-palette_32" is "LoRA rank 8, palette 32". A run in
+    a folder further down names it: "ranks/lora-r8" is "LoRA rank 8 (ranks)".
+    """
+    folder, _, name = variant.rpartition("/")
+    lora = re.fullmatch(r"lora-r(\d+)(?:-(.+))?", name)
+    title = _TITLES.get(name, name)
+    if lora is not None:
+        title = f"LoRA rank {lora[1]}" + (f", {lora[2].replace('_', ' ')}" if lora[2] else "")
+    return f"{title} ({folder})" if folder else title
 
 
 def difference(results: EvalResults, variant: str, baseline: str, metric: str) -> Estimate | None:
@@ -178,9 +187,8 @@ def to_csv(results: EvalResults) -> str:
     entries = [(r.variant, "", name, e) for r in results.variants for name, e in r.metrics.items()]
     entries += [(d.variant, d.baseline, d.metric, d.estimate) for d in results.differences]
     for variant, baseline, name, e in entries:
-        metric = METRICS.get(name)
-        stage, better = (metric.stage, metric.better) if metric else ("", "")
-        writer.writerow([variant, baseline, name, stage, better, repr(e.mean), repr(e.low), repr(e.high)])
+        m = metric_of(name)
+        writer.writerow([variant, baseline, name, m.stage, m.better, repr(e.mean), repr(e.low), repr(e.high)])
     return out.getvalue()
 
 
@@ -219,8 +227,8 @@ def interval_places(estimates: Iterable[Estimate | None], differences: bool = Fa
 def _metrics_of(results: EvalResults) -> list[Metric]:
     """Metrics any variant has, in the table's order; unknown ones last, as they are named."""
     names = list(dict.fromkeys(name for r in results.variants for name in r.metrics))
-    unknown = [Metric(n, n, "higher", -math.inf, math.inf, "") for n in names if n not in METRICS]
-    return [m for m in METRICS.values() if m.name in names] + unknown
+    others = [metric_of(name) for name in names if name not in METRICS]
+    return [m for m in METRICS.values() if m.name in names] + others
 
 
 def _header(metric: Metric) -> str:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from pixelpersona.data.recipe import pixelize
 from pixelpersona.evaluation.compare import (
     Benchmark,
     compare_variant,
@@ -16,6 +17,7 @@ from pixelpersona.evaluation.result import METRICS, EvalResult
 from pixelpersona.inference.direct import DirectStylizer, unchanged
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.score import grid_contrast, structure
 from pixelpersona.pixel.snap import snap
 
@@ -168,6 +170,25 @@ def test_validation_losses_are_compared_where_both_have_them(benchmark_set: Benc
     assert lora.metrics["val_loss"].mean == pytest.approx(0.4)
     loss = next(d for d in differences([base, lora]) if d.metric == "val_loss")
     assert loss.estimate.mean == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize(("size", "cell"), [(48, 6), (32, 6), (32, 5), (64, 9)])
+def test_raw_pictures_are_measured_on_other_grids_and_palettes_too(
+    features: PersonaFeatures, size: int, cell: int
+) -> None:
+    """Also of cells that do not divide the picture, as `pixelate=classic` has them."""
+    photos = [picture(seed).resize((size, size)) for seed in range(4)]
+    recipe = Pixelation(factor=cell, palette=5)
+    art = [Image.fromarray(pixelize(np.asarray(photo), recipe)[0]) for photo in photos]
+    made = make_benchmark(
+        photos, list("abcd"), [0] * 4, art, features,
+        cell=4, base_sha256="b", paired=True, also_cells=[cell], also_colors=[5],
+    )  # fmt: skip
+    metrics = score_variant("lora-r8", art, photos, made).metrics
+    assert metrics[f"grid_contrast_{cell}_raw"].low == 1.0
+    assert metrics["palette_error_5_raw"].high == pytest.approx(0.0, abs=1e-9)
+    assert metrics["grid_contrast_raw"].mean < 0.9
+    assert f"grid_contrast_{cell}_snapped" not in metrics
 
 
 def test_wrong_inputs_are_named(features: PersonaFeatures, benchmark_set: Benchmark) -> None:

@@ -16,6 +16,7 @@ from pixelpersona.evaluation.result import (
     EvalResults,
     bootstrap_mean,
     load_results,
+    metric_of,
     paired_difference,
     require_same_features,
     save_results,
@@ -156,3 +157,23 @@ def test_metric_table_is_consistent() -> None:
     assert all(name == m.name and m.low < m.high for name, m in METRICS.items())
     assert METRICS["grid_contrast_raw"].stem == "grid_contrast"
     assert METRICS["val_loss"].stage == ""
+
+
+def test_a_measure_with_another_number_is_known() -> None:
+    colors, cells = metric_of("palette_error_8_raw"), metric_of("grid_contrast_6_raw")
+    assert (colors.title, colors.better, colors.low, colors.stage) == (
+        "palette error (8 colours), raw", "lower", 0.0, "raw",
+    )  # fmt: skip
+    assert "best palette of 8 colours" in colors.meaning
+    assert (cells.title, cells.high) == ("grid contrast (cells of 6 pixels), raw", 1.0)
+    assert metric_of("likeness_raw") is METRICS["likeness_raw"]
+    assert metric_of("likeness_8_raw").meaning == ""
+
+
+def test_ranges_in_words() -> None:
+    found = {name: METRICS[name].range for name in METRICS if METRICS[name].stage != "snapped"}
+    assert found["grid_contrast_raw"] == "≤ 1"
+    assert found["palette_error_raw"] == found["val_loss"] == "≥ 0"
+    assert found["structure_raw"] == "\N{MINUS SIGN}1 to 1"
+    assert found["likeness_top1_raw"] == "0 to 1"
+    assert found["kid_persona_raw"] == "any number"

@@ -184,5 +184,7 @@ def test_decimals_follow_the_interval(estimate: Estimate, differences: bool, pla
 
 def test_variants_have_names_for_readers() -> None:
     assert variant_title("lora-r16") == "LoRA rank 16"
+    assert variant_title("lora-r8-palette_32") == "LoRA rank 8, palette 32"
+    assert variant_title("lora-r4-sgd-lr_1e-3") == "LoRA rank 4, sgd-lr 1e-3"
     assert variant_title("base") == "untouched base"
     assert variant_title("dora-r4") == "dora-r4"
