@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pixelpersona.build.data import AugmentConfig, DatasetConfig, PathsConfig, make_pairs
-from pixelpersona.build.evaluation import EvalConfig, make_benchmark, save_sheets, variants
+from pixelpersona.build.evaluation import EvalConfig, make_benchmark, variants
 from pixelpersona.build.inference import SamplerConfig
 from pixelpersona.build.models import ModelConfig, make_base
+from pixelpersona.build.sheets import save_sheets
 from pixelpersona.door import door
 from pixelpersona.pixel.finish import Finish
 from pixelpersona.pixel.pixelation import Pixelation
@@ -55,7 +56,7 @@ def main(config: EvaluateConfig) -> None:
         pair_set, "heldout", Codec(base), config.paths.cache, photos=config.model.lora_start_strength > 0.0
     )
     benchmark = make_benchmark(base, pair_set, config.eval, config.finish)
-    results, portraits, seconds = [], {}, {}
+    results, portraits, seconds, weights = [], {}, {}, {}
     found = variants(base, pair_set, heldout, runs, config.model, config.sampler, config.eval, config.finish)
     for variant in tqdm(found, desc="variants", unit="variant"):
         maker = Timed(variant.maker)
@@ -63,12 +64,14 @@ def main(config: EvaluateConfig) -> None:
             variant.name,
             maker,
             benchmark,
-            adapter_sha256=variant.adapter_sha256,
+            adapter_sha256=None if variant.weights is None else variant.weights.sha256,
             num_parameters=variant.num_parameters,
             losses={key: values[: len(benchmark.photos)] for key, values in variant.losses.items()},
         )
         results.append(result)
-        if variant.name not in REFERENCES - {"pyxelate"}:  # the others draw nothing
+        if variant.weights is not None:
+            weights[variant.name] = variant.weights.file.relative_to(runs).as_posix()
+        if variant.name not in REFERENCES - {"nearest", "pyxelate"}:  # the others draw nothing
             seconds[variant.name] = round(maker.seconds_per_portrait, 4)
     settings = {
         "sampler": asdict(config.sampler),
@@ -76,10 +79,11 @@ def main(config: EvaluateConfig) -> None:
         "prompt": config.model.prompt,
         "pairs": pair_set.sha256,
         "num_photos": len(benchmark.photos),
+        **({"weights": weights} if weights else {}),
         "versions": versions(),
     }
     found_differences = differences(results)
-    loras = [result for result in results if result.variant.startswith("lora")]
+    loras = [result for result in results if result.is_fine_tune]
     if len(loras) > 1:  # the ranks against the first of them, too
         found_differences += differences(loras, loras[0].variant)
     save_results(EvalResults(results, found_differences, settings), runs / "result.json")

@@ -47,6 +47,7 @@ def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
     names = [result.variant for result in results.variants]
     assert names == [
         "photo",
+        "nearest",
         "pyxelate",
         "teacher",
         "teacher-vae",

@@ -104,6 +104,7 @@ def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
     results = load_results(runs / "result.json")
     assert [result.variant for result in results.variants] == [
         "photo",
+        "nearest",
         "pyxelate",
         "teacher",
         "teacher-vae",

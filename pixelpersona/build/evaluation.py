@@ -1,7 +1,8 @@
-"""`eval`: which variants are compared, on which photos, and the sheets that show them."""
+"""`eval`: which variants are compared, and on which photos."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import ModelConfig
+from pixelpersona.build.trained import Trained, base_of, best_of, trained_below
 from pixelpersona.pixel.finish import Finish
 from pixelpersona.pixel.pixelation import Pixelation
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pixelpersona.data.latents import LatentSet
     from pixelpersona.data.pairset import PairSet
     from pixelpersona.evaluation.compare import Benchmark
-    from pixelpersona.inference.portrait import Portrait, PortraitMaker
+    from pixelpersona.inference.portrait import PortraitMaker
     from pixelpersona.models.base import BaseModel
 
 
@@ -33,8 +35,6 @@ class EvalConfig:
     num_photos: int | None = None
     seed: int = 0
     sheet_rows: int = 8
-
-
     also_cells: list[int] = field(default_factory=list)
     also_colors: list[int] = field(default_factory=list)
 
@@ -44,13 +44,15 @@ class EvalConfig:
             raise ValueError(f"eval.also_cells={wrong[0]}: accepted 2 to {image_size // 2} pixels")
         if wrong := [number for number in self.also_colors if not 1 <= number <= 256]:
             raise ValueError(f"eval.also_colors={wrong[0]}: accepted 1 to 256")
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One column of the comparison. losses: fixed-noise losses per held-out photo, by metric."""
+    """One row of the comparison. losses: fixed-noise losses per held-out photo, by metric."""
 
     name: str
     maker: "PortraitMaker"
-    adapter_sha256: str | None = None
+    weights: Trained | None = None
     num_parameters: int = 0
     losses: dict[str, list[float]] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ def make_benchmark(
     from pixelpersona.evaluation import compare
     from pixelpersona.models.features import PersonaFeatures
 
+    evaluation.check(base.image_size)
     pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
     return compare.make_benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
@@ -73,11 +76,11 @@ def make_benchmark(
         base_sha256=base.sha256,
         paired=True,
         num_colors=finish.num_colors,
+        also_cells=evaluation.also_cells,
+        also_colors=evaluation.also_colors,
     )
 
 
-        also_cells=evaluation.also_cells,
-        also_colors=evaluation.also_colors,
 def variants(
     base: "BaseModel",
     pair_set: "PairSet",
@@ -89,82 +92,86 @@ def variants(
     finish: Finish,
 ) -> Iterator[Variant]:
     """References, the base, and every trained run below `runs`, in the order of the table."""
-    from dataclasses import replace
-
-    from pixelpersona.inference.direct import DirectStylizer, TranslatorStylizer, unchanged
-    from pixelpersona.inference.stylizer import Stylizer
-    from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
+    from pixelpersona.inference.direct import TranslatorStylizer
     from pixelpersona.models.translator import TRANSLATOR_FILE, load_translator
 
-    cell = base.cell
-    teacher = _Teacher(pair_set, evaluation)
-    yield Variant("photo", DirectStylizer(unchanged, cell=cell, finish=finish))
-    pyxelate = _Pyxelate(cell, finish.num_colors)
-    yield Variant("pyxelate", DirectStylizer(pyxelate, cell=cell, finish=finish))
-    yield Variant("teacher", DirectStylizer(teacher, cell=cell, finish=finish))
-    yield Variant("teacher-vae", DirectStylizer(_Through(base, teacher), cell=cell, finish=finish))
-
-    def stylizer(drawer: "BaseModel", guidance: float, adapter: str | None = None) -> "PortraitMaker":
-        settings = replace(make_sampler(sampler), guidance=guidance)
-        return Stylizer(drawer, sampler=settings, prompt=model.prompt, finish=finish, adapter=adapter)
-
-    yield Variant("base", stylizer(base, sampler.guidance), losses=_losses(base, heldout, model))
+    yield from _references(base, pair_set, evaluation, finish)
+    sampler_of_1 = replace(sampler, guidance=1.0)
+    yield Variant("base", make_stylizer(base, model, sampler, finish), losses=_losses(base, heldout, model))
     if sampler.guidance != 1.0:
-        yield Variant("base-g1", stylizer(base, 1.0))
-    for file in sorted(runs.glob(f"*/{TRANSLATOR_FILE}")):
-        translator = load_translator(file)
+        yield Variant("base-g1", make_stylizer(base, model, sampler_of_1, finish))
+    for trained in _of_this_base(base, trained_below(runs, TRANSLATOR_FILE)):
+        # Of a baseline the best it ever was; of a LoRA the last, which are what a user receives.
+        trained = best_of(trained)
+        translator = load_translator(trained.file)
         yield Variant(
-            file.parent.name,
-            TranslatorStylizer(translator, cell=cell, finish=finish),
-            adapter_sha256=_sha256(file),
+            trained.name,
+            TranslatorStylizer(translator, cell=base.cell, finish=finish),
+            weights=trained,
             num_parameters=sum(p.numel() for p in translator.parameters()),
         )
-    for file in sorted(runs.glob(f"*/{ADAPTER_FILE}"), key=_natural):
-        tuned, num_parameters = merge_lora(base, file)
+    for trained, tuned, num_parameters in fine_tunes(base, runs):
         yield Variant(
-            file.parent.name,
-            stylizer(tuned, sampler.guidance, file.parent.name),
-            adapter_sha256=_sha256(file),
+            trained.name,
+            make_stylizer(tuned, model, sampler, finish, trained.name),
+            weights=trained,
             num_parameters=num_parameters,
             losses=_losses(tuned, heldout, model),
         )
 
 
-def save_sheets(
-    folder: Path, portraits: dict[str, list["Portrait"]], order: Sequence[int], rows: int
-) -> list[Path]:
-    """raw.png, snapped.png and worst.png: the same photos in rows, one column per variant.
+def fine_tunes(base: "BaseModel", runs: Path) -> Iterator[tuple[Trained, "BaseModel", int]]:
+    """Every LoRA of this base below `runs`: its file, the base with it merged, its number of parameters."""
+    from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
 
-    order: photo indices, worst likeness of the LoRAs first; raw and snapped take evenly spread photos.
-    """
-    from pixelpersona.pixel.sheet import contact_sheet
+    for trained in _of_this_base(base, trained_below(runs, ADAPTER_FILE)):
+        yield trained, *merge_lora(base, trained.file)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    names = list(portraits)
-    num_photos = len(next(iter(portraits.values())))
-    spread = sorted({round(i) for i in np.linspace(0, num_photos - 1, min(rows, num_photos))})
-    files = []
-    for file_name, chosen, snapped in (
-        ("raw", spread, False),
-        ("snapped", spread, True),
-        ("worst", order[:rows], False),
+
+def make_stylizer(
+    drawer: "BaseModel", model: ModelConfig, sampler: SamplerConfig, finish: Finish, name: str | None = None
+) -> "PortraitMaker":
+    """Portraits by img2img. name: of the LoRA that is merged into `drawer`."""
+    from pixelpersona.inference.stylizer import Stylizer
+
+    return Stylizer(drawer, sampler=make_sampler(sampler), prompt=model.prompt, finish=finish, adapter=name)
+
+
+def _references(
+    base: "BaseModel", pair_set: "PairSet", evaluation: EvalConfig, finish: Finish
+) -> Iterator[Variant]:
+    """What needs no training: the photo itself, shrinking, the algorithm to beat, the teacher and its ceiling."""
+    from pixelpersona.inference.direct import DirectStylizer, unchanged
+
+    cell, teacher = base.cell, Teacher(pair_set, evaluation)
+    nearest = Pixelation(factor=cell, palette=finish.num_colors, fit="kmeans", downsample="nearest")
+    pyxelate = Pixelation(factor=cell, palette=finish.num_colors)
+    for name, draw in (
+        ("photo", unchanged),
+        ("nearest", _Recipe(nearest)),
+        ("pyxelate", _Recipe(pyxelate)),
+        ("teacher", teacher),
+        ("teacher-vae", Through(base, teacher)),
     ):
-        tiles = [[_picture(portraits[name][index], snapped) for name in names] for index in chosen]
-        sheet = contact_sheet(tiles, column_titles=names)
-        files.append(folder / f"{file_name}.png")
-        sheet.quantize(256).save(files[-1], optimize=True)
-    return files
+        yield Variant(name, DirectStylizer(draw, cell=cell, finish=finish))
 
 
-def _picture(portrait: "Portrait", snapped: bool) -> Image.Image:
-    return Image.fromarray(portrait.snapped.image()) if snapped else portrait.image
+def _of_this_base(base: "BaseModel", found: Sequence[Trained]) -> Iterator[Trained]:
+    """Without runs on another base: below one folder there may be some of SD 1.5 and of the tiny base."""
+    for trained in found:
+        sha256 = base_of(trained)
+        if sha256 is None or sha256 == base.sha256:
+            yield trained
+        else:
+            told = f"trained on another base ({sha256[:12]}) than the one compared ({base.sha256[:12]})"
+            print(f"{trained.name}: left out, {told}", file=sys.stderr)
 
 
-class _Pyxelate:
-    """Photo → what Pyxelate with its own defaults makes of it on the grid: the algorithm to beat."""
+class _Recipe:
+    """Photo → what a recipe without a model makes of it on the grid: shrinking, or Pyxelate by its defaults."""
 
-    def __init__(self, cell: int, num_colors: int) -> None:
-        self._recipe = Pixelation(factor=cell, palette=num_colors)
+    def __init__(self, recipe: Pixelation) -> None:
+        self._recipe = recipe
 
     def __call__(self, photos: np.ndarray) -> np.ndarray:
         from pixelpersona.data.recipe import pixelize
@@ -172,7 +179,7 @@ class _Pyxelate:
         return np.stack([pixelize(photo, self._recipe)[0] for photo in photos])
 
 
-class _Teacher:
+class Teacher:
     """Photo → the pair's pixel art, looked up by the photo's bytes: the teacher draws nothing twice."""
 
     def __init__(self, pair_set: "PairSet", evaluation: EvalConfig) -> None:
@@ -183,10 +190,10 @@ class _Teacher:
         return np.stack([self._pictures[photo.tobytes()] for photo in photos])
 
 
-class _Through:
+class Through:
     """What the autoencoder makes of another function's pictures: the best any LoRA could do."""
 
-    def __init__(self, base: "BaseModel", draw: _Teacher) -> None:
+    def __init__(self, base: "BaseModel", draw: Teacher) -> None:
         from pixelpersona.models.codec import Codec
 
         self._codec, self._draw = Codec(base), draw
@@ -197,8 +204,6 @@ class _Through:
 
 def _losses(base: "BaseModel", heldout: "LatentSet", model: ModelConfig) -> dict[str, list[float]]:
     """Over all noise levels, and along the path of the base's LoRAs where they learn one."""
-    from dataclasses import replace
-
     from pixelpersona.models.codec import Codec
     from pixelpersona.training.objectives.diffusion import DiffusionObjective
     from pixelpersona.training.validation import fixed_noise_loss
@@ -210,15 +215,3 @@ def _losses(base: "BaseModel", heldout: "LatentSet", model: ModelConfig) -> dict
     if model.lora_start_strength:
         losses["path_loss"] = fixed_noise_loss(objective, heldout, on_path=True).tolist()
     return losses
-
-
-def _sha256(file: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _natural(file: Path) -> list[object]:
-    import re
-
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.parent.name)]

@@ -51,6 +51,11 @@ class EvalResult:
                     f"{len(self.photo_ids)} photos"
                 )
 
+    @property
+    def is_fine_tune(self) -> bool:
+        """Trained weights of a model that predicts noise, by any name: a LoRA, and not the translator."""
+        return self.adapter_sha256 is not None and "val_loss" in self.metrics
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -155,11 +160,6 @@ METRICS: dict[str, Metric] = _metric_table()
 """Every metric an evaluation may report, in the order tables show them."""
 
 
-def bootstrap_mean(values: Sequence[float], seed: int = 0, num_resamples: int = 2000) -> Estimate:
-    """Mean with a 95 % percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
-
-    values: one per photo, at least 2, finite. The same values and seed give the same interval.
-    """
 def metric_of(name: str) -> Metric:
     """The metric of that name: one of `METRICS`, or the same measure with another number.
 
@@ -180,6 +180,11 @@ def metric_of(name: str) -> Metric:
     return Metric(name, name, "higher", -math.inf, math.inf, "")
 
 
+def bootstrap_mean(values: Sequence[float], seed: int = 0, num_resamples: int = 2000) -> Estimate:
+    """Mean with a 95 % percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+
+    values: one per photo, at least 2, finite. The same values and seed give the same interval.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size < 2:
         raise ValueError(f"an interval needs a list of at least 2 values, got shape {array.shape}")

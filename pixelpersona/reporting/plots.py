@@ -72,9 +72,10 @@ def interval_plot(results: EvalResults, metric: str) -> Plot | None:
     shown = [(r.variant, r.metrics[metric]) for r in results.variants if metric in r.metrics]
     if not shown:
         return None
+    tuned = {r.variant for r in results.variants if r.is_fine_tune}
     figure, axes = _canvas(height=0.75 + 0.27 * len(shown))
     for y, (variant, e) in enumerate(shown):
-        color = COLORS[1] if variant.startswith("lora") else COLORS[0]
+        color = COLORS[1] if variant in tuned else COLORS[0]
         axes.plot([e.low, e.high], [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
         axes.plot([e.mean], [y], "s", color=color, markersize=6)
     axes.set_yticks(range(len(shown)), [variant_title(v).split(" (")[0] for v, _ in shown])

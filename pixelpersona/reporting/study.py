@@ -50,7 +50,7 @@ def write_study(
 
 def _difference_tables(results: EvalResults) -> list[Table]:
     """Against the base; of several LoRAs also against the first of them, which they are variations of."""
-    loras = [r.variant for r in results.variants if r.variant.startswith("lora")]
+    loras = [r.variant for r in results.variants if r.is_fine_tune]
     return [differences_table(results, baseline) for baseline in ["base", *loras[:1][: len(loras) - 1]]]
 
 

@@ -25,14 +25,15 @@ from pixelpersona.evaluation.result import (
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
-REFERENCES = frozenset({"photo", "pyxelate", "teacher", "teacher-vae"})
-"""Not contestants: the input, the teacher, and the teacher through the autoencoder (its ceiling)."""
+REFERENCES = frozenset({"photo", "nearest", "pyxelate", "teacher", "teacher-vae"})
+"""Not contestants: the input, what needs no model, and the teacher through the autoencoder (the ceiling)."""
 
 UNRANKED = frozenset({"layout_top1", "grid_contrast_snapped", "palette_error_snapped"})
 """No best and no worse: the floor for likeness, and what snapping settles by construction."""
 
 _TITLES = {
     "photo": "photo",
+    "nearest": "nearest neighbour",
     "pyxelate": "Pyxelate",
     "teacher": "teacher (training art)",
     "teacher-vae": "teacher via autoencoder",

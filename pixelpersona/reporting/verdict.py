@@ -23,7 +23,7 @@ def verdict(results: EvalResults, baseline: str = "base") -> list[str]:
     named, not only the best, because picking the best of several flatters it. "better" and "worse" are
     said only where the 95 % interval of the paired difference excludes 0.
     """
-    tuned = [r.variant for r in results.variants if r.variant.startswith("lora")]
+    tuned = [r.variant for r in results.variants if r.is_fine_tune]
     found = {v: difference(results, v, baseline, STYLE) for v in tuned}
     style = {v: e for v, e in found.items() if e is not None}
     if not style:
