@@ -29,13 +29,21 @@ _SHEETS = {
 
 @dataclass(kw_only=True, slots=True)
 class ReportConfig:
-    """study: a folder under experiments/ to write the notebook entry to, or null. question: its title."""
+    """study: a folder under experiments/ to write the notebook entry to, or null. question: its title.
+
+    notes, would_change: paragraphs of the entry, see `reporting.study`. own_style: variant → metric, see
+    `reporting.verdict`. commands: what repeats it, null for the runs' own command lines.
+    """
 
     name: str = "report"
     timing: Path | None = None
     title: str = "PixelPersona report"
     study: Path | None = None
     question: str = "Do LoRA fine-tunes draw pixel art of the same person?"
+    notes: str = ""
+    would_change: str = ""
+    own_style: dict[str, str] = field(default_factory=dict)
+    commands: list[str] | None = None
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -71,9 +79,12 @@ def main(config: ReportConfig) -> None:
         write_study(
             config.study,
             question=config.question,
-            command=list(how.commands),
+            command=list(how.commands) if config.commands is None else config.commands,
             results=inputs.results,
             sheet_path=snapped,
+            notes=config.notes,
+            would_change=config.would_change,
+            own_style=config.own_style,
             portrait_seconds=inputs.portrait_seconds,
         )
     console = Console(width=160)

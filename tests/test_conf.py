@@ -37,7 +37,7 @@ GROUPS = [
     "sampler",
     "tracker",
 ]
-OTHER_GROUPS = ["eval", "experiment", "finish", "hydra", "paths"]
+OTHER_GROUPS = ["eval", "experiment", "finish", "hydra", "notebook", "paths"]
 NEEDED = {"dataset=folder": ["dataset.path=photos"]}
 
 

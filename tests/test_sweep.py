@@ -81,7 +81,7 @@ def plan(*told: str) -> Sweep:
         (["name=a,b"], ["a", "b"]),
         (["method=lora,translator"], ["lora-r4", "translator"]),
         (["loop.seed=1"], ["lora-r4"]),
-        (["experiment=rank_sweep"], ["lora-r2", "lora-r4", "lora-r8", "lora-r16"]),
+        (["experiment=rank_sweep"], ["lora-r4", "lora-r8", "lora-r16", "lora-r32"]),
         (["experiment=rank_sweep", "lora.rank=1,2"], ["lora-r1", "lora-r2"]),
         (["tracker.tags=[a],[b]"], ["lora-r4-tags_a", "lora-r4-tags_b"]),
     ],

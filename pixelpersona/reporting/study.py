@@ -21,13 +21,14 @@ def write_study(
     sheet_path: Path,
     notes: str = "",
     would_change: str = "",
+    own_style: Mapping[str, str] | None = None,
     portrait_seconds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write the three files of a study and return the README's path.
 
     question: one sentence, the README's title. command: what repeats the study. notes: what a reader of
     the tables should know, in Markdown. would_change: what would change the verdict, in Markdown.
-    portrait_seconds: variant → seconds per portrait; they stand in the README alone.
+    own_style: see `verdict`. portrait_seconds: variant → seconds per portrait, in the README alone.
     Raises ValueError when features differ between variants, or the sheet is missing.
     """
     features = require_same_features(results.variants)
@@ -41,22 +42,18 @@ def write_study(
     readme = folder / "README.md"
     commands = [command] if isinstance(command, str) else list(command)
     tables = [results_table(results, stage, portrait_seconds) for stage in ("raw", "snapped", "")]
-    tables += _difference_tables(results)
-    parts = _answer(question, results, notes, would_change)
-    parts += _evidence(commands, tables, results, features)
+    tables += [differences_table(results, baseline) for baseline in _baselines(results)]
+    answers = [sentence for b in _baselines(results) for sentence in verdict(results, b, own_style)]
+    change = f"**What would change it.** {would_change}" if would_change else ""
+    parts = [f"# {question}", *answers, change, notes, *_evidence(commands, tables, results, features)]
     readme.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
     return readme
 
 
-def _difference_tables(results: EvalResults) -> list[Table]:
-    """Against the base; of several LoRAs also against the first of them, which they are variations of."""
+def _baselines(results: EvalResults) -> list[str]:
+    """The base; of several LoRAs also the first, of which the others are variations."""
     loras = [r.variant for r in results.variants if r.is_fine_tune]
-    return [differences_table(results, baseline) for baseline in ["base", *loras[:1][: len(loras) - 1]]]
-
-
-def _answer(question: str, results: EvalResults, notes: str, would_change: str) -> list[str]:
-    change = f"**What would change it.** {would_change}" if would_change else ""
-    return [f"# {question}", *verdict(results), change, notes]
+    return ["base", loras[0]] if len(loras) > 1 else ["base"]
 
 
 def _evidence(

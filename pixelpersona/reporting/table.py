@@ -57,6 +57,12 @@ def variant_title(variant: str) -> str:
     return f"{title} ({folder})" if folder else title
 
 
+def with_article(variant: str) -> str:
+    """ "the untouched base", but "LoRA rank 8": LoRAs are called by a name, the others by what they are."""
+    title = variant_title(variant)
+    return title if title.startswith("LoRA") else f"the {title}"
+
+
 def difference(results: EvalResults, variant: str, baseline: str, metric: str) -> Estimate | None:
     """variant minus baseline, paired over photos: as evaluated, or from the per-photo values.
 
@@ -150,7 +156,7 @@ def differences_table(results: EvalResults, baseline: str = "base") -> Table:
             places = interval_places(found, differences=True)
             cells = [_cell(e, places, mark=significance(e, metric), signed=True) for e in found]
             rows.append((f"{metric.title}\u00a0{ARROWS[metric.better]}", cells))
-    title = f"Difference to the {variant_title(baseline)}, paired over the same photos"
+    title = f"Difference to {with_article(baseline)}, paired over the same photos"
     return Table(title, ["metric", *map(variant_title, variants)], [""] * (len(variants) + 1), rows)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults
+from collections.abc import Mapping
+
+from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults, paired_difference
 from pixelpersona.reporting.table import (
     difference,
     format_interval,
@@ -10,43 +12,59 @@ from pixelpersona.reporting.table import (
     interval_places,
     significance,
     variant_title,
+    with_article,
 )
 
 STYLE = "grid_contrast_raw"
 LIKENESS = "likeness_raw"
 
 
-def verdict(results: EvalResults, baseline: str = "base") -> list[str]:
+def verdict(
+    results: EvalResults, baseline: str = "base", own_style: Mapping[str, str] | None = None
+) -> list[str]:
     """Two sentences: is the style learnt, and is the likeness kept.
 
     The style is judged before snapping, since snapping puts anything on the grid; all fine-tunes are
     named, not only the best, because picking the best of several flatters it. "better" and "worse" are
     said only where the 95 % interval of the paired difference excludes 0.
+    own_style: variant → the metric of its style, for LoRAs whose training pairs have another grid than the
+    comparison. The base is judged by the variant's; two LoRAs each by its own.
     """
-    tuned = [r.variant for r in results.variants if r.is_fine_tune]
-    found = {v: difference(results, v, baseline, STYLE) for v in tuned}
+    own = own_style or {}
+    tuned = [r.variant for r in results.variants if r.is_fine_tune and r.variant != baseline]
+    found = {v: _style(results, v, baseline, own) for v in tuned}
     style = {v: e for v, e in found.items() if e is not None}
     if not style:
         missing = "No fine-tuned model was evaluated" if not tuned else "The style was not measured"
-        return [f"{missing} against the {variant_title(baseline)}, so there is nothing to compare."]
+        return [f"{missing} against {with_article(baseline)}, so there is nothing to compare."]
     num_photos = len(results.variant(next(iter(style))).photo_ids)
     kept = {v: e for v in style if (e := difference(results, v, baseline, LIKENESS)) is not None}
-    return [_style_sentence(style, baseline, num_photos), _likeness_sentence(kept, baseline)]
+    grid = "grid contrast" + (", each LoRA on the grid of its own pairs," if own else "")
+    return [_style_sentence(style, baseline, grid, num_photos), _likeness_sentence(kept, baseline)]
 
 
-def _style_sentence(style: dict[str, Estimate], baseline: str, num_photos: int) -> str:
-    base = variant_title(baseline)
+def _style(results: EvalResults, variant: str, baseline: str, own: Mapping[str, str]) -> Estimate | None:
+    metric = own.get(variant, STYLE)
+    other = own.get(baseline, metric)
+    if metric == other:
+        return difference(results, variant, baseline, metric)
+    values = [results.variant(v).per_photo.get(m) for v, m in ((variant, metric), (baseline, other))]
+    return None if None in values else paired_difference(*(v for v in values if v is not None))
+
+
+def _style_sentence(style: dict[str, Estimate], baseline: str, grid: str, num_photos: int) -> str:
+    base = with_article(baseline)
     groups = _by_significance(style, STYLE)
     parts = []
     for mark, comparison in (("better", "more"), ("worse", "less")):
         if group := groups[mark]:
             verb = "draw" if len(group) > 1 else "draws"
-            parts.append(f"{_named(group)} {verb} pixel art {comparison} clearly than the {base}")
+            parts.append(f"{_named(group)} {verb} pixel art {comparison} clearly than {base}")
     if group := groups[""]:
         verb = "are" if len(group) > 1 else "is"
-        parts.append(f"{_named(group)} {verb} not shown to differ from the {base}")
+        parts.append(f"{_named(group)} {verb} not shown to differ from {base}")
     return (
-        f"{'; '.join(parts)}. (Difference in grid contrast before any snapping, with its 95\u00a0% interval, "
+        f"{'; '.join(parts)}. (Difference in {grid} before any snapping, with its 95\u00a0% interval, "
         f"over the same {num_photos} photos.)"
     )
 
@@ -66,7 +84,7 @@ def _likeness_sentence(kept: dict[str, Estimate], baseline: str) -> str:
         parts.append(f"{_named(group)} {'lose' if len(group) > 1 else 'loses'} some of it")
     if group := groups["better"]:
         parts.append(f"{_named(group)} {'keep' if len(group) > 1 else 'keeps'} more of it")
-    return f"Likeness to the photo, against the {variant_title(baseline)}: {'; '.join(parts)}."
+    return f"Likeness to the photo, against {with_article(baseline)}: {'; '.join(parts)}."
 
 
 def _by_significance(estimates: dict[str, Estimate], metric: str) -> dict[str, dict[str, Estimate]]:

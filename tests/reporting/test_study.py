@@ -21,7 +21,8 @@ def sheet(tmp_path: Path) -> Path:
 def write(folder: Path, results: EvalResults, sheet: Path) -> str:
     readme = write_study(
         folder, question="Is rank 8 worth it?", command="make demo", results=results,
-        sheet_path=sheet, notes="One seed.",
+        sheet_path=sheet, notes="One seed.", would_change="A second seed.",
+        portrait_seconds={"lora-r4": 1.25},
     )  # fmt: skip
     return readme.read_text(encoding="utf-8")
 
@@ -35,7 +36,11 @@ def test_a_study_holds_question_answer_command_and_numbers(
     assert all(sentence in text for sentence in verdict(results))
     assert "```sh\nmake demo\n```" in text
     assert "(sheet.png)" in text
+    assert "**What would change it.** A second seed." in text
     assert "One seed." in text
+    assert "1.25" in text
+    assert verdict(results, "lora-r4")[0] in text
+    assert "### Difference to LoRA rank 4, paired over the same photos" in text
     assert "- sampler: num_steps 12, guidance 3.0" in text
     assert "f" * 64 in text
     assert load_results(folder / "results.json") == results

@@ -61,3 +61,32 @@ def test_nothing_to_compare_is_said(results: EvalResults) -> None:
     ]
     no_base = replace(results, variants=results.variants[2:], differences=[])
     assert verdict(no_base)[0].startswith("The style was not measured")
+
+
+def test_of_several_loras_the_first_may_be_the_baseline(results: EvalResults) -> None:
+    style, likeness = verdict(results, "lora-r4")
+    assert style.startswith(
+        "LoRA rank 8 (+0.05, 0.03 to 0.07) draws pixel art more clearly than LoRA rank 4."
+    )
+    assert likeness.startswith("Likeness to the photo, against LoRA rank 4: LoRA rank 8 (")
+
+
+def test_each_lora_on_the_grid_of_its_own_pairs(results: EvalResults) -> None:
+    """Rank 8's own grid says 0.1 less than rank 4's, and 0.3 more than the base on the same."""
+    variants = []
+    for r in results.variants:
+        shift = {"lora-r8": -0.15, "base": 0.08}.get(r.variant, 0.0)
+        grid = [value + shift for value in r.per_photo["grid_contrast_raw"]]
+        variants.append(replace(r, per_photo=r.per_photo | {"grid_contrast_6_raw": grid}))
+    changed = replace(results, variants=variants)
+    own = {"lora-r8": "grid_contrast_6_raw", "lora-r4": "grid_contrast_raw"}
+    style, _ = verdict(changed, "base", own)
+    assert (
+        "LoRA rank 4 (+0.48, 0.46 to 0.50) and LoRA rank 8 (+0.30, 0.28 to 0.32) draw pixel art more" in style
+    )
+    assert "each LoRA on the grid of its own pairs" in style
+    style, _ = verdict(changed, "lora-r4", own)
+    assert style.startswith("LoRA rank 8 (\N{MINUS SIGN}0.10, ")
+    assert "draws pixel art less clearly than LoRA rank 4" in style
+    missing = verdict(results, "lora-r4", own)
+    assert missing == ["The style was not measured against LoRA rank 4, so there is nothing to compare."]
