@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pixelpersona.data.attributes import Attributes
 from pixelpersona.data.randomness import epoch_order, step_rng
+from pixelpersona.pixel.framing import face_weight
 
 __all__ = ["UNKNOWN", "ViewBatch", "ViewBatches"]
 
@@ -23,7 +24,7 @@ _MAX_JITTER, _MAX_TINT, _GREY_SHARE = 0.35, 0.25, 0.1
 _BACKGROUND_SHARE, _OTHER_PHOTO_SHARE = 0.7, 0.4
 _DRAWN_SHARE, _CELLS_SHARE = 0.75, 0.15
 _BLUR_SHARE, _NOISE_SHARE, _MAX_NOISE = 0.3, 0.3, 0.12
-_FACE_AXES, _AXES_VARY, _FACE_EDGE = (0.42, 0.50), 0.1, 0.15
+_AXES_VARY = 0.1
 _CELL_SIZES = (2, 4, 8)
 
 
@@ -148,10 +149,8 @@ def _colored(images: Tensor, rng: torch.Generator) -> Tensor:
 def _background(images: Tensor, rng: torch.Generator) -> Tensor:
     """Outside an ellipse around the centre: one colour, or another picture of the batch."""
     num, _, height, width = images.shape
-    axes = 1 + _symmetric(2 * num, _AXES_VARY, rng).reshape(num, 2, 1, 1)
-    x = ((torch.arange(width) + 0.5) / width - 0.5) / (_FACE_AXES[0] * axes[:, 0])
-    y = ((torch.arange(height) + 0.5) / height - 0.5)[:, None] / (_FACE_AXES[1] * axes[:, 1])
-    face = ((1 + _FACE_EDGE - (x.square() + y.square())) / (2 * _FACE_EDGE)).clamp(0, 1)[:, None]
+    stretch = 1 + _symmetric(2 * num, _AXES_VARY, rng).reshape(num, 2)
+    face = torch.from_numpy(face_weight(width, height, stretch.numpy()))[:, None]
     flat = torch.rand(num, 3, 1, 1, generator=rng)
     other = torch.rand(num, generator=rng)[:, None, None, None] < _OTHER_PHOTO_SHARE
     replaced = torch.rand(num, generator=rng)[:, None, None, None] < _BACKGROUND_SHARE

@@ -8,19 +8,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.models.features import similarities
+from pixelpersona.pixel.framing import face_weight
 
 _MAX_CROP = 0.10  # share of the side by which the crop is wider or narrower, and half of it for its centre
 _MAX_JITTER = 0.3
 _MAX_TINT = 0.2
-# Half axes, in sides of the picture, of the ellipse around the centre that holds a tightly framed face.
-_FACE_AXES = (0.42, 0.50)
-_FACE_EDGE = 0.15
+_UNSTRETCHED = np.ones(2)
 _LAYOUT_SIZE = 12
 
 
@@ -41,7 +39,7 @@ def altered_photo(photo: Image.Image, photo_id: str, seed: int = 0) -> Image.Ima
         picture = enhance(picture).enhance(1.0 + rng.uniform(-_MAX_JITTER, _MAX_JITTER))
     tinted = np.minimum(np.asarray(picture) * (1.0 + rng.uniform(-_MAX_TINT, _MAX_TINT, size=3)), 255.0)
     background = rng.integers(0, 256, size=3)
-    weight = face_weight(width, height)[..., None]
+    weight = face_weight(width, height, _UNSTRETCHED)[..., None]
     blended = tinted * weight + background * (1.0 - weight)
     return Image.fromarray(np.rint(blended).astype(np.uint8))
 
@@ -65,16 +63,6 @@ def layout_similarities(photos: Sequence[Image.Image], portraits: Sequence[Image
     return similarities(_layout(photos), _layout(portraits))
 
 
-def face_weight(width: int, height: int) -> NDArray[np.float64]:
-    """1 inside the ellipse of a centred, tightly framed face, 0 outside, [height, width]."""
-    x = ((np.arange(width) + 0.5) / width - 0.5) / _FACE_AXES[0]
-    y = ((np.arange(height) + 0.5) / height - 0.5) / _FACE_AXES[1]
-    weight: NDArray[np.float64] = np.clip(
-        (1.0 + _FACE_EDGE - (x[None, :] ** 2 + y[:, None] ** 2)) / (2 * _FACE_EDGE), 0.0, 1.0
-    )
-    return weight
-
-
 def _crop(picture: Image.Image, scale: float, center_x: float, center_y: float) -> Image.Image:
     """The part of the picture `scale` times its size around a centre, at its size; edges go on outside."""
     width, height = picture.size
@@ -95,5 +83,5 @@ def _crop(picture: Image.Image, scale: float, center_x: float, center_y: float) 
 def _layout(pictures: Sequence[Image.Image]) -> Tensor:
     size = (_LAYOUT_SIZE, _LAYOUT_SIZE)
     small = [np.asarray(p.convert("RGB").resize(size, Image.Resampling.BOX)) / 255.0 for p in pictures]
-    weight = face_weight(_LAYOUT_SIZE, _LAYOUT_SIZE)[..., None]
+    weight = face_weight(_LAYOUT_SIZE, _LAYOUT_SIZE, _UNSTRETCHED)[..., None]
     return torch.from_numpy(np.stack([(colors * weight).ravel() for colors in small]))

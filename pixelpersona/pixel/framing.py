@@ -1,10 +1,20 @@
-"""The three ways to cut a square out of a photo, by the names that settings use."""
+"""The three ways to cut a square out of a photo, by the names that settings use, and where its face is."""
 
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pixelpersona.pixel.portrait import TIGHT, WIDE, center_square, crop_portrait
 
 FRAMINGS = ("tight", "wide", "center")
+
+# Half axes, in sides of the picture, of the ellipse around the centre that holds a tightly framed face.
+_FACE_AXES = (0.42, 0.50)
+_FACE_EDGE = 0.15
+
+F = TypeVar("F", np.float32, np.float64)
 
 
 def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
@@ -20,3 +30,15 @@ def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
         case "center":
             return center_square(image, size)
     raise ValueError(f"framing={framing}: accepted {', '.join(FRAMINGS)}")
+
+
+def face_weight(width: int, height: int, stretch: NDArray[F]) -> NDArray[F]:
+    """1 inside the ellipse of a centred, tightly framed face, 0 outside, [..., height, width].
+
+    stretch: [..., 2], factors on the ellipse's width and height; the weights are computed in its dtype.
+    """
+    half_width, half_height = (axis * stretch[..., i, None, None] for i, axis in enumerate(_FACE_AXES))
+    x = ((np.arange(width, dtype=stretch.dtype) + 0.5) / width - 0.5) / half_width
+    y = ((np.arange(height, dtype=stretch.dtype) + 0.5) / height - 0.5)[:, None] / half_height
+    weight: NDArray[F] = np.clip((1.0 + _FACE_EDGE - (x**2 + y**2)) / (2 * _FACE_EDGE), 0.0, 1.0)
+    return weight

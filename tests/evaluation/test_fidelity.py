@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from pixelpersona.evaluation.fidelity import altered_photo, face_weight, layout_similarities, top1
+from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
+from pixelpersona.pixel.framing import face_weight
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_alteration_is_a_function_of_photo_id_and_seed(photo: Image.Image) -> No
 
 def test_background_is_one_colour_and_the_face_is_kept(photo: Image.Image) -> None:
     altered = np.asarray(altered_photo(photo, "a"))
-    outside = altered[face_weight(64, 64) == 0]
+    outside = altered[face_weight(64, 64, np.ones(2)) == 0]
     assert len(outside) > 64 * 64 * 0.1
     assert (outside == outside[0]).all()
     middle = (slice(16, 48), slice(16, 48))
