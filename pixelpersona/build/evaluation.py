@@ -29,7 +29,8 @@ class EvalConfig:
 
     sheet_rows: photos on a contact sheet. also_cells, also_colors: cell sizes in pixels and numbers of
     colours that raw pictures are measured with beside the base's grid and the finish's palette: for LoRAs
-    that were trained on other pairs than the data set they are compared on.
+    that were trained on other pairs than the data set they are compared on. strengths, guidances: with them,
+    each pair of the two is drawn by the base and every LoRA, in place of the comparison.
     """
 
     num_photos: int | None = None
@@ -37,9 +38,21 @@ class EvalConfig:
     sheet_rows: int = 8
     also_cells: list[int] = field(default_factory=list)
     also_colors: list[int] = field(default_factory=list)
+    strengths: list[float] = field(default_factory=list)
+    guidances: list[float] = field(default_factory=list)
 
     def check(self, image_size: int) -> None:
         """Raises ValueError naming the key of a value that cannot be measured."""
+        if bool(self.strengths) != bool(self.guidances):
+            missing = "guidances" if self.strengths else "strengths"
+            raise ValueError(f"eval.{missing}=[]: accepted one or more, as the other list has")
+        if wrong_strength := [value for value in self.strengths if not 0.0 < value <= 1.0]:
+            raise ValueError(f"eval.strengths={wrong_strength[0]}: accepted above 0, up to 1")
+        if wrong_guidance := [value for value in self.guidances if not 1.0 <= value < float("inf")]:
+            raise ValueError(f"eval.guidances={wrong_guidance[0]}: accepted 1 (off) or more")
+        for key in ("strengths", "guidances"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"eval.{key}={getattr(self, key)}: accepted each value once")
         if wrong := [cell for cell in self.also_cells if not 2 <= cell <= image_size // 2]:
             raise ValueError(f"eval.also_cells={wrong[0]}: accepted 2 to {image_size // 2} pixels")
         if wrong := [number for number in self.also_colors if not 1 <= number <= 256]:
@@ -140,7 +153,7 @@ def make_stylizer(
 def _references(
     base: "BaseModel", pair_set: "PairSet", evaluation: EvalConfig, finish: Finish
 ) -> Iterator[Variant]:
-    """What needs no training: the photo itself, shrinking, the algorithm to beat, the teacher and its ceiling."""
+    """What needs no training: the photo, shrinking, the algorithm to beat, the teacher and its ceiling."""
     from pixelpersona.inference.direct import DirectStylizer, unchanged
 
     cell, teacher = base.cell, Teacher(pair_set, evaluation)
@@ -168,7 +181,7 @@ def _of_this_base(base: "BaseModel", found: Sequence[Trained]) -> Iterator[Train
 
 
 class _Recipe:
-    """Photo → what a recipe without a model makes of it on the grid: shrinking, or Pyxelate by its defaults."""
+    """Photo → what a recipe without a model makes of it on the grid."""
 
     def __init__(self, recipe: Pixelation) -> None:
         self._recipe = recipe

@@ -78,8 +78,17 @@ def write_record(folder: Path, config: object, overrides: Sequence[str], data: M
     """Write config.yaml, overrides.yaml, versions.json, git.json and data.json into a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    lines = "".join(f"- {json.dumps(word, ensure_ascii=False)}\n" for word in overrides) or "[]\n"
-    (folder / "overrides.yaml").write_text(lines, encoding="utf-8")
+    _write_words(folder / "overrides.yaml", overrides)
     for name, value in (("versions", versions()), ("git", git_state()), ("data", dict(data))):
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
         (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_overrides(file: Path, overrides: Sequence[str]) -> None:
+    """Beside a result what was typed to make it: result.json's is result.overrides.yaml."""
+    _write_words(file.with_suffix(".overrides.yaml"), overrides)
+
+
+def _write_words(file: Path, words: Sequence[str]) -> None:
+    lines = "".join(f"- {json.dumps(word, ensure_ascii=False)}\n" for word in words) or "[]\n"
+    file.write_text(lines, encoding="utf-8")

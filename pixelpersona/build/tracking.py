@@ -1,5 +1,6 @@
 """`tracker`: where a run reports to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -9,6 +10,7 @@ from pixelpersona.config import PACKAGE
 
 if TYPE_CHECKING:
     from pixelpersona.data.pairset import PairSet
+    from pixelpersona.evaluation.result import EvalResults
     from pixelpersona.tracking.tracker import Tracker
 
 
@@ -49,16 +51,40 @@ def make_tracker(
     """metrics.jsonl, and Weights & Biases unless disabled. resume_*: as `JsonlTracker` has them."""
     from pixelpersona.tracking.jsonl import JsonlTracker
     from pixelpersona.tracking.tracker import Trackers
-    from pixelpersona.tracking.wandb_run import WandbTracker
 
     record = JsonlTracker(folder, resume_step=resume_step, resume_rows=resume_rows)
     if tracker.mode is TrackerMode.disabled:
         return record
-    run = WandbTracker(
+    group = tracker.group or folder.parent.name
+    run = _wandb_run(tracker, folder, name=name, group=group, job_type=job_type, config=config, run_id=run_id)
+    return Trackers([record, run])
+
+
+def make_result_tracker(
+    tracker: TrackerConfig, folder: Path, *, name: str, config: dict[str, Any]
+) -> "Tracker":
+    """Weights & Biases alone, for a result that has a file of its own. Not for the mode disabled."""
+    group = tracker.group or folder.name
+    return _wandb_run(tracker, folder, name=name, group=group, job_type=name, config=config)
+
+
+def _wandb_run(
+    tracker: TrackerConfig,
+    folder: Path,
+    *,
+    name: str,
+    group: str,
+    job_type: str,
+    config: dict[str, Any],
+    run_id: str | None = None,
+) -> "Tracker":
+    from pixelpersona.tracking.wandb_run import WandbTracker
+
+    return WandbTracker(
         folder,
         project=tracker.project,
         name=name,
-        group=tracker.group or folder.parent.name,
+        group=group,
         job_type=job_type,
         tags=tracker.tags,
         config=config,
@@ -68,7 +94,6 @@ def make_tracker(
         start_timeout_s=tracker.start_timeout_s,
         finish_timeout_s=tracker.finish_timeout_s,
     )
-    return Trackers([record, run])
 
 
 def log_dataset(tracker: "Tracker", pair_set: "PairSet") -> None:
@@ -84,3 +109,20 @@ def log_dataset(tracker: "Tracker", pair_set: "PairSet") -> None:
     }
     files = [pair_set.folder / MANIFEST, pair_set.folder / METADATA]
     tracker.artifact(pair_set.folder.name, "dataset", files, metadata)
+
+
+def log_results(tracker: "Tracker", results: "EvalResults", sheets: Sequence[Path]) -> None:
+    """A comparison: values and differences with their intervals as tables, means as summary, the sheets."""
+    from PIL import Image
+
+    values = [(r.variant, name, e) for r in results.variants for name, e in r.metrics.items()]
+    interval = ["mean", "low", "high"]
+    rows = [[variant, name, e.mean, e.low, e.high] for variant, name, e in values]
+    tracker.table("evaluation/results", ["variant", "metric", *interval], rows, 0)
+    told = [(d, d.estimate) for d in results.differences]
+    rows = [[d.variant, d.baseline, d.metric, e.mean, e.low, e.high] for d, e in told]
+    tracker.table("evaluation/differences", ["variant", "baseline", "metric", *interval], rows, 0)
+    tracker.summary({f"{variant}/{name}": estimate.mean for variant, name, estimate in values})
+    for sheet in sheets:
+        with Image.open(sheet) as picture:
+            tracker.images(f"evaluation/{sheet.stem}", [picture.convert("RGB")], 0)

@@ -12,7 +12,7 @@ _RECORD = "metrics.jsonl"  # what every run folder has from its first step on
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """name: of the run, its folder below the folder of runs ("lora-r4", "rank_sweep/lora-r8"). file: weights."""
+    """name: its run's folder below the folder of runs ("lora-r4", "ranks/lora-r8"). file: the weights."""
 
     name: str
     file: Path

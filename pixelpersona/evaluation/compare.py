@@ -176,6 +176,19 @@ def score_variant(
     )
 
 
+def style_and_likeness(
+    portraits: Sequence[Portrait], benchmark: Benchmark
+) -> tuple[list[float], list[float]]:
+    """Raw grid contrast and raw likeness per photo: what `score_variant` says of them, and no more.
+
+    portraits: one per photo of the benchmark, in order. Raises ValueError when their sizes differ.
+    """
+    arrays = _stack([portrait.image for portrait in portraits])
+    grid = Grid.of(arrays.shape[2], arrays.shape[1], benchmark.cell)
+    people = benchmark.features.likeness_features(arrays)
+    return [grid_contrast(array, grid) for array in arrays], likeness(benchmark.people, people).tolist()
+
+
 def differences(results: Sequence[EvalResult], baseline: str = "base") -> list[Difference]:
     """Every other variant minus the baseline, in every metric both have per photo, paired over the photos.
 

@@ -1,0 +1,92 @@
+"""Every variant at every strength and guidance of `eval=tradeoff`."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelpersona.build.evaluation import EvalConfig, Teacher, Through, fine_tunes, make_stylizer
+from pixelpersona.build.inference import SamplerConfig
+from pixelpersona.build.models import ModelConfig
+from pixelpersona.build.trained import Trained
+from pixelpersona.pixel.finish import Finish
+
+if TYPE_CHECKING:
+    from pixelpersona.data.pairset import PairSet
+    from pixelpersona.evaluation.compare import Benchmark
+    from pixelpersona.evaluation.tradeoff import Setting, Tradeoff
+    from pixelpersona.models.base import BaseModel
+
+
+def weigh(
+    base: "BaseModel",
+    pair_set: "PairSet",
+    benchmark: "Benchmark",
+    runs: Path,
+    model: ModelConfig,
+    sampler: SamplerConfig,
+    evaluation: EvalConfig,
+) -> "Tradeoff":
+    """The base and every LoRA below `runs`, drawn at each strength and guidance, all photos in one call."""
+    from tqdm import tqdm
+
+    from pixelpersona.build.record import versions
+    from pixelpersona.evaluation.compare import style_and_likeness
+    from pixelpersona.evaluation.tradeoff import Tradeoff
+    from pixelpersona.inference.direct import DirectStylizer
+
+    through = DirectStylizer(Through(base, Teacher(pair_set, evaluation)), cell=base.cell, finish=Finish())
+    ceiling = style_and_likeness(through.portraits(benchmark.photos, benchmark.seeds), benchmark)[0]
+    weights: dict[str, str] = {}
+    settings: list[Setting] = []
+    found = _settings(base, benchmark, runs, model, sampler, evaluation)
+    for trained, setting in tqdm(found, desc="settings", unit="setting"):
+        settings.append(setting)
+        if trained is not None:
+            weights[trained.name] = trained.file.relative_to(runs).as_posix()
+    shared = {key: value for key, value in asdict(sampler).items() if key not in ("strength", "guidance")}
+    return Tradeoff(
+        settings=settings,
+        ceiling=ceiling,
+        photo_ids=benchmark.photo_ids,
+        seeds=benchmark.seeds,
+        base_sha256=base.sha256,
+        features_sha256=benchmark.features.sha256,
+        conditions={
+            "sampler": shared,
+            "prompt": model.prompt,
+            "pairs": pair_set.sha256,
+            "weights": weights,
+            "versions": versions(),
+        },
+    )
+
+
+def _settings(
+    base: "BaseModel",
+    benchmark: "Benchmark",
+    runs: Path,
+    model: ModelConfig,
+    sampler: SamplerConfig,
+    evaluation: EvalConfig,
+) -> Iterator[tuple[Trained | None, "Setting"]]:
+    from pixelpersona.evaluation.compare import style_and_likeness
+    from pixelpersona.evaluation.tradeoff import Setting
+
+    for trained, drawer in _drawers(base, runs):
+        adapter = None if trained is None else trained.name
+        sha256 = None if trained is None else trained.sha256
+        for guidance in evaluation.guidances:
+            for strength in evaluation.strengths:
+                told = replace(sampler, strength=strength, guidance=guidance)
+                maker = make_stylizer(drawer, model, told, Finish(), adapter)
+                portraits = maker.portraits(benchmark.photos, benchmark.seeds)
+                style, likeness = style_and_likeness(portraits, benchmark)
+                yield trained, Setting(adapter or "base", strength, guidance, sha256, style, likeness)
+
+
+def _drawers(base: "BaseModel", runs: Path) -> "Iterator[tuple[Trained | None, BaseModel]]":
+    """One at a time: each is a copy of the base."""
+    yield None, base
+    for trained, tuned, _ in fine_tunes(base, runs):
+        yield trained, tuned

@@ -1,0 +1,176 @@
+"""Style against likeness at many settings: the Pareto front, and the best setting per variant. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pixelpersona.evaluation.result import Estimate, bootstrap_mean
+
+ENOUGH = 0.5
+"""Pixel art enough: this share of the grid contrast that true pixel art keeps through the autoencoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variant drawn at one strength and guidance. style: raw grid contrast, likeness: raw; per photo."""
+
+    variant: str
+    strength: float
+    guidance: float
+    adapter_sha256: str | None
+    style: list[float]
+    likeness: list[float]
+
+    @property
+    def style_estimate(self) -> Estimate:
+        return bootstrap_mean(self.style)
+
+    @property
+    def likeness_estimate(self) -> Estimate:
+        return bootstrap_mean(self.likeness)
+
+    @property
+    def point(self) -> tuple[float, float]:
+        """Mean style and mean likeness, both better when higher."""
+        return _mean(self.style), _mean(self.likeness)
+
+
+@dataclass(frozen=True, slots=True)
+class Tradeoff:
+    """Every variant at every setting, on the same photos and seeds.
+
+    ceiling: raw grid contrast per photo of the teacher's pictures through the autoencoder, the most a LoRA
+    can reach. conditions: what all settings share: sampler, prompt, data set hash, versions.
+    Raises ValueError naming the setting whose lists are not as long as photo_ids, or not finite.
+    """
+
+    settings: list[Setting]
+    ceiling: list[float]
+    photo_ids: list[str]
+    seeds: list[int]
+    base_sha256: str
+    features_sha256: str
+    conditions: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lists = {"ceiling": self.ceiling}
+        for s in self.settings:
+            named = f"{s.variant} at strength {s.strength:g}, guidance {s.guidance:g}"
+            lists |= {f"{named}: style": s.style, f"{named}: likeness": s.likeness}
+        for name, values in lists.items():
+            if len(values) != len(self.photo_ids) or not all(map(math.isfinite, values)):
+                raise ValueError(f"{name}: accepted a finite value for each of {len(self.photo_ids)} photos")
+
+    @property
+    def variants(self) -> list[str]:
+        return list(dict.fromkeys(setting.variant for setting in self.settings))
+
+    @property
+    def enough(self) -> float:
+        """The mean grid contrast from which a setting counts as pixel art: `ENOUGH` of the ceiling's."""
+        return ENOUGH * _mean(self.ceiling)
+
+    def of(self, variant: str) -> list[Setting]:
+        return [setting for setting in self.settings if setting.variant == variant]
+
+    def front(self, variant: str | None = None) -> list[Setting]:
+        """The settings of a variant, or of all, that no other one of them beats; by rising style."""
+        among = self.settings if variant is None else self.of(variant)
+        kept = [among[index] for index in pareto_front([setting.point for setting in among])]
+        return sorted(kept, key=lambda setting: setting.point)
+
+    def best(self, variant: str) -> Setting | None:
+        """The setting that keeps most of the person among those that draw pixel art.
+
+        Of the variant's settings whose mean grid contrast is `enough`, the one with the highest mean
+        likeness, the first of equals; None when no setting draws pixel art enough. By means: where intervals
+        overlap, another one may be as good.
+        """
+        drawn = [setting for setting in self.of(variant) if setting.point[0] >= self.enough]
+        return max(drawn, key=lambda setting: setting.point[1], default=None)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other point beats, ascending; more is better in both coordinates.
+
+    A point is beaten by one that is at least as high in both and higher in one; equal points stay together.
+    """
+    front: list[int] = []
+    best: tuple[float, float] | None = None  # the last one kept: highest in the second coordinate so far
+    for index in sorted(range(len(points)), key=lambda index: points[index], reverse=True):
+        if best is None or points[index] == best or points[index][1] > best[1]:
+            front.append(index)
+            best = points[index]
+    return sorted(front)
+
+
+def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
+    """Write tradeoff.json, whole or not at all: every value in full, and what follows from them."""
+    fronts = {variant: [_named(s) for s in tradeoff.front(variant)] for variant in tradeoff.variants}
+    best = {variant: tradeoff.best(variant) for variant in tradeoff.variants}
+    rows = [
+        asdict(s) | {"mean": {"style": asdict(s.style_estimate), "likeness": asdict(s.likeness_estimate)}}
+        for s in tradeoff.settings
+    ]
+    told = {
+        "best": {variant: s and _named(s) for variant, s in best.items()},
+        "enough": tradeoff.enough,
+        "front": fronts,
+        **asdict(tradeoff),
+        "settings": rows,
+    }
+    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_text(text + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def load_tradeoff(path: Path) -> Tradeoff:
+    """Read what save_tradeoff wrote. Raises ValueError naming the file and what is wrong in it."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Tradeoff(
+            settings=[_decode(setting) for setting in raw["settings"]],
+            ceiling=[float(value) for value in raw["ceiling"]],
+            photo_ids=[str(name) for name in raw["photo_ids"]],
+            seeds=[int(seed) for seed in raw["seeds"]],
+            base_sha256=str(raw["base_sha256"]),
+            features_sha256=str(raw["features_sha256"]),
+            conditions=dict(raw["conditions"]),
+        )
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; `evaluate eval=tradeoff` writes it") from None
+    except KeyError as error:
+        raise ValueError(f"{path}: the key {error} is missing") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a readable trade-off file ({error})") from None
+
+
+def _decode(raw: Mapping[str, Any]) -> Setting:
+    adapter = raw["adapter_sha256"]
+    return Setting(
+        variant=str(raw["variant"]),
+        strength=float(raw["strength"]),
+        guidance=float(raw["guidance"]),
+        adapter_sha256=None if adapter is None else str(adapter),
+        style=[float(value) for value in raw["style"]],
+        likeness=[float(value) for value in raw["likeness"]],
+    )
+
+
+def _named(setting: Setting) -> dict[str, float]:
+    style, likeness = setting.point
+    return {
+        "strength": setting.strength, "guidance": setting.guidance, "style": style, "likeness": likeness
+    }  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

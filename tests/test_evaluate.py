@@ -1,0 +1,189 @@
+"""`evaluate` on a Stable Diffusion small enough for seconds: what is compared, and that it repeats itself."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from pixelpersona import evaluate
+from pixelpersona.evaluation.result import EvalResults, load_results
+from pixelpersona.evaluation.tradeoff import load_tradeoff
+from pixelpersona.models.adapter import add_lora, save_lora
+from pixelpersona.models.base import load_base
+from pixelpersona.models.translator import Translator, save_translator
+
+NUM_HELDOUT = 5
+
+
+def save_trained(runs: Path, base_folder: Path) -> None:
+    """Two LoRAs, one of them in a sub-folder, one of another base, and a translator that kept its best."""
+    for name, rank in (("lora-r2", 2), ("ranks/lora-r10", 10), ("foreign", 2)):
+        base = load_base(base_folder, name="micro")
+        add_lora(base.unet, rank=rank, alpha=rank, seed=1)
+        with torch.no_grad():
+            for key, parameter in base.unet.named_parameters():
+                if "lora_B" in key:
+                    parameter.add_(0.3)
+        save_lora(base.unet, runs / name)
+        sha256 = "0" * 64 if name == "foreign" else base.sha256
+        (runs / name / "data.json").write_text(json.dumps({"base": sha256}))
+    torch.manual_seed(0)
+    translator = Translator(cell=4, widths=(8, 8, 8))
+    save_translator(translator, runs / "translator" / "best" / "step-000001")
+    torch.nn.init.zeros_(translator.out.bias)
+    save_translator(translator, runs / "translator")
+    kept = {"kept": [{"step": 1, "value": 0.1, "folder": "step-000001"}]}
+    (runs / "translator" / "best" / "best.json").write_text(json.dumps(kept))
+
+
+@pytest.fixture(scope="module")
+def words(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    root = tmp_path_factory.mktemp("evaluate")
+    (root / "photos").mkdir()
+    rows = []
+    for number in range(NUM_HELDOUT + 2):
+        Image.fromarray(astronaut()[20 * number : 20 * number + 256, 96:352]).save(
+            root / "photos" / f"{number}.png"
+        )
+        split = "heldout" if number < NUM_HELDOUT else "train"
+        rows.append(json.dumps({"file_name": f"{number}.png", "split": split}))
+    (root / "photos" / "metadata.jsonl").write_text("\n".join(rows))
+    save_trained(root / "runs", micro_base_folder)
+    return [
+        "dataset=folder",
+        f"dataset.path={root / 'photos'}",
+        "dataset.framing=center",
+        f"paths.cache={root / 'cache'}",
+        f"paths.runs={root / 'runs'}",
+        f"model.path={micro_base_folder}",
+        "model.image_size=32",
+        "model.cell=4",
+        "sampler=fast",
+        "eval.sheet_rows=2",
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(words: list[str]) -> Path:
+    evaluate.main(words)
+    return Path(next(word for word in words if word.startswith("paths.runs=")).removeprefix("paths.runs="))
+
+
+@pytest.fixture(scope="module")
+def results(runs: Path) -> EvalResults:
+    return load_results(runs / "result.json")
+
+
+def test_runs_of_this_base_are_found_in_sub_folders_too(results: EvalResults) -> None:
+    names = [result.variant for result in results.variants]
+    assert names == [
+        "photo", "nearest", "pyxelate", "teacher", "teacher-vae", "base", "translator", "lora-r2",
+        "ranks/lora-r10",
+    ]  # fmt: skip
+    assert [r.variant for r in results.variants if r.is_fine_tune] == ["lora-r2", "ranks/lora-r10"]
+
+
+def test_a_run_of_another_base_is_left_out_and_told(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], micro_base_folder: Path
+) -> None:
+    save_trained(tmp_path, micro_base_folder)
+    evaluate.main([*words, f"paths.runs={tmp_path}", "eval.num_photos=4"])
+    assert "foreign: left out, trained on another base (000000000000)" in capsys.readouterr().err
+
+
+def test_nearest_is_pixel_art_of_16_colours_before_any_snapping(results: EvalResults) -> None:
+    nearest = results.variant("nearest").metrics
+    assert nearest["grid_contrast_raw"].mean == pytest.approx(1.0)
+    assert nearest["palette_error_raw"].mean == pytest.approx(0.0, abs=1e-6)
+    assert nearest["structure_raw"].mean == nearest["structure_snapped"].mean
+
+
+def test_the_translator_is_taken_at_its_best_and_a_lora_at_its_last(results: EvalResults, runs: Path) -> None:
+    assert results.settings["weights"] == {
+        "translator": "translator/best/step-000001/translator.safetensors",
+        "lora-r2": "lora-r2/pytorch_lora_weights.safetensors",
+        "ranks/lora-r10": "ranks/lora-r10/pytorch_lora_weights.safetensors",
+    }
+
+
+def test_sheets_have_the_same_columns_in_one_order(runs: Path) -> None:
+    sizes = {name: Image.open(runs / "sheets" / f"{name}.png").size for name in ("raw", "snapped", "worst")}
+    assert len(set(sizes.values())) == 1
+    num_columns = (sizes["raw"][0] - 6) // (128 + 6)
+    assert num_columns == 6  # photo, Pyxelate, base, translator, two LoRAs
+
+
+def test_the_same_command_gives_the_same_bytes(runs: Path, words: list[str]) -> None:
+    files = [
+        "result.json",
+        "result.overrides.yaml",
+        "sheets/raw.png",
+        "sheets/snapped.png",
+        "sheets/worst.png",
+    ]
+    first = {name: (runs / name).read_bytes() for name in files}
+    torch.manual_seed(99)
+    np.random.seed(99)
+    evaluate.main(words)
+    assert {name: (runs / name).read_bytes() for name in files} == first
+
+
+def test_settings_are_weighed_beside_a_result_that_stays(
+    runs: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (runs / "result.json").read_bytes()
+    grid = ["eval=tradeoff", "eval.strengths=[0.3,0.6]", "eval.guidances=[1,4]", "eval.num_photos=4"]
+    evaluate.main([*words[:-1], *grid])
+    told = capsys.readouterr().out
+    first = (runs / "tradeoff.json").read_bytes()
+    tradeoff = load_tradeoff(runs / "tradeoff.json")
+    assert [(s.variant, s.strength, s.guidance) for s in tradeoff.settings] == [
+        (name, strength, guidance)
+        for name in ("base", "lora-r2", "ranks/lora-r10")
+        for guidance in (1.0, 4.0)
+        for strength in (0.3, 0.6)
+    ]
+    assert len({tuple(s.likeness) for s in tradeoff.settings}) == 12  # every setting draws its own
+    assert len(tradeoff.photo_ids) == 4
+    assert "base: " in told
+    evaluate.main([*words[:-1], *grid])
+    assert (runs / "tradeoff.json").read_bytes() == first
+    assert (runs / "result.json").read_bytes() == before
+
+
+def test_a_setting_of_the_trade_off_is_what_the_comparison_measures(runs: Path, words: list[str]) -> None:
+    """strength 0.5 and guidance 1 are the comparison's own here."""
+    evaluate.main([*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"])
+    results, tradeoff = load_results(runs / "result.json"), load_tradeoff(runs / "tradeoff.json")
+    for setting in tradeoff.settings:
+        measured = results.variant(setting.variant)
+        assert setting.style == measured.per_photo["grid_contrast_raw"]
+        assert setting.likeness == measured.per_photo["likeness_raw"]
+        assert setting.adapter_sha256 == measured.adapter_sha256
+    assert tradeoff.ceiling == results.variant("teacher-vae").per_photo["grid_contrast_raw"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("eval.strengths=[0.5]", r"eval.guidances=\[\]: accepted one or more"),
+        ("eval.strengths=[0] eval.guidances=[1]", "eval.strengths=0.0: accepted above 0, up to 1"),
+        ("eval.strengths=[0.5] eval.guidances=[0.5]", "eval.guidances=0.5: accepted 1"),
+        (
+            "eval.strengths=[0.5,0.5] eval.guidances=[1]",
+            r"eval.strengths=\[0.5, 0.5\]: accepted each value once",
+        ),
+    ],
+)
+def test_wrong_settings_are_one_line(
+    words: list[str], runs: Path, wrong: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main([*words, *wrong.split()])
+    assert stop.value.code == 2
+    assert re.search(told, capsys.readouterr().err)
