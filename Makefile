@@ -93,6 +93,78 @@ sync: $(STAMP)  ## upload the offline Weights & Biases runs under runs/
 dashboard: $(STAMP)  ## publish a workspace and a report of the runs at Weights & Biases
 	$(DOOR)publish $(ARGS)
 
+# --- the lab notebook -----------------------------------------------------------------------------------
+#
+# experiments/<study>/recipe.sha256 is the digest of all files that decided the study's numbers. A study runs
+# when it is another than that of the files now: by content, because a checkout has times of its own. The texts
+# of an entry (conf/notebook/) and the code are no part of it; `rm experiments/<study>/recipe.sha256` runs it anew.
+
+STUDIES := rank_sweep palette_size classic_aligned strength
+
+STUDY_CONF := train evaluate dataset/portraits pixelate/aligned pixelate/drawn augment/default model/tiny method/lora \
+	lora/r4 optimizer/adamw lr_schedule/cosine loss/mse loop/default sampler/default finish/plain eval/study
+STUDY_FOLDERS := $(addprefix pixelpersona/assets/,tiny persona portraits)
+
+# Of each study: what it has beside these.
+rank_sweep_FILES      := conf/experiment/rank_sweep.yaml
+palette_size_FILES    := conf/experiment/palette_size.yaml conf/eval/palettes.yaml
+classic_aligned_FILES := conf/experiment/classic_aligned.yaml conf/eval/grids.yaml $(addprefix conf/pixelate/,unaligned.yaml classic.yaml)
+strength_FILES        := conf/experiment/strength.yaml conf/eval/strengths.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
+
+# $(call digest,STUDY): one line. macOS has shasum.
+SHA256 = $$(command -v sha256sum || echo shasum -a 256)
+digest = { printf '%s\n' $($(1)_FILES) $(STUDY_CONF:%=conf/%.yaml); find $(STUDY_FOLDERS) -type f; } \
+	| LC_ALL=C sort | xargs $(SHA256) | $(SHA256) | cut -c 1-64
+# $(call changed,STUDY): FORCE, or nothing when the recorded digest is that of now.
+changed = $(shell $(call digest,$(1)) | cmp -s - experiments/$(1)/recipe.sha256 || echo FORCE)
+
+.PHONY: studies
+studies: $(STUDIES:%=study-%)  ## run the studies under experiments/ whose recipe has changed (study-rank_sweep: that one)
+
+.PHONY: $(STUDIES:%=study-%)
+$(STUDIES:%=study-%): study-%: experiments/%/recipe.sha256
+
+.PHONY: FORCE
+FORCE:
+
+experiments/%/recipe.sha256: export HF_HUB_OFFLINE = 1
+experiments/%/recipe.sha256: export TOKENIZERS_PARALLELISM = false
+experiments/%/recipe.sha256: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
+
+# Prerequisites below are expanded when their target is asked for: no other command waits for digests.
+.SECONDEXPANSION:
+
+experiments/rank_sweep/recipe.sha256: $$(call changed,rank_sweep) | $(STAMP)
+	rm -rf runs/rank_sweep
+	$(DOOR)train -m experiment=rank_sweep
+	$(DOOR)evaluate experiment=rank_sweep eval=study
+	$(DOOR)report notebook=rank_sweep
+	@$(call digest,rank_sweep) > $@
+
+experiments/palette_size/recipe.sha256: $$(call changed,palette_size) | $(STAMP)
+	rm -rf runs/palette_size
+	$(DOOR)train -m experiment=palette_size
+	$(DOOR)evaluate experiment=palette_size eval=palettes
+	$(DOOR)report notebook=palette_size
+	@$(call digest,palette_size) > $@
+
+experiments/classic_aligned/recipe.sha256: $$(call changed,classic_aligned) | $(STAMP)
+	rm -rf runs/classic_aligned
+	$(DOOR)train -m experiment=classic_aligned
+	$(DOOR)evaluate experiment=classic_aligned eval=grids
+	$(DOOR)report notebook=classic_aligned
+	@$(call digest,classic_aligned) > $@
+
+# The packaged LoRA, as a run.
+experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)
+	rm -rf runs/strength
+	mkdir -p runs/strength/lora-r8
+	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/strength/lora-r8/
+	$(DOOR)evaluate experiment=strength eval=study
+	$(DOOR)evaluate experiment=strength eval=strengths
+	$(DOOR)report notebook=strength
+	@$(call digest,strength) > $@
+
 .PHONY: clean
 clean:  ## remove runs, caches and what tools left behind (not .venv)
 	rm -rf runs .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
