@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from pixelpersona.tracking.tracker import Tracker
     from pixelpersona.training.state import TrainState
 
+# Beside the job's own: what is learned, and what its samples are drawn by and so the numbers in eval/ mean.
+# How often something is measured changes no number: intervals may be others after a stop.
+_RECIPE = ("optimizer.", "lr_schedule.", "loss.", "loop.max_grad_norm", "loop.ema_decay")
+_MEASURED = ("sampler.", "loop.num_samples")
+
 
 @dataclass(kw_only=True, slots=True)
 class TrainConfig:
@@ -156,11 +161,7 @@ def _identity(run: _Run) -> dict[str, object]:
     from pixelpersona.build.finished import settings
 
     config = run.config
-    recipe = {
-        key: value
-        for key, value in settings(config).items()
-        if key.startswith(("optimizer.", "lr_schedule.", "loss."))
-    }
+    recipe = {k: v for k, v in settings(config).items() if k.startswith(_RECIPE + _MEASURED)}
     return (
         run.job.identity
         | recipe

@@ -222,6 +222,9 @@ def test_damage_and_another_identity_are_refused(tmp_path: Path) -> None:
     checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
     with pytest.raises(ValueError, match="rank was 4, is 8"):
         load_checkpoint(_state({"rank": 8}), checkpoint)
+    with pytest.raises(ValueError, match="rank was 4, is None"):
+        load_checkpoint(_state({"widths": [8]}), checkpoint)
+    load_checkpoint(_state({"rank": 4, "counted since": 1}), checkpoint)  # the checkpoint does not say
     file = checkpoint / "weights.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
