@@ -131,6 +131,7 @@ def _draw(config: EvaluateConfig, inputs: _Inputs) -> _Drawn:
 def _settings(config: EvaluateConfig, inputs: _Inputs, weights: dict[str, str]) -> dict[str, object]:
     from pixelpersona.build.record import versions
 
+    inception = inputs.benchmark.inception
     return {
         "sampler": asdict(config.sampler),
         "finish": asdict(config.finish),
@@ -138,6 +139,7 @@ def _settings(config: EvaluateConfig, inputs: _Inputs, weights: dict[str, str]) 
         "pairs": inputs.pair_set.sha256,
         "num_photos": len(inputs.benchmark.photos),
         **({"weights": weights} if weights else {}),
+        **({"inception_sha256": inception.sha256} if inception is not None else {}),
         "versions": versions(),
     }
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from pixelpersona.models.base import BaseModel
 
 
+class Features(Enum):
+    persona = "persona"
+    inception = "inception"
+
+
 @dataclass(kw_only=True, slots=True)
 class EvalConfig:
     """num_photos: held-out photos, null for all. seed: the first photo's.
@@ -31,6 +37,7 @@ class EvalConfig:
     colours that raw pictures are measured with beside the base's grid and the finish's palette: for LoRAs
     that were trained on other pairs than the data set they are compared on. strengths, guidances: with them,
     each pair of the two is drawn by the base and every LoRA, in place of the comparison.
+    features: inception measures KID and FID in Inception's features, too, which features_path holds.
     """
 
     num_photos: int | None = None
@@ -40,9 +47,15 @@ class EvalConfig:
     also_colors: list[int] = field(default_factory=list)
     strengths: list[float] = field(default_factory=list)
     guidances: list[float] = field(default_factory=list)
+    features: Features = Features.persona
+    features_path: Path | None = None
 
     def check(self, image_size: int) -> None:
         """Raises ValueError naming the key of a value that cannot be measured."""
+        if (self.features is Features.inception) != (self.features_path is not None):
+            raise ValueError(
+                "eval.features_path: eval.features=inception needs the file of its weights, persona none"
+            )
         if bool(self.strengths) != bool(self.guidances):
             missing = "guidances" if self.strengths else "strengths"
             raise ValueError(f"eval.{missing}=[]: accepted one or more, as the other list has")
@@ -76,8 +89,11 @@ def make_benchmark(
     """The held-out photos with the teacher's drawings of these very photos as reference art."""
     from pixelpersona.evaluation import compare
     from pixelpersona.models.features import PersonaFeatures
+    from pixelpersona.models.inception import InceptionFeatures
 
     evaluation.check(base.image_size)
+    path = evaluation.features_path
+    inception = None if path is None else InceptionFeatures(path)
     pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
     return compare.make_benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
@@ -91,6 +107,7 @@ def make_benchmark(
         num_colors=finish.num_colors,
         also_cells=evaluation.also_cells,
         also_colors=evaluation.also_colors,
+        inception=inception,
     )
 
 

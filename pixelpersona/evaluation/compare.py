@@ -19,7 +19,7 @@ from pixelpersona.evaluation.result import (
     require_same_features,
 )
 from pixelpersona.inference.portrait import Portrait, PortraitMaker
-from pixelpersona.models.features import FeatureExtractor, likeness, similarities
+from pixelpersona.models.features import FeatureExtractor, SetFeatures, likeness, similarities
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import grid_contrast, palette_error, structure
 
@@ -33,6 +33,7 @@ class Benchmark:
     photos, altered: N RGB pictures of one size. art: features [M, D] of the reference pixel art; paired:
     M = N and its row i was drawn from photo i. people: likeness features [N, L] of the altered photos.
     also_cells, also_colors: further cell sizes and numbers of colours that raw pictures are measured with.
+    inception: further features for KID and FID, None without; inception_art: those of the reference art.
     """
 
     photos: list[Image.Image]
@@ -48,6 +49,8 @@ class Benchmark:
     base_sha256: str
     also_cells: tuple[int, ...] = ()
     also_colors: tuple[int, ...] = ()
+    inception: SetFeatures | None = None
+    inception_art: Tensor | None = None
 
 
 def make_benchmark(
@@ -64,6 +67,7 @@ def make_benchmark(
     altered_seed: int = 0,
     also_cells: Sequence[int] = (),
     also_colors: Sequence[int] = (),
+    inception: SetFeatures | None = None,
 ) -> Benchmark:
     """Alter the photos and take the features that all variants share.
 
@@ -102,6 +106,8 @@ def make_benchmark(
         base_sha256=base_sha256,
         also_cells=tuple(also_cells),
         also_colors=tuple(also_colors),
+        inception=inception,
+        inception_art=None if inception is None else inception.features(_stack(reference_art)),
     )
 
 
@@ -159,7 +165,7 @@ def score_variant(
             values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
-        metrics |= {f"{key}_{stage}": value for key, value in _set_scores(surface, benchmark).items()}
+        metrics |= {f"{key}_{stage}": value for key, value in _set_scores(arrays, surface, benchmark).items()}
     for key, of_photos in (losses or {}).items():
         per_photo[key] = [float(value) for value in of_photos]
         metrics[key] = bootstrap_mean(per_photo[key])
@@ -251,11 +257,16 @@ def _fidelity_scores(
     }
 
 
-def _set_scores(features: Tensor, benchmark: Benchmark) -> dict[str, Estimate]:
-    return {
-        "kid_persona": kid(features, benchmark.art, paired=benchmark.paired),
-        "fid_persona": fid_estimate(features, benchmark.art, paired=benchmark.paired),
-    }
+def _set_scores(arrays: _Images, surface: Tensor, benchmark: Benchmark) -> dict[str, Estimate]:
+    """surface: our own features of the pictures."""
+    found = {"persona": (surface, benchmark.art)}
+    if benchmark.inception is not None and benchmark.inception_art is not None:
+        found["inception"] = (benchmark.inception.features(arrays), benchmark.inception_art)
+    scores = {}
+    for name, (drawn, art) in found.items():
+        scores[f"kid_{name}"] = kid(drawn, art, paired=benchmark.paired)
+        scores[f"fid_{name}"] = fid_estimate(drawn, art, paired=benchmark.paired)
+    return scores
 
 
 def _stack(pictures: Sequence[Image.Image]) -> _Images:

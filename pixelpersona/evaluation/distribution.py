@@ -1,6 +1,7 @@
 """How far one set of pictures is from another, as sets: KID and FID in our own features.
 
-They are called kid_persona and fid_persona: numbers of Inception features do not compare with them.
+They are called kid_persona and fid_persona: numbers of Inception features do not compare with them, and are
+called kid_inception and fid_inception where they are asked for.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from torchmetrics.image.kid import poly_kernel
 from pixelpersona.evaluation.result import Estimate
 
 _Indices = NDArray[np.int64]
+_MANY_FEATURES = 1024
 
 
 def kid(
@@ -52,9 +54,12 @@ def fid(features_a: Tensor, features_b: Tensor) -> float:
     """Fréchet distance of normal distributions of the features, ≥ 0 (Heusel et al. 2017, arXiv:1706.08500).
 
     features_a, features_b: float [N, D] and [M, D]; N and M may be below D. Biased upwards on few pictures:
-    to rank variants over the same photos only. torchmetrics' metric, in float64.
+    to rank variants over the same photos only. torchmetrics' metric, in float64; for fewer pictures than
+    features, where those are many, `_small_fid`: the eigenvalues of 2,048 x 2,048 matrices take a minute.
     """
     features_a, features_b = _checked(features_a, features_b, paired=False)
+    if _MANY_FEATURES <= features_a.shape[1] > min(len(features_a), len(features_b)):
+        return max(0.0, _small_fid(features_a, features_b))
     # Not summed over processes: the one that samples has all the pictures, the others wait for it.
     extractor = _Given(features_a.shape[1])
     metric = FrechetInceptionDistance(extractor, sync_on_compute=False).set_dtype(torch.float64)

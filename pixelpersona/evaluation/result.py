@@ -135,6 +135,10 @@ _STAGED: tuple[Metric, ...] = (
            "kernel distance to the reference pixel art in our own features; 0 is the same distribution"),
     Metric("fid_persona", "FID persona", "lower", 0.0, math.inf,
            "Fréchet distance to the reference pixel art in our own features; biased on few pictures"),
+    Metric("kid_inception", "KID Inception", "lower", -math.inf, math.inf,
+           "kernel distance to the reference pixel art in Inception's features"),
+    Metric("fid_inception", "FID Inception", "lower", 0.0, math.inf,
+           "Fréchet distance in Inception's features; large and biased on fewer than 2,048 pictures"),
 )  # fmt: skip
 
 

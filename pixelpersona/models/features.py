@@ -21,6 +21,17 @@ _SMALLEST = 16
 _CONTRAST_WEIGHT = 3.0  # brings the surface's numbers to about 1, where KID's cubic kernel bends
 
 
+class SetFeatures(Protocol):
+    """What distances between sets of pictures are measured in: one view of a picture."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    def features(self, images: NDArray[np.uint8]) -> Tensor:
+        """uint8 [B, H, W, 3] → float32 [B, any width]."""
+        ...
+
+
 class FeatureExtractor(Protocol):
     """Two views of a picture. Numbers of two extractors compare only when their sha256 are equal."""
 

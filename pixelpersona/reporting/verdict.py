@@ -48,8 +48,9 @@ def _style(results: EvalResults, variant: str, baseline: str, own: Mapping[str, 
     other = own.get(baseline, metric)
     if metric == other:
         return difference(results, variant, baseline, metric)
-    values = [results.variant(v).per_photo.get(m) for v, m in ((variant, metric), (baseline, other))]
-    return None if None in values else paired_difference(*(v for v in values if v is not None))
+    mine = results.variant(variant).per_photo.get(metric)
+    theirs = results.variant(baseline).per_photo.get(other)
+    return None if mine is None or theirs is None else paired_difference(mine, theirs)
 
 
 def _style_sentence(style: dict[str, Estimate], baseline: str, grid: str, num_photos: int) -> str:

@@ -124,6 +124,16 @@ def test_fid_with_fewer_pictures_than_features() -> None:
     assert _small_fid(a, b) == pytest.approx(expected, rel=1e-6)
 
 
+def test_fid_of_very_many_features_needs_no_large_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = normal(10, 1100, 0), normal(12, 1100, 1, shift=0.2)
+    monkeypatch.setattr("pixelpersona.evaluation.distribution.FrechetInceptionDistance", None)
+    root_a, root_b = ((x - x.mean(0)).numpy() / np.sqrt(len(x) - 1) for x in (a, b))
+    # The roots of the eigenvalues of S_a S_b are the singular values of the centred pictures' products.
+    overlap = scipy.linalg.svdvals(root_a @ root_b.T).sum()
+    mean = float(((a.mean(0) - b.mean(0)) ** 2).sum())
+    assert fid(a, b) == pytest.approx(mean + (root_a**2).sum() + (root_b**2).sum() - 2 * overlap, rel=1e-9)
+
+
 def test_fid_of_a_set_and_itself_is_zero_and_its_interval_holds_the_value() -> None:
     a = normal(10, 30, 0)
     assert fid(a, a) == pytest.approx(0, abs=1e-5)
