@@ -6,6 +6,7 @@ Each stage reads what the one before wrote below <paths.runs>/pretrain and conti
 import os
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
     from pixelpersona.tracking.tracker import Tracker
+    from pixelpersona.training.state import TrainState
 
 
 class Stage(Enum):
@@ -58,19 +60,22 @@ class PretrainConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
-def _tracker(config: PretrainConfig, folder: Path) -> "Tracker":
-    """The stage's record, continued after its newest checkpoint."""
+def _open_tracker(config: PretrainConfig, folder: Path, state: "TrainState", resumed: bool) -> "Tracker":
+    """The stage's record, continued where its state stands."""
     from pixelpersona.build.record import public_config
-    from pixelpersona.training.state import latest_step
 
-    return make_tracker(
+    tracker = make_tracker(
         config.tracker,
         folder,
         name=f"{config.name}-{folder.name}",
         job_type="pretrain",
         config=public_config(config),
-        resume_step=latest_step(folder / "checkpoints"),
+        run_id=state.tracker_id or None,
+        resume_step=state.step if resumed else None,
+        resume_rows=state.num_rows if resumed else None,
     )
+    state.tracker_id = tracker.run_id
+    return tracker
 
 
 @door("pretrain", PretrainConfig)
@@ -90,21 +95,16 @@ def main(config: PretrainConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     start = make_base(config.model) if config.warm_start else None
     photos = Photos(make_source(config.dataset), folder, tiny.IMAGE_SIZE)
+    open_tracker = partial(_open_tracker, config)
     if config.stage in (Stage.all, Stage.autoencoder):
-        tracker = _tracker(config, folder / "autoencoder")
-        train_autoencoder_stage(photos, folder, config.autoencoder, tracker, config.seed, start)
-        tracker.finish()
+        train_autoencoder_stage(photos, folder, config.autoencoder, open_tracker, config.seed, start)
     if config.stage in (Stage.all, Stage.unet):
-        tracker = _tracker(config, folder / "unet")
-        train_unet_stage(photos, folder, config.unet, tracker, config.seed, config.model.prompt, start)
-        tracker.finish()
+        train_unet_stage(photos, folder, config.unet, open_tracker, config.seed, config.model.prompt, start)
     if config.stage in (Stage.all, Stage.portraits):
         base = load_base(folder / "base", name="tiny")
         draw_portraits_stage(base, photos, folder, config.portraits, config.seed)
     if config.stage is Stage.features:
-        tracker = _tracker(config, folder / "features")
-        train_features_stage(photos, folder, config.features, config.pixelate, tracker, config.seed)
-        tracker.finish()
+        train_features_stage(photos, folder, config.features, config.pixelate, open_tracker, config.seed)
     if config.stage is Stage.measure:
         made = folder / "base"
         base = load_base(made, name="tiny") if made.is_dir() else make_base(config.model)

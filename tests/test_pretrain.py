@@ -25,6 +25,7 @@ from pixelpersona.build.features import newest_features
 from pixelpersona.build.measuring import BEGIN, END, measured_table, replace_part
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.models.features import PersonaFeatures
+from pixelpersona.tracking.jsonl import read_jsonl
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SMALL = [
@@ -107,6 +108,25 @@ def test_the_feature_network_goes_on_from_its_checkpoint(photos: Path, tmp_path:
     pretrain.main(words)
     assert file.read_bytes() == whole
     assert (folder / "drawings.npy").stat().st_mtime_ns == drawn
+
+
+def test_a_damaged_checkpoint_repeats_no_row(photos: Path, tmp_path: Path) -> None:
+    """The record goes on from the checkpoint that was whole, not from the newest; at W&B as one run."""
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
+    words += ["features.num_steps=20", "features.checkpoint_every_steps=10", "tracker=wandb"]
+    pretrain.main(words)
+    folder = tmp_path / "pretrain" / "features"
+    record, weights = folder / "metrics.jsonl", tmp_path / "pretrain" / "persona" / "persona.safetensors"
+    undisturbed, learned = record.read_bytes(), weights.read_bytes()
+    assert [row["step"] for row in read_jsonl(record)] == [10, 20]
+    newest = folder / "checkpoints" / "step-000020" / "weights.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"!")
+    pretrain.main(words)
+    assert record.read_bytes() == undisturbed
+    assert weights.read_bytes() == learned
+    runs = [run.name.rpartition("-")[2] for run in (folder / "wandb").glob("offline-run-*")]
+    assert len(runs) == 2
+    assert len(set(runs)) == 1
 
 
 def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: Path, tmp_path: Path) -> None:

@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pixelpersona.models.features import PersonaFeatures
-    from pixelpersona.tracking.tracker import Tracker
+    from pixelpersona.training.pretraining import OpenTracker
 
 _NETWORK = "persona"  # the folder's name in a run, as among the assets
 
 
 def train_features_stage(
-    photos: Photos, folder: Path, stage: StageConfig, style: Pixelation, tracker: "Tracker", seed: int
+    photos: Photos,
+    folder: Path,
+    stage: StageConfig,
+    style: Pixelation,
+    open_tracker: "OpenTracker",
+    seed: int,
 ) -> None:
     """Writes folder/persona/persona.safetensors, in fp16, from photos, drawings of them and captions.
 
@@ -45,7 +50,7 @@ def train_features_stage(
     )
     torch.manual_seed(seed)
     net = PersonaNet()
-    train_features(net, batches, stage_run(stage, folder / "features", tracker, seed))
+    train_features(net, batches, stage_run(stage, folder / "features", open_tracker, seed))
     print(f"wrote {save_persona_net(net, folder / _NETWORK)}")
 
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from pixelpersona.data.sources import PhotoSource
     from pixelpersona.models.base import BaseModel
-    from pixelpersona.tracking.tracker import Tracker
-    from pixelpersona.training.pretraining import StageRun
+    from pixelpersona.training.pretraining import OpenTracker, StageRun
 
 _NUM_FOR_STATISTICS = 512
 _HELDOUT_FOR_PSNR = 256
@@ -63,13 +62,13 @@ class Photos:
         return photo_array(self.source, self.heldout_ids[:limit], self.size)
 
 
-def stage_run(stage: StageConfig, folder: Path, tracker: "Tracker", seed: int) -> "StageRun":
+def stage_run(stage: StageConfig, folder: Path, open_tracker: "OpenTracker", seed: int) -> "StageRun":
     """One stage's settings as its training takes them. folder: of this stage."""
     from pixelpersona.training.pretraining import StageRun
 
     return StageRun(
         folder=folder,
-        tracker=tracker,
+        open_tracker=open_tracker,
         num_steps=stage.num_steps,
         batch_size=stage.batch_size,
         lr=stage.lr,
@@ -83,7 +82,7 @@ def train_autoencoder_stage(
     photos: Photos,
     folder: Path,
     stage: StageConfig,
-    tracker: "Tracker",
+    open_tracker: "OpenTracker",
     seed: int,
     start: "BaseModel | None" = None,
 ) -> None:
@@ -101,7 +100,7 @@ def train_autoencoder_stage(
     torch.manual_seed(seed)
     vae = start.vae if start else tiny.build_vae()
     images = photos.train()
-    run = stage_run(stage, folder / "autoencoder", tracker, seed)
+    run = stage_run(stage, folder / "autoencoder", open_tracker, seed)
     train_autoencoder(vae, images, run, keep_encoder=start is not None)
     if start is None:
         with torch.no_grad():
@@ -119,7 +118,7 @@ def train_unet_stage(
     photos: Photos,
     folder: Path,
     stage: StageConfig,
-    tracker: "Tracker",
+    open_tracker: "OpenTracker",
     seed: int,
     prompt: str,
     start: "BaseModel | None" = None,
@@ -133,7 +132,7 @@ def train_unet_stage(
     captions = read_captions(photos.source, photos.ids, prompt)
     base = _untrained_base(folder, captions, seed) if start is None else _with_newer_vae(start, folder)
     latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy")
-    run = stage_run(stage, folder / "unet", tracker, seed)
+    run = stage_run(stage, folder / "unet", open_tracker, seed)
     train_denoiser(base, latents, [*captions, *captions], run)
     save_base(base, folder / "base")
     print(f"wrote {folder / 'base'}")

@@ -1,6 +1,6 @@
 """The stages that train on photos: the autoencoder, then UNet and text encoder; and the feature network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pixelpersona.models.codec import tokenize
 from pixelpersona.models.persona_net import PersonaNet
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.hooks import CheckpointHook
+from pixelpersona.training.interrupt import Interrupted
 from pixelpersona.training.loop import train
 from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -30,16 +31,20 @@ from pixelpersona.training.state import TrainState, resume_latest
 # Plain caption, the style prompt alone, the style prompt with the person: one in ten has style words.
 SPELLING_SHARES = (0.9, 0.06, 0.04)
 
+OpenTracker = Callable[[Path, TrainState, bool], Tracker]
+"""(a stage's folder, its state, whether that stands at a checkpoint) → its record, to go on from there."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRun:
     """What every stage's training is told. folder: holds its checkpoints. lr: peak learning rate.
 
-    precision: accelerate's word for it: "no", "fp16" or "bf16".
+    open_tracker: asked once it is known which checkpoint was whole. precision: accelerate's word for it:
+    "no", "fp16" or "bf16".
     """
 
     folder: Path
-    tracker: Tracker
+    open_tracker: OpenTracker
     num_steps: int
     batch_size: int
     lr: float
@@ -144,18 +149,35 @@ def _train(
         ema=ema,
         identity=identity | {"seed": run.seed, "batch": run.batch_size},
     )
-    resume_latest(state, run.folder / "checkpoints")
-    train(
-        state,
-        batches,
-        num_steps=run.num_steps,
-        seed=run.seed,
-        accelerator=Accelerator(mixed_precision=run.precision),
-        tracker=run.tracker,
-        checkpoints=CheckpointHook(
-            run.folder / "checkpoints", every_steps=run.checkpoint_every_steps, num_steps=run.num_steps
-        ),
-        title=run.folder.name,
-    )
+    _train_tracked(state, batches, run)
     ema.copy_to(state.trainable().values())
     objective.requires_grad_(False).eval()
+
+
+def _train_tracked(
+    state: TrainState, batches: CropBatches | CaptionedLatentBatches | ViewBatches, run: StageRun
+) -> None:
+    """From the newest checkpoint that is whole, with the record as it was then."""
+    checkpoints = run.folder / "checkpoints"
+    resumed = resume_latest(state, checkpoints)
+    tracker = run.open_tracker(run.folder, state, resumed)
+    exit_code = 1
+    try:
+        train(
+            state,
+            batches,
+            num_steps=run.num_steps,
+            seed=run.seed,
+            accelerator=Accelerator(mixed_precision=run.precision),
+            tracker=tracker,
+            checkpoints=CheckpointHook(
+                checkpoints, every_steps=run.checkpoint_every_steps, num_steps=run.num_steps
+            ),
+            title=run.folder.name,
+        )
+        exit_code = 0
+    except Interrupted as interrupted:
+        exit_code = interrupted.exit_code
+        raise
+    finally:
+        tracker.finish(exit_code)

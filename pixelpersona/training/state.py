@@ -103,12 +103,6 @@ def list_checkpoints(folder: Path) -> list[Path]:
     )
 
 
-def latest_step(folder: Path) -> int | None:
-    """The step of the newest finished checkpoint, None when there is none."""
-    checkpoints = list_checkpoints(folder)
-    return int(checkpoints[-1].name.removeprefix("step-")) if checkpoints else None
-
-
 def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     """Put a checkpoint's values into `state`, in place.
 
