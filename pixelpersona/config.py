@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -129,6 +130,26 @@ def _quote_path(argument: str, keys: frozenset[str]) -> str:
     # that were there are then doubled.
     text = re.sub(r"(\\*)\$\{", lambda match: match.group(1) * 2 + r"\${", value)
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+
+
+def as_typed(words: Iterable[str], keys: frozenset[str]) -> list[str]:
+    """Undo `quote_paths`: `out='a b.png'` → `out=a b.png`, for people to read and to give again.
+
+    A word that would then be quoted otherwise stays as it is.
+    """
+
+    def undo(word: str) -> str:
+        key, equals, value = word.partition("=")
+        if key not in keys or len(value) < 2 or value[0] != "'" or value[-1] != "'":
+            return word
+        text = OverridesParser.create().parse_override(word).value()
+        plain = re.sub(
+            r"(\\*)\\\$\{", lambda match: match.group(1)[::2] + "${", str(getattr(text, "text", text))
+        )
+        typed = f"{key}{equals}{plain}"
+        return typed if quote_paths([typed], keys) == [word] else word
+
+    return [undo(word) for word in words]
 
 
 # --- mistakes, in one line ------------------------------------------------------------------------

@@ -25,6 +25,7 @@ fails does not stop the others, in whatever process they run.
 import functools
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pixelpersona.config import (
+    as_typed,
     config_folder,
     drop_plus,
     explain,
@@ -110,8 +112,21 @@ def door(
     return decorate
 
 
-def overrides() -> list[str]:
-    """What the running job was told on the command line, to be stored in its run folder."""
+def overrides(schema: type) -> list[str]:
+    """What the running job was told on the command line, to be stored in its run folder.
+
+    schema: the door's; file names are without the quotes the door puts around them.
+    """
+    return as_typed(_hydra_words(), path_keys(schema))
+
+
+def command_line(verb: str, words: Sequence[str]) -> str:
+    """What repeats a command in a shell, but for where its seconds go. words: as `overrides` gives them."""
+    kept = [word for word in words if not word.startswith("timing=")]
+    return shlex.join(["python", "-m", f"pixelpersona.{verb}", *kept])
+
+
+def _hydra_words() -> list[str]:
     return [str(word) for word in HydraConfig.get().overrides.task]
 
 
@@ -221,7 +236,7 @@ class _Door:
             return
         if self.sweep is None:
             raise ValueError("hydra.mode=MULTIRUN: a sweep is asked for by -m on the command line")
-        tree.name = self.sweep.job(overrides()).name
+        tree.name = self.sweep.job(_hydra_words()).name
         if "tracker" in tree and tree.tracker.group is None:
             tree.tracker.group = self.sweep.group
 

@@ -63,7 +63,7 @@ def main(config: EvaluateConfig) -> None:
     base = make_base(config.model)
     inputs = _Inputs(pair_set, base, make_benchmark(base, pair_set, config.eval, config.finish))
     file = _weigh(config, inputs) if config.eval.strengths else _compare(config, inputs)
-    write_overrides(file, overrides())
+    write_overrides(file, overrides(EvaluateConfig))
     print(f"wrote {file}")
 
 

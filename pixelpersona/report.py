@@ -1,23 +1,23 @@
 """`python -m pixelpersona.report`: result.json and the runs beside it → one self-contained report.html."""
 
 import json
-import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelpersona.build.data import PathsConfig
-from pixelpersona.door import door, seconds_since_start
+from pixelpersona.door import command_line, door, overrides, seconds_since_start
 
 if TYPE_CHECKING:
     from pixelpersona.evaluation.result import EvalResults
+    from pixelpersona.evaluation.tradeoff import Tradeoff
     from pixelpersona.reporting.page import HowMade
     from pixelpersona.reporting.runs import RunRecord
 
 _SHEETS = {
     "snapped": (
         "On the grid",
-        "Every picture on its grid and 16 colours, nothing else; stylize adds features of the photo.",
+        "The photo, and every picture on its grid and 16 colours, nothing else; stylize adds features of it.",
     ),
     "raw": (
         "Straight from the model",
@@ -53,15 +53,16 @@ class _Inputs:
     runs: "list[RunRecord]"
     seconds: dict[str, float]
     portrait_seconds: dict[str, float]
+    evaluations: list[list[str]]
+    tradeoff: "Tradeoff | None"
 
 
 @door("report", ReportConfig)
 def main(config: ReportConfig) -> None:
-    """Write the page, and the study when asked; print the table, the paths and the total time."""
+    """Write the page and its tables, and the study when asked; print tables, paths and the total time."""
     from rich.console import Console
 
     from pixelpersona.reporting.page import Sheet, write_page
-    from pixelpersona.reporting.study import write_study
     from pixelpersona.reporting.table import results_table, to_console
 
     folder = config.paths.runs
@@ -71,22 +72,13 @@ def main(config: ReportConfig) -> None:
         for name, (title, caption) in _SHEETS.items()
         if (folder / "sheets" / f"{name}.png").is_file()
     ]
-    page = folder / "report.html"
     how = _how_made(inputs)
-    write_page(page, inputs.results, title=config.title, runs=inputs.runs, sheets=sheets, how=how)
-    if config.study is not None:
-        snapped = folder / "sheets" / "snapped.png"
-        write_study(
-            config.study,
-            question=config.question,
-            command=list(how.commands) if config.commands is None else config.commands,
-            results=inputs.results,
-            sheet_path=snapped,
-            notes=config.notes,
-            would_change=config.would_change,
-            own_style=config.own_style,
-            portrait_seconds=inputs.portrait_seconds,
-        )
+    page = folder / "report.html"
+    write_page(
+        page, inputs.results, title=config.title, runs=inputs.runs, sheets=sheets, how=how,
+        tradeoff=inputs.tradeoff,
+    )  # fmt: skip
+    _write_tables(config, inputs, how)
     console = Console(width=160)
     for stage in ("raw", "snapped", ""):
         console.print(to_console(results_table(inputs.results, stage, inputs.portrait_seconds)))
@@ -98,30 +90,65 @@ def main(config: ReportConfig) -> None:
     print(f"total: {total:.0f} s")
 
 
+def _write_tables(config: ReportConfig, inputs: _Inputs, how: "HowMade") -> None:
+    """The same in Markdown and as CSV, and the study when asked."""
+    from pixelpersona.reporting.study import Entry, render_entry, write_study
+    from pixelpersona.reporting.table import to_csv
+
+    folder, sheet = config.paths.runs, config.paths.runs / "sheets" / "snapped.png"
+    entry = Entry(
+        title=config.title,
+        results=inputs.results,
+        commands=how.commands,
+        own_style=config.own_style,
+        portrait_seconds=inputs.portrait_seconds,
+        tradeoff=inputs.tradeoff,
+    )
+    picture = "sheets/snapped.png" if sheet.is_file() else None
+    (folder / "report.md").write_text(
+        render_entry(entry, picture=picture, digits="result.json"), encoding="utf-8"
+    )
+    (folder / "results.csv").write_text(to_csv(inputs.results), encoding="utf-8")
+    if config.study is not None:
+        study = replace(
+            entry,
+            title=config.question,
+            notes=config.notes,
+            would_change=config.would_change,
+            commands=how.commands if config.commands is None else config.commands,
+        )
+        write_study(config.study, study, sheet)
+
+
 def _read(folder: Path, timing: Path | None) -> _Inputs:
     from pixelpersona.evaluation.result import load_results
-    from pixelpersona.reporting.runs import read_runs, read_timings
+    from pixelpersona.evaluation.tradeoff import load_tradeoff
+    from pixelpersona.reporting.runs import read_overrides, read_runs, read_timings
 
-    if not (folder / "result.json").is_file():
-        raise ValueError(f"{folder / 'result.json'}: no such file; run evaluate first")
+    measured = (folder / "result.json", folder / "tradeoff.json")
+    if not measured[0].is_file():
+        raise ValueError(f"{measured[0]}: no such file; run evaluate first")
     seconds: dict[str, float] = {}
     if timing is not None and timing.is_file():
         seconds = json.loads(timing.read_text(encoding="utf-8"))
     return _Inputs(
-        results=load_results(folder / "result.json"),
+        results=load_results(measured[0]),
         runs=read_runs(folder),
         seconds=seconds,
         portrait_seconds=read_timings(folder),
+        evaluations=[read_overrides(file) for file in measured if file.is_file()],
+        tradeoff=load_tradeoff(measured[1]) if measured[1].is_file() else None,
     )
 
 
 def _how_made(inputs: _Inputs) -> "HowMade":
     from pixelpersona.reporting.page import HowMade
 
-    commands = [shlex.join(["python", "-m", "pixelpersona.train", *run.overrides]) for run in inputs.runs]
+    commands = [command_line("train", run.overrides) for run in inputs.runs]
     hashes = {key: str(value) for run in inputs.runs for key, value in run.data.items()}
     versions = next((run.versions for run in inputs.runs if run.versions), {})
-    commands += ["python -m pixelpersona.evaluate", "python -m pixelpersona.report"]
+    commands += [command_line("evaluate", words) for words in inputs.evaluations]
+    commands.append(command_line("report", overrides(ReportConfig)))
     return HowMade(
         commands=commands,
         versions=versions,
@@ -132,7 +159,8 @@ def _how_made(inputs: _Inputs) -> "HowMade":
 
 
 def _outputs(folder: Path, page: Path, timing: Path | None) -> list[str]:
-    found = [folder / "result.json", page, *sorted(folder.glob("*.png"))]
+    tables = [folder / name for name in ("tradeoff.json", "report.md", "results.csv")]
+    found = [folder / "result.json", page, *tables, *sorted(folder.glob("*.png"))]
     found += sorted(folder.glob("*/pytorch_lora_weights.safetensors"))
     return [str(path) for path in [*found, *([timing] if timing else [])] if path.exists() or path == timing]
 

@@ -25,7 +25,7 @@ from pixelpersona.build.training import (
     make_state,
     num_steps,
 )
-from pixelpersona.door import door, overrides
+from pixelpersona.door import command_line, door, overrides
 from pixelpersona.pixel.pixelation import Pixelation
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def _begin(run: _Run) -> tuple["TrainState", "Tracker"]:
     if not run.accelerator.is_main_process:
         return state, NoTracker()
     mark_begun(folder)
-    write_record(folder, config, overrides(), {"pairs": run.pair_set.sha256, "base": run.job.base.sha256})
+    data = {"pairs": run.pair_set.sha256, "base": run.job.base.sha256}
+    write_record(folder, config, overrides(TrainConfig), data)
     tracker = make_tracker(
         config.tracker,
         folder,
@@ -282,7 +283,7 @@ def _write_card(config: TrainConfig, folder: Path, total_steps: int) -> None:
     from pixelpersona.reporting.card import write_card
 
     plain = public_config(config) | {"model": asdict(config.model)}
-    command = " ".join(["python -m pixelpersona.train", *overrides()])
+    command = command_line("train", overrides(TrainConfig))
     write_card(folder, card_info(plain, title=config.name, steps=total_steps, commands=[command]))
 
 

@@ -100,10 +100,9 @@ def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
         return "upward"
     if layers.level[there] == layers.level[here] and (here, there) not in layers.sideways:
         return "sideways"
-    if (here, there) == ("reporting", "evaluation") and not imported.startswith(
-        f"{PACKAGE}.evaluation.result"
-    ):
-        return "of evaluation/, reporting/ imports result.py only"
+    plain = (f"{PACKAGE}.evaluation.result", f"{PACKAGE}.evaluation.tradeoff")
+    if (here, there) == ("reporting", "evaluation") and not imported.startswith(plain):
+        return "of evaluation/, reporting/ imports result.py and tradeoff.py only"
     return None
 
 
@@ -184,8 +183,8 @@ def plant(root: Path, name: str, text: str) -> None:
         ("config.py", "import pixelpersona.build\n", "sideways"),
         ("data/a.py", "from omegaconf import OmegaConf\n", "door"),
         ("web/a.py", "import hydra.utils\n", "door"),
-        ("reporting/a.py", "from pixelpersona.evaluation.compare import score_variant\n", "result.py only"),
-        ("reporting/a.py", "from pixelpersona.evaluation import compare\n", "result.py only"),
+        ("reporting/a.py", "from pixelpersona.evaluation.compare import score_variant\n", "tradeoff.py only"),
+        ("reporting/a.py", "from pixelpersona.evaluation import compare\n", "tradeoff.py only"),
         ("drawer/a.py", "", "not in the layer table"),
         ("pixel/a.py", "import pixelpersona.drawer\n", "not in the layer table"),
     ],

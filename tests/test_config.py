@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from pixelpersona.config import config_folder, drop_plus, explain, path_keys, quote_paths, schema_keys
+from pixelpersona.config import (
+    as_typed,
+    config_folder,
+    drop_plus,
+    explain,
+    path_keys,
+    quote_paths,
+    schema_keys,
+)
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 # Hydra's and OmegaConf's own characters, in the orders nobody thinks of.
@@ -55,9 +63,18 @@ def test_any_text_survives_hydra_and_omegaconf(name: str) -> None:
     (override,) = OverridesParser.create().parse_overrides([word])
     assert not override.is_sweep_override()
     assert OmegaConf.create({"photo": override.value()}).photo == name
+    assert as_typed([word], frozenset({"photo"})) == [f"photo={name}"]
     # A sweep writes each job's overrides out again.
     (again,) = OverridesParser.create().parse_overrides([f"photo={override.get_value_element_as_str()}"])
     assert again.value() == override.value()
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["lora.rank=4", "steps='3'", "photo=null", 'photo="a b.jpg"', "photo='null'", "photo=\"'a'\"", "-m"],
+)
+def test_what_cannot_be_typed_plainly_keeps_its_quotes(word: str) -> None:
+    assert as_typed([word], path_keys(Config)) == [word]
 
 
 @pytest.mark.parametrize(

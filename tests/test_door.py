@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pixelpersona.config import config_folder, to_yaml
-from pixelpersona.door import door, overrides
+from pixelpersona.door import command_line, door, overrides
 from pixelpersona.pixel.photo import PhotoError
 
 
@@ -159,8 +159,13 @@ def test_single_run_leaves_nothing_behind_and_stays_in_its_folder(call: Call) ->
 
 def test_overrides_are_known_to_the_body(call: Call) -> None:
     seen: list[list[str]] = []
-    call("lora.rank=8", "photo=a b.jpg", body=lambda _: seen.append(overrides()))
-    assert seen == [["lora.rank=8", "photo='a b.jpg'"]]
+    call("lora.rank=8", "photo=a b.jpg", body=lambda _: seen.append(overrides(Config)))
+    assert seen == [["lora.rank=8", "photo=a b.jpg"]]
+
+
+def test_a_command_is_told_as_a_shell_takes_it() -> None:
+    told = command_line("train", ["lora.rank=8", "timing=t.json", "photo=a b.jpg", "lora.targets=[to_q]"])
+    assert told == "python -m pixelpersona.train lora.rank=8 'photo=a b.jpg' 'lora.targets=[to_q]'"
 
 
 def test_yaml_of_a_configuration_is_plain_and_resolved(call: Call) -> None:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pixelpersona.evaluation.result import METRICS, EvalResults, Metric, require_same_features
+from pixelpersona.evaluation.tradeoff import Tradeoff
 from pixelpersona.reporting.plots import DASHES, Plot, curve_plots, interval_plot, run_styles
 from pixelpersona.reporting.runs import RunRecord
 from pixelpersona.reporting.table import (
@@ -23,6 +24,7 @@ from pixelpersona.reporting.table import (
     results_table,
     variant_title,
 )
+from pixelpersona.reporting.tradeoff import RULE, best_table, settings_table, tradeoff_plot
 from pixelpersona.reporting.verdict import verdict
 
 HEADLINES = ("grid_contrast_raw", "likeness_raw", "kid_persona_raw")
@@ -60,12 +62,13 @@ def write_page(
     runs: Sequence[RunRecord] = (),
     sheets: Sequence[Sheet] = (),
     how: HowMade | None = None,
+    tradeoff: Tradeoff | None = None,
 ) -> None:
-    """Write the page, whole or not at all.
+    """Write the page, whole or not at all. tradeoff: of strengths and guidances, where it was measured.
 
-    Raises ValueError when metrics were made with different features, or a sheet is no PNG.
+    Raises ValueError when metrics or the trade-off were made with different features, or a sheet is no PNG.
     """
-    html = render_page(results, title=title, runs=runs, sheets=sheets, how=how)
+    html = render_page(results, title=title, runs=runs, sheets=sheets, how=how, tradeoff=tradeoff)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     aside.write_text(html, encoding="utf-8")
@@ -79,6 +82,7 @@ def render_page(
     runs: Sequence[RunRecord] = (),
     sheets: Sequence[Sheet] = (),
     how: HowMade | None = None,
+    tradeoff: Tradeoff | None = None,
 ) -> str:
     """The page as a string; the same arguments give the same bytes. Raises as write_page."""
     how = how or HowMade()
@@ -101,6 +105,7 @@ def render_page(
         sheets=[(_data_uri(s.path), _width(s.path), s) for s in sheets],
         tables={name or "training": table for name, table in stages.items() if table.rows},
         differences=differences_table(results),
+        tradeoff=None if tradeoff is None else _tradeoff(tradeoff, features),
         curves=_marked(curve_plots(runs)),
         legend=_legend(runs),
         glossary=_glossary(results),
@@ -110,6 +115,20 @@ def render_page(
         hashes={"features": features, **_variant_hashes(results), **how.hashes},
         references=[variant_title(r.variant) for r in results.variants if r.variant in REFERENCES],
     )
+
+
+def _tradeoff(tradeoff: Tradeoff, features_sha256: str) -> dict[str, Any]:
+    if tradeoff.features_sha256 != features_sha256:
+        raise ValueError(
+            "tradeoff.json: made with other features than result.json; run evaluate eval=tradeoff"
+        )
+    return {
+        "plots": _marked([tradeoff_plot(tradeoff)]),
+        "best": best_table(tradeoff),
+        "settings": settings_table(tradeoff),
+        "rule": RULE,
+        "num_photos": len(tradeoff.photo_ids),
+    }
 
 
 def _facts(results: EvalResults) -> list[str]:

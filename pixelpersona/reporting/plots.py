@@ -22,7 +22,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe & Ito 2008: apart for every common colour blindness; readable on white and on near-black."""
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 MAX_POINTS = 800
-_INK = "#010203"
+INK = "#010203"
 """Drawn in this and written out as currentColor: axes follow a light or a dark page."""
 
 
@@ -73,7 +73,7 @@ def interval_plot(results: EvalResults, metric: str) -> Plot | None:
     if not shown:
         return None
     tuned = {r.variant for r in results.variants if r.is_fine_tune}
-    figure, axes = _canvas(height=0.75 + 0.27 * len(shown))
+    figure, axes = canvas(height=0.75 + 0.27 * len(shown))
     for y, (variant, e) in enumerate(shown):
         color = COLORS[1] if variant in tuned else COLORS[0]
         axes.plot([e.low, e.high], [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
@@ -81,17 +81,17 @@ def interval_plot(results: EvalResults, metric: str) -> Plot | None:
     axes.set_yticks(range(len(shown)), [variant_title(v).split(" (")[0] for v, _ in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(axis="x", color=_INK, alpha=0.15, linewidth=0.6)
+    axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
     known = METRICS.get(metric)
     title = f"{known.title} {ARROWS[known.better]}" if known else metric
     note = f"{known.meaning}" if known else ""
-    return Plot(title, note, _to_svg(figure, metric, title))
+    return Plot(title, note, to_svg(figure, metric, title))
 
 
 def _curves(
     runs: Sequence[RunRecord], keys: Sequence[str], styles: dict[str, tuple[str, int]], name: str, title: str
 ) -> str:
-    figure, axes = _canvas(height=2.3)
+    figure, axes = canvas(height=2.3)
     for index, run in enumerate(runs):
         # Earlier runs lie wider below later ones, so that curves that coincide are all seen.
         width = 1.5 + min(3.0, 1.1 * (len(runs) - 1 - index))
@@ -103,8 +103,8 @@ def _curves(
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.ticklabel_format(axis="y", scilimits=(-3, 4))
     axes.margins(x=0.02)
-    axes.grid(axis="y", color=_INK, alpha=0.15, linewidth=0.6)
-    return _to_svg(figure, name, title)
+    axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
+    return to_svg(figure, name, title)
 
 
 def _draw(axes: Axes, curve: Curve, style: tuple[str, int], width: float, smooth: bool) -> None:
@@ -146,27 +146,27 @@ def _eval_title(key: str) -> tuple[str, str]:
     return f"{title} {ARROWS[metric.better]}, during training", metric.meaning
 
 
-def _canvas(height: float) -> tuple[Figure, Axes]:
+def canvas(height: float) -> tuple[Figure, Axes]:
     """A figure of 4.2 inches: a phone's width at the page's text size."""
     figure = Figure(figsize=(4.2, height), layout="constrained")
     axes = figure.add_subplot()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("bottom", "left"):
-        axes.spines[side].set_color(_INK)
-    axes.tick_params(colors=_INK, labelsize=9)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.get_offset_text().set_color(_INK)
+        axes.spines[side].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.get_offset_text().set_color(INK)
     return figure, axes
 
 
-def _to_svg(figure: Figure, name: str, title: str) -> str:
+def to_svg(figure: Figure, name: str, title: str) -> str:
     """The <svg> element alone, its ids made the plot's own (a page holds many), its ink currentColor."""
     out = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].replace("xlink:href", "href").replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace("xlink:href", "href").replace(INK, "currentColor")
     # The page brings its own font and line joins, and HTML needs no namespace.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r" font-family: [^;\"]*;?| xmlns(:xlink)?=\"[^\"]*\"", "", svg)

@@ -83,6 +83,11 @@ def read_runs(folder: Path) -> list[RunRecord]:
     return [read_run(f, f.name if i == "." else i) for f, i in zip(found, ids, strict=True)]
 
 
+def read_overrides(result: Path) -> list[str]:
+    """What was typed to make a result file; [] where there is no record of it beside it."""
+    return [str(word) for word in _read(result.with_suffix(".overrides.yaml"), list)]
+
+
 def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
     """Write folder/timings.json. seconds: variant → seconds per portrait on this machine."""
     text = json.dumps({"seconds_per_portrait": dict(seconds)}, indent=1, ensure_ascii=False)

@@ -11,6 +11,7 @@ from pixelpersona.evaluation.result import (
     bootstrap_mean,
     paired_difference,
 )
+from pixelpersona.evaluation.tradeoff import Setting, Tradeoff
 from pixelpersona.reporting.runs import RunRecord
 
 NUM_PHOTOS = 32
@@ -78,3 +79,27 @@ def runs() -> list[RunRecord]:
         "translator", ["method=translator"], {"method": "translator"}, {"train/loss": [(1, 9.0), (2, 8.0)]}
     )
     return [*lora, translator]
+
+
+@pytest.fixture(scope="session")
+def tradeoff() -> Tradeoff:
+    """Rank 4 is pixel art from strength 0.6 on, the base never; guidance 4 is worse in both."""
+    means = {
+        ("base", 0.3): (0.10, 0.90), ("base", 0.6): (0.20, 0.80),
+        ("lora-r4", 0.3): (0.30, 0.85), ("lora-r4", 0.6): (0.50, 0.75),
+    }  # fmt: skip
+    spread = np.linspace(-0.03, 0.03, 8)
+    settings = [
+        Setting(
+            variant,
+            strength,
+            guidance,
+            None,
+            (style - guidance / 50 + spread).tolist(),
+            (like - guidance / 50 + spread[::-1]).tolist(),
+        )
+        for (variant, strength), (style, like) in means.items()
+        for guidance in (1.0, 4.0)
+    ]
+    photos = [f"p{i}" for i in range(8)]
+    return Tradeoff(settings, [0.8] * 8, photos, list(range(8)), "b" * 64, "f" * 64)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pixelpersona.evaluation.result import EvalResults
+from pixelpersona.evaluation.tradeoff import Tradeoff
 from pixelpersona.reporting.page import HowMade, Sheet, render_page, write_page
 from pixelpersona.reporting.runs import RunRecord
 from pixelpersona.reporting.verdict import verdict
@@ -109,6 +110,28 @@ def test_everything_is_on_the_page(html: str, results: EvalResults, sheet: Path)
     embedded = re.findall(r'<img src="data:image/png;base64,([^"]+)"', html)
     assert [base64.b64decode(e) for e in embedded] == [sheet.read_bytes()]
     assert "image-rendering: pixelated" in html
+
+
+def test_trade_offs_are_shown_where_they_were_measured(
+    html: str, results: EvalResults, tradeoff: Tradeoff
+) -> None:
+    assert 'id="tradeoff"' not in html
+    shown = render_page(results, tradeoff=tradeoff)
+    page = Page(shown)
+    assert page.open == []
+    assert 'href="#tradeoff"' in shown
+    words = page.words
+    for expected in ("Style against likeness", "Best setting of each variant", "Every setting", "8 photos"):
+        assert expected in words, expected
+    identifiers = [a["id"] for _, a in page.tags if a.get("id")]
+    assert len(identifiers) == len(set(identifiers))
+    assert not re.search(r"https?://", shown)
+    assert shown == render_page(results, tradeoff=tradeoff)
+
+
+def test_trade_offs_in_other_features_are_refused(results: EvalResults, tradeoff: Tradeoff) -> None:
+    with pytest.raises(ValueError, match=r"made with other features than result\.json"):
+        render_page(results, tradeoff=replace(tradeoff, features_sha256="0" * 64))
 
 
 def test_text_from_outside_is_escaped(results: EvalResults, runs: list[RunRecord]) -> None:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pixelpersona.evaluation.result import EvalResults, load_results
-from pixelpersona.reporting.study import write_study
+from pixelpersona.evaluation.tradeoff import Tradeoff, load_tradeoff
+from pixelpersona.reporting.study import Entry, render_entry, write_study
 from pixelpersona.reporting.verdict import verdict
 
 
@@ -18,13 +19,15 @@ def sheet(tmp_path: Path) -> Path:
     return path
 
 
-def write(folder: Path, results: EvalResults, sheet: Path) -> str:
-    readme = write_study(
-        folder, question="Is rank 8 worth it?", command="make demo", results=results,
-        sheet_path=sheet, notes="One seed.", would_change="A second seed.",
-        portrait_seconds={"lora-r4": 1.25},
+def entry(results: EvalResults) -> Entry:
+    return Entry(
+        title="Is rank 8 worth it?", results=results, commands=["make demo"], notes="One seed.",
+        would_change="A second seed.", portrait_seconds={"lora-r4": 1.25},
     )  # fmt: skip
-    return readme.read_text(encoding="utf-8")
+
+
+def write(folder: Path, results: EvalResults, sheet: Path) -> str:
+    return write_study(folder, entry(results), sheet).read_text(encoding="utf-8")
 
 
 def test_a_study_holds_question_answer_command_and_numbers(
@@ -46,6 +49,23 @@ def test_a_study_holds_question_answer_command_and_numbers(
     assert load_results(folder / "results.json") == results
     assert (folder / "sheet.png").read_bytes() == sheet.read_bytes()
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "results.json", "sheet.png"]
+
+
+def test_a_study_holds_the_trade_off_where_there_is_one(
+    tmp_path: Path, results: EvalResults, sheet: Path, tradeoff: Tradeoff
+) -> None:
+    readme = write_study(tmp_path / "study", replace(entry(results), tradeoff=tradeoff), sheet)
+    text = readme.read_text(encoding="utf-8")
+    assert text.index("## Numbers") < text.index("## Trade-offs") < text.index("## Settings")
+    assert "| LoRA rank 4 | 0.6 | 1 |" in text
+    assert load_tradeoff(tmp_path / "study" / "tradeoff.json") == tradeoff
+
+
+def test_a_page_without_pictures_names_the_file_of_its_digits(results: EvalResults) -> None:
+    text = render_entry(entry(results), picture=None, digits="result.json")
+    assert "![" not in text
+    assert "[result.json](result.json)" in text
+    assert "## Trade-offs" not in text
 
 
 def test_writing_again_changes_nothing(tmp_path: Path, results: EvalResults, sheet: Path) -> None:

@@ -1,0 +1,161 @@
+"""Style against likeness at many strengths and guidances, as a plot and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from pixelpersona.evaluation.result import METRICS, Estimate, Metric, paired_difference
+from pixelpersona.evaluation.tradeoff import ENOUGH, Setting, Tradeoff
+from pixelpersona.reporting.plots import COLORS, INK, Plot, canvas, to_svg
+from pixelpersona.reporting.table import (
+    ARROWS,
+    DASH,
+    Cell,
+    Table,
+    format_interval,
+    format_number,
+    interval_places,
+    significance,
+    variant_title,
+)
+
+STYLE, LIKENESS = METRICS["grid_contrast_raw"], METRICS["likeness_raw"]
+RULE = (
+    f"Best: of the settings whose mean grid contrast is at least {ENOUGH:g} of what the teacher's pictures "
+    "keep through the autoencoder, the one with the highest mean likeness."
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_SMALLEST, _GROWTH = 3.5, 1.3  # points: a marker's size at the lowest strength, and more for each next one
+
+
+def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
+    """Mean likeness over mean grid contrast, a colour per variant; each variant's Pareto front is its line.
+
+    The marker's shape is the guidance and its size the strength; a ring is around a variant's best setting.
+    Left of the dashed line a picture does not count as pixel art.
+    """
+    figure, axes = canvas(height=4.1)
+    strengths = sorted({s.strength for s in tradeoff.settings})
+    guidances = sorted({s.guidance for s in tradeoff.settings})
+    sizes = {strength: _SMALLEST + _GROWTH * i for i, strength in enumerate(strengths)}
+    shapes = {guidance: _MARKERS[i % len(_MARKERS)] for i, guidance in enumerate(guidances)}
+    axes.axvline(tradeoff.enough, color=INK, linestyle=(0, (4, 2)), linewidth=0.9, alpha=0.7)
+    colors = {variant: COLORS[i % len(COLORS)] for i, variant in enumerate(tradeoff.variants)}
+    for variant, color in colors.items():
+        _draw(axes, tradeoff, variant, color, sizes, shapes)
+    axes.set_xlabel(f"{_plain(STYLE.title)} {ARROWS[STYLE.better]}")
+    axes.set_ylabel(f"{_plain(LIKENESS.title)} {ARROWS[LIKENESS.better]}", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(color=INK, alpha=0.12, linewidth=0.6)
+    keys = [_key(variant_title(variant), color, "o", 5.5, "-") for variant, color in colors.items()]
+    keys += [_key(f"guidance {g:g}", INK, shape, 5.0) for g, shape in shapes.items()]
+    keys += [_key(f"strength {s:g}", INK, "o", size) for s, size in sizes.items()]
+    legend = figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    for text in legend.get_texts():
+        text.set_color(INK)
+    note = (
+        f"{len(tradeoff.photo_ids)} photos, raw. Lines: each variant's Pareto front. Ring: its best setting. "
+        f"Dashed: {ENOUGH:g} of the ceiling, from where a picture counts as pixel art."
+    )
+    return Plot("Style against likeness", note, to_svg(figure, name, "Style against likeness"))
+
+
+def best_table(tradeoff: Tradeoff) -> Table:
+    """One row per variant with its best setting; dashes where none draws pixel art enough."""
+    best = [tradeoff.best(variant) for variant in tradeoff.variants]
+    values = [_cells([s]) if s else [[Cell(DASH)] * 4] for s in best]
+    rows = [(variant_title(v), cells) for v, (cells,) in zip(tradeoff.variants, values, strict=True)]
+    return Table("Best setting of each variant", _columns(), [""] * 5, rows)
+
+
+def settings_table(tradeoff: Tradeoff, baseline: str = "base") -> Table:
+    """Every setting, and its difference to the baseline at the same one, paired over the photos.
+
+    mark "best": no other setting of the variant is better in both. "better" and "worse": a difference whose
+    95 % interval excludes 0.
+    """
+    front = [setting for variant in tradeoff.variants for setting in tradeoff.front(variant)]
+    differences = _differences(tradeoff, baseline)
+    rows = [
+        (variant_title(setting.variant), [*cells, *compared])
+        for setting, cells, compared in zip(
+            tradeoff.settings, _cells(tradeoff.settings, front), differences, strict=True
+        )
+    ]
+    title = variant_title(baseline)
+    columns = [*_columns(), f"grid contrast minus {title}", f"likeness minus {title}"]
+    return Table("Every setting", columns, [""] * len(columns), rows)
+
+
+def _draw(
+    axes: Axes,
+    tradeoff: Tradeoff,
+    variant: str,
+    color: str,
+    sizes: dict[float, float],
+    shapes: dict[float, str],
+) -> None:
+    front = [setting.point for setting in tradeoff.front(variant)]
+    axes.plot(*zip(*front, strict=True), color=color, linewidth=1.3, alpha=0.8)
+    for setting in tradeoff.of(variant):
+        x, y = setting.point
+        shape, size = shapes[setting.guidance], sizes[setting.strength]
+        axes.plot([x], [y], shape, color=color, markersize=size, alpha=1.0 if (x, y) in front else 0.45)
+    if best := tradeoff.best(variant):
+        axes.plot(*([value] for value in best.point), "o", markersize=14, color=INK, fillstyle="none")
+
+
+def _key(label: str, color: str, shape: str, size: float, line: Literal["-", ""] = "") -> Line2D:
+    return Line2D([], [], color=color, marker=shape, markersize=size, linestyle=line, label=label)
+
+
+def _columns() -> list[str]:
+    measured = [f"{_plain(m.title)}\u00a0{ARROWS[m.better]} ({m.range})" for m in (STYLE, LIKENESS)]
+    return ["variant", "strength", "guidance", *measured]
+
+
+def _cells(settings: Sequence[Setting], marked: Sequence[Setting] = ()) -> list[list[Cell]]:
+    """Strength, guidance and both measures with their intervals, per setting."""
+    estimates = [(s.style_estimate, s.likeness_estimate) for s in settings]
+    places = [interval_places(column) for column in zip(*estimates, strict=True)]
+    rows = []
+    for setting, found in zip(settings, estimates, strict=True):
+        mark = "best" if setting in marked else ""
+        measured = [
+            Cell(format_number(e.mean, n), format_interval(e, n), mark)
+            for e, n in zip(found, places, strict=True)
+        ]
+        rows.append([Cell(f"{setting.strength:g}"), Cell(f"{setting.guidance:g}"), *measured])
+    return rows
+
+
+def _differences(tradeoff: Tradeoff, baseline: str) -> list[tuple[Cell, Cell]]:
+    """Style and likeness of every setting minus the baseline's at the same one; dashes for itself."""
+    base = {(s.strength, s.guidance): s for s in tradeoff.of(baseline)}
+    pairs = [
+        (setting, base.get((setting.strength, setting.guidance)) if setting.variant != baseline else None)
+        for setting in tradeoff.settings
+    ]
+    style = [None if b is None else paired_difference(s.style, b.style) for s, b in pairs]
+    like = [None if b is None else paired_difference(s.likeness, b.likeness) for s, b in pairs]
+    return list(zip(_signed(style, STYLE), _signed(like, LIKENESS), strict=True))
+
+
+def _signed(found: Sequence[Estimate | None], metric: Metric) -> list[Cell]:
+    places = interval_places(found, differences=True)
+    return [
+        Cell(DASH)
+        if e is None
+        else Cell(format_number(e.mean, places, True), format_interval(e, places), significance(e, metric))
+        for e in found
+    ]
+
+
+def _plain(title: str) -> str:
+    return title.removesuffix(", raw")

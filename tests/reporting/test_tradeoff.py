@@ -1,0 +1,52 @@
+"""Style against likeness: what the plot and the tables say of known numbers."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from pixelpersona.evaluation.tradeoff import Tradeoff
+from pixelpersona.reporting.table import DASH
+from pixelpersona.reporting.tradeoff import best_table, settings_table, tradeoff_plot
+
+
+def test_the_best_of_each_variant_and_dashes_where_there_is_none(tradeoff: Tradeoff) -> None:
+    rows = {title: [cell.text for cell in cells] for title, cells in best_table(tradeoff).rows}
+    assert rows["untouched base"] == [DASH] * 4
+    assert rows["LoRA rank 4"][:2] == ["0.6", "1"]
+    assert rows["LoRA rank 4"][2:] == ["0.48", "0.73"]
+
+
+def test_every_setting_is_compared_with_the_base_at_the_same_one(tradeoff: Tradeoff) -> None:
+    table = settings_table(tradeoff)
+    assert len(table.rows) == 8
+    assert all(len(cells) == len(table.columns) - 1 == len(table.notes) - 1 for _, cells in table.rows)
+    shown = {(title, cells[0].text, cells[1].text): cells for title, cells in table.rows}
+    at = shown["LoRA rank 4", "0.6", "1"]
+    told = [float(cell.text.replace("\N{MINUS SIGN}", "-")) for cell in at[4:]]
+    assert told == pytest.approx([0.30, -0.05])
+    assert [cell.mark for cell in at[4:]] == ["better", "worse"]
+    assert shown["untouched base", "0.6", "1"][4].text == DASH
+
+
+def test_the_front_is_marked(tradeoff: Tradeoff) -> None:
+    """Guidance 4 is worse in both, so the front is guidance 1 at both strengths."""
+    for _, cells in settings_table(tradeoff).rows:
+        assert (cells[2].mark == "best") == (cells[1].text == "1")
+
+
+def test_the_plot_says_what_its_marks_mean(tradeoff: Tradeoff) -> None:
+    plot = tradeoff_plot(tradeoff)
+    for word in ("untouched base", "LoRA rank 4", "guidance 4", "strength 0.6", "grid contrast", "likeness"):
+        assert word in plot.svg, word
+    assert "8 photos" in plot.note
+    assert plot.svg == tradeoff_plot(tradeoff).svg
+    # Every setting, two fronts, a ring, the legend's keys: all of it in the page's own ink or a set colour.
+    assert len(re.findall("<use ", plot.svg)) >= 8
+    assert "#010203" not in plot.svg
+
+
+def test_a_single_variant_at_a_single_setting(tradeoff: Tradeoff) -> None:
+    one = replace(tradeoff, settings=tradeoff.settings[:1])
+    assert len(settings_table(one).rows) == 1
+    assert "untouched base" in tradeoff_plot(one).svg
