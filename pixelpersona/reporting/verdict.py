@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults, paired_difference
 from pixelpersona.reporting.table import (
     difference,
@@ -28,7 +30,7 @@ def verdict(
     named, not only the best, because picking the best of several flatters it. "better" and "worse" are
     said only where the 95 % interval of the paired difference excludes 0.
     own_style: variant → the metric of its style, for LoRAs whose training pairs have another grid than the
-    comparison. The base is judged by the variant's; two LoRAs each by its own.
+    comparison. The base is judged by the variant's; two LoRAs by what each brings over the base in its own.
     """
     own = own_style or {}
     tuned = [r.variant for r in results.variants if r.is_fine_tune and r.variant != baseline]
@@ -39,7 +41,7 @@ def verdict(
         return [f"{missing} against {with_article(baseline)}, so there is nothing to compare."]
     num_photos = len(results.variant(next(iter(style))).photo_ids)
     kept = {v: e for v in style if (e := difference(results, v, baseline, LIKENESS)) is not None}
-    grid = "grid contrast" + (", each LoRA on the grid of its own pairs," if own else "")
+    grid = "grid contrast" + (", each LoRA over the base on the grid of its own pairs," if own else "")
     return [_style_sentence(style, baseline, grid, num_photos), _likeness_sentence(kept, baseline)]
 
 
@@ -48,9 +50,14 @@ def _style(results: EvalResults, variant: str, baseline: str, own: Mapping[str, 
     other = own.get(baseline, metric)
     if metric == other:
         return difference(results, variant, baseline, metric)
-    mine = results.variant(variant).per_photo.get(metric)
-    theirs = results.variant(baseline).per_photo.get(other)
+    mine, theirs = (_gain(results, v, m) for v, m in ((variant, metric), (baseline, other)))
     return None if mine is None or theirs is None else paired_difference(mine, theirs)
+
+
+def _gain(results: EvalResults, variant: str, metric: str) -> list[float] | None:
+    """What a LoRA brings over the base, per photo: a photo shows some grids more than others by itself."""
+    tuned, base = (results.variant(v).per_photo.get(metric) for v in (variant, "base"))
+    return None if tuned is None or base is None else np.subtract(tuned, base).tolist()
 
 
 def _style_sentence(style: dict[str, Estimate], baseline: str, grid: str, num_photos: int) -> str:
