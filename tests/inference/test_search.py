@@ -1,4 +1,4 @@
-"""Of several seeds the drawing that keeps most of the photo is chosen."""
+"""Of several seeds, and of several strengths, the drawing that its rule says is chosen."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 from pixelpersona.inference.portrait import Portrait
-from pixelpersona.inference.search import most_alike
+from pixelpersona.inference.search import best_portrait, most_alike
 from pixelpersona.pixel.finish import Finish
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.score import grid_contrast, structure
 
 PHOTO = Image.fromarray(np.ascontiguousarray(astronaut()[:256:2, 96:352:2]))
 
@@ -36,3 +38,66 @@ def test_the_drawing_nearest_to_the_photo_wins(seeds: list[int]) -> None:
 def test_no_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         most_alike(Noisy(), PHOTO, [])
+
+
+class Flattening:
+    """As far as `share` from the photo to its cells, with noise as the seed says; its strength is `share`."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
+        made = []
+        for photo, seed in zip(photos, seeds, strict=True):
+            pixels = np.asarray(photo).astype(float)
+            cells = pixels.reshape(32, 4, 32, 4, 3).mean(axis=(1, 3)).repeat(4, 0).repeat(4, 1)
+            # Cells that are flatter are also moved towards grey: more style, less of the photo.
+            flat = cells + self.share * 0.6 * (128 - cells)
+            drawn = (1 - self.share) * pixels + self.share * flat
+            drawn += np.random.default_rng(seed).normal(0, 4 * seed + 0.1, (128, 128, 3))
+            array = np.clip(drawn, 0, 255).astype(np.uint8)
+            snapped = Finish().apply(array, 4)
+            made.append(Portrait(Image.fromarray(array), snapped, photo, "", seed, self.share, 1.0, None))
+        return made
+
+
+SHARES = (0.2, 0.5, 0.8, 0.95)
+
+
+def scores(portrait: Portrait) -> tuple[float, float]:
+    grid, image = Grid.of(128, 128, 4), np.asarray(portrait.image)
+    return grid_contrast(image, grid), structure(np.asarray(portrait.photo), image, grid)
+
+
+@pytest.mark.parametrize("least", [-1.0, 0.3, 0.6, 0.9])
+def test_the_most_alike_of_those_that_are_pixel_art_wins(least: float) -> None:
+    """Against scoring every drawing."""
+    makers = [Flattening(share) for share in SHARES]
+    best = best_portrait(makers, PHOTO, [2, 0, 1], min_grid_contrast=least)
+    every = [p for maker in makers for p in maker.portraits([PHOTO] * 3, [2, 0, 1])]
+    enough = [scores(p)[1] for p in every if scores(p)[0] >= least]
+    assert enough
+    assert scores(best)[0] >= least
+    assert scores(best)[1] == max(enough)
+    assert best.seed == 0
+
+
+def test_a_higher_threshold_takes_more_strength() -> None:
+    makers = [Flattening(share) for share in SHARES]
+    taken = [
+        best_portrait(makers, PHOTO, [0], min_grid_contrast=least).strength for least in (-1.0, 0.5, 0.9)
+    ]
+    assert taken == sorted(taken)
+    assert taken[0] == SHARES[0] < taken[-1]
+
+
+def test_where_nothing_is_pixel_art_enough_the_flattest_is_taken() -> None:
+    makers = [Flattening(share) for share in (0.2, 0.4, 0.3)]
+    assert best_portrait(makers, PHOTO, [0, 3], min_grid_contrast=1.0).strength == 0.4
+
+
+def test_no_maker_and_no_seed_are_refused() -> None:
+    with pytest.raises(ValueError, match="makers: need at least one"):
+        best_portrait([], PHOTO, [0], min_grid_contrast=0.4)
+    with pytest.raises(ValueError, match="seeds: need at least one"):
+        best_portrait([Noisy()], PHOTO, [], min_grid_contrast=0.4)
