@@ -1,7 +1,9 @@
 """`evaluate` on a Stable Diffusion small enough for seconds: what is compared, and that it repeats itself."""
 
+import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from pixelpersona import evaluate
+from pixelpersona import evaluate, report
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.evaluation.tradeoff import load_tradeoff
 from pixelpersona.models.adapter import add_lora, save_lora
@@ -166,6 +168,51 @@ def test_a_setting_of_the_trade_off_is_what_the_comparison_measures(runs: Path, 
         assert setting.likeness == measured.per_photo["likeness_raw"]
         assert setting.adapter_sha256 == measured.adapter_sha256
     assert tradeoff.ceiling == results.variant("teacher-vae").per_photo["grid_contrast_raw"]
+
+
+def test_the_report_tells_it_all_and_how_to_repeat_it(
+    runs: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main([*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"])
+    report.main([f"paths.runs={runs}", f"study={tmp_path / 'study'}", f"timing={tmp_path / 'timing.json'}"])
+    page = (runs / "report.html").read_text(encoding="utf-8")
+    text = (runs / "report.md").read_text(encoding="utf-8")
+    assert 'id="tradeoff"' in page
+    assert "## Trade-offs" in text
+    assert "(sheets/snapped.png)" in text
+    commands = re.findall(r"^python -m pixelpersona\.(\w+) (.*)$", text, re.MULTILINE)
+    assert [command for command, _ in commands] == ["evaluate", "evaluate", "report"]
+    assert [shlex.split(told) for command, told in commands if command == "evaluate"] == [
+        words,
+        [*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"],
+    ]
+    assert "timing=" not in text
+    rows = list(csv.DictReader((runs / "results.csv").open(encoding="utf-8")))
+    likeness = [r for r in rows if (r["variant"], r["metric"], r["baseline"]) == ("base", "likeness_raw", "")]
+    expected = load_results(runs / "result.json").variant("base").metrics["likeness_raw"].mean
+    assert float(likeness[0]["mean"]) == expected
+    assert (tmp_path / "study" / "tradeoff.json").read_bytes() == (runs / "tradeoff.json").read_bytes()
+    printed = capsys.readouterr().out
+    assert {str(runs / name) for name in ("report.md", "results.csv", "tradeoff.json")} <= set(
+        printed.splitlines()
+    )
+
+
+def test_the_comparison_is_a_run_at_wandb_where_asked_for(words: list[str], runs: Path) -> None:
+    assert not (runs / "wandb").exists()
+    before = (runs / "result.json").read_bytes()
+    evaluate.main([*words, "tracker=wandb", "tracker.mode=offline"])
+    (run,) = (runs / "wandb").glob("offline-run-*")
+    tables = {file.name.split("_")[0]: file for file in (run / "files" / "media" / "table").rglob("*.json")}
+    assert set(tables) == {"results", "differences"}
+    told = json.loads(tables["results"].read_text(encoding="utf-8"))
+    assert told["columns"] == ["variant", "metric", "mean", "low", "high"]
+    results = load_results(runs / "result.json")
+    assert len(told["data"]) == sum(len(result.metrics) for result in results.variants)
+    assert {row[0] for row in told["data"]} == {result.variant for result in results.variants}
+    assert len(list((run / "files" / "media" / "images").rglob("*.png"))) == 3
+    assert (runs / "result.json").read_bytes() == before
+    assert not (runs / "metrics.jsonl").exists()  # it is no training run
 
 
 @pytest.mark.parametrize(
