@@ -62,6 +62,7 @@ def main(config: ExportConfig) -> None:
     from pixelpersona.build.exporting import check_out, find_results, written_aside
     from pixelpersona.build.models import make_base, quiet_libraries
     from pixelpersona.evaluation.gate import doubts
+    from pixelpersona.training.writing import writing_into
 
     check_out(config.out)
     quiet_libraries()
@@ -85,7 +86,7 @@ def main(config: ExportConfig) -> None:
         raise ValueError(f"strict=true: not exported: {'; '.join(reasons)}{hint}")
     for reason in reasons:
         print(f"WARNING: {reason}{hint}", file=sys.stderr)
-    with written_aside(config.out) as draft:
+    with writing_into(config.out, "nothing is left there"), written_aside(config.out) as draft:
         _write(config, lora, base, draft, results, sha256, reasons)
     print(f"wrote {config.out}")
 

@@ -1,6 +1,7 @@
 """Every option file and every experiment composes, fits its schema, and builds."""
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,29 @@ def test_every_option_of_train_composes_and_builds(word: str) -> None:
 @pytest.mark.parametrize("option", _options("eval"))
 def test_every_evaluation_composes(option: str) -> None:
     assert _compose("evaluate", f"eval={option}").finish.num_colors == 16
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["eval.features=inception"], "eval.features_path: eval.features=inception needs the file"),
+        (["eval.features_path=a.pth"], "eval.features_path: eval.features=inception needs the file"),
+        (["eval.also_cells=[3,1]"], "eval.also_cells=1: accepted 2 to 64 pixels"),
+        (["eval.also_cells=[100]"], "eval.also_cells=100: accepted 2 to 64 pixels"),
+        (["eval.also_colors=[300]"], "eval.also_colors=300: accepted 1 to 256"),
+    ],
+)
+def test_what_an_evaluation_cannot_measure_is_told(words: list[str], said: str) -> None:
+    config = _compose("evaluate", *words)
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        config.eval.check(config.model.image_size)
+
+
+@pytest.mark.parametrize("notebook", _options("notebook"))
+def test_every_entry_composes_for_report(notebook: str) -> None:
+    config = _compose("report", f"notebook={notebook}")
+    assert config.study == Path("experiments") / notebook
+    assert config.commands[-1] == f"python -m pixelpersona.report notebook={notebook}"
 
 
 @pytest.mark.parametrize("door", ["evaluate", "stylize"])

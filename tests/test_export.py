@@ -14,6 +14,7 @@ from pixelpersona.evaluation.result import EvalResult, EvalResults, bootstrap_me
 from pixelpersona.models import formats
 from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
 from pixelpersona.models.base import load_base
+from tests.failing import disk_full
 
 NUM = 8
 
@@ -165,6 +166,18 @@ def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: p
     assert stop.value.code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["diffusers", "kohya"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
+) -> None:
+    words = [f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"format={format}"]
+    with disk_full(1000):
+        told = refused(words, capsys)
+    assert "out: cannot be written (" in told
+    assert told.endswith("nothing is left there")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_packaged_lora_needs_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

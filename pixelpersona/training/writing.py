@@ -13,10 +13,11 @@ _REASONS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 
 
 @contextmanager
-def writing_into(folder: Path) -> Iterator[None]:
+def writing_into(folder: Path, left: str = "the checkpoints there are as they were") -> Iterator[None]:
     """Turns the system's refusal to write, whichever library meets it, into a ValueError naming the folder.
 
     A write that fails does not say which file it was for; an error that is no such refusal passes as it is.
+    left: what the user finds there now.
     """
     try:
         yield
@@ -24,9 +25,7 @@ def writing_into(folder: Path) -> Iterator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        raise ValueError(
-            f"{folder}: cannot be written ({reason}); the checkpoints there are as they were"
-        ) from error
+        raise ValueError(f"{folder}: cannot be written ({reason}); {left}") from error
 
 
 def _reason(error: OSError | SafetensorError) -> str | None:
