@@ -155,17 +155,14 @@ def _worst_first(results: "EvalResults") -> list[int]:
 
 def _track(config: EvaluateConfig, results: "EvalResults", sheets: list[Path]) -> None:
     from pixelpersona.build.record import public_config
+    from pixelpersona.training.interrupt import ending
 
     if config.tracker.mode is TrackerMode.disabled:
         return
     runs = config.paths.runs
     tracker = make_result_tracker(config.tracker, runs, name=config.name, config=public_config(config))
-    exit_code = 1
-    try:
+    with ending(tracker):
         log_results(tracker, results, sheets)
-        exit_code = 0
-    finally:
-        tracker.finish(exit_code)
 
 
 def _weigh(config: EvaluateConfig, inputs: _Inputs) -> Path:

@@ -113,21 +113,13 @@ def main(config: TrainConfig) -> None:
 
 def _train_and_keep(run: _Run, state: "TrainState", tracker: "Tracker") -> None:
     """A signal outside of the loop stops at once: what comes before and after it can be done again."""
-    from pixelpersona.training.interrupt import Interrupted, StopRequest
+    from pixelpersona.training.interrupt import StopRequest, ending
 
-    exit_code = 1
-    try:
-        with StopRequest().listening() as stop, stop.giving_up():
-            log_dataset(tracker, run.pair_set)
-            _train(run, state, tracker)
-            if run.accelerator.is_main_process:
-                _keep(run, state, tracker)
-        exit_code = 0
-    except Interrupted as interrupted:
-        exit_code = interrupted.exit_code
-        raise
-    finally:
-        tracker.finish(exit_code)
+    with ending(tracker), StopRequest().listening() as stop, stop.giving_up():
+        log_dataset(tracker, run.pair_set)
+        _train(run, state, tracker)
+        if run.accelerator.is_main_process:
+            _keep(run, state, tracker)
 
 
 def _make_job(config: TrainConfig, pair_set: "PairSet") -> "Job":

@@ -11,7 +11,9 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -25,6 +27,8 @@ Mode = Literal["online", "offline", "disabled", "auto"]
 MODES: tuple[Mode, ...] = ("online", "offline", "disabled", "auto")
 STEP_KEY = "train/step"
 _STOP_TIMEOUT_S = 4.0
+_FLUSH_S = 1
+_EXIT_INTERRUPTED = 130
 
 
 class WandbTracker:
@@ -78,15 +82,17 @@ class WandbTracker:
             "settings": _settings(start_timeout_s, finish_timeout_s),
         }
         earlier = 0 if run_id is None else _num_own_steps(folder, run_id)
-        self._run = _start(arguments, mode)
+        with _leaving_when_interrupted("W&B was still waiting for its server"):
+            self._run = _start(arguments, mode)
+            if code is not None:
+                with _without_server("the package's code"):
+                    self._run.log_code(str(code), artifact_name(f"{project}-code"), include_fn=_is_code)
         # Online the server says where a continued run stands; offline nobody does.
         self._own_step = earlier if earlier and self._run.offline else None
         self._run.define_metric(STEP_KEY)
         self._run.define_metric("*", step_metric=STEP_KEY)
         for name, better in BETTER.items():
             self._run.define_metric(name, step_metric=STEP_KEY, summary=f"{better},last")
-        if code is not None:
-            self._run.log_code(str(code), artifact_name(f"{project}-code"), include_fn=_is_code)
 
     @property
     def run_id(self) -> str:
@@ -122,34 +128,60 @@ class WandbTracker:
         self._run.summary.update(dict(values))
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        """Lineage travels as digests in the metadata: use_artifact does not work offline."""
+        """Lineage travels as digests in the metadata: use_artifact does not work offline.
+
+        Where the server has gone away, W&B keeps no artifact, and stderr says so.
+        """
         artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata))
         for file in files:
             artifact.add_file(str(file), name=file.name)
-        self._run.log_artifact(artifact)
+        with _without_server(name):
+            self._run.log_artifact(artifact)
 
     def alert(self, title: str, text: str) -> None:
         self._run.alert(title=title, text=text, level="ERROR")
 
     def finish(self, exit_code: int = 0) -> None:
         """exit_code above 128, as of a process that a signal stopped: waits 4 s at most, and the process ends
-        without W&B's own waiting. What is not uploaded yet is on disk, and the message says so.
+        without W&B's own waiting. So it does after a Ctrl-C while it waits for uploads. What is not uploaded
+        yet is on disk, and the message says so.
         """
+        rest = f"`wandb sync --include-online {Path(self._run.dir).parent}` uploads the rest"
         if exit_code <= 128 or self.url is None:
-            self._run.finish(exit_code=exit_code)
+            with _leaving_when_interrupted(f"W&B did not take all of the run; {rest}"):
+                self._run.finish(exit_code=exit_code)
             return
-        folder = Path(self._run.dir).parent
         end = threading.Thread(target=self._run.finish, kwargs={"exit_code": exit_code}, daemon=True)
         end.start()
         end.join(_STOP_TIMEOUT_S)
         if end.is_alive():
-            rest = f"`wandb sync --include-online {folder}` uploads the rest"
             print(f"W&B did not take all of the run in time; {rest}", file=sys.stderr)
             atexit.register(_leave, exit_code)  # the last registered is the first to run
 
     def _log(self, row: dict[str, Any], step: int) -> None:
         own_step, self._own_step = self._own_step, None  # from there on W&B counts by itself
         self._run.log({**row, STEP_KEY: step}, step=own_step, commit=True)
+
+
+@contextmanager
+def _without_server(what: str) -> Iterator[None]:
+    """An artifact asks the server before it is kept: a run is not to fail at its end because none answers."""
+    try:
+        yield
+    except wandb.errors.CommError as error:
+        print(f"W&B did not take {what}: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+@contextmanager
+def _leaving_when_interrupted(told: str) -> Iterator[None]:
+    """A Ctrl-C inside means the whole process, which would still wait for a server that does not answer."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(told, file=sys.stderr)
+        time.sleep(2 * _FLUSH_S)  # then what was logged is in the run's file
+        atexit.register(_leave, _EXIT_INTERRUPTED)
+        raise
 
 
 def _leave(exit_code: int) -> None:
@@ -220,7 +252,7 @@ def _settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Settings
         # Private: the command line and the program's path, which name files of this machine.
         "x_disable_meta": True,
         # Private: the offline file is flushed every 15 s, so a killed run loses that much; 1 s is enough.
-        "x_transaction_log_flush_interval": 1,
+        "x_transaction_log_flush_interval": _FLUSH_S,
     }
     known = wandb.Settings.model_fields  # private ones come and go, finish_timeout is young
     return wandb.Settings(**{k: v for k, v in chosen.items() if k in known})

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from pixelpersona.tracking.tracker import Tracker
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -64,3 +66,23 @@ class StopRequest:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         if self._may_raise:
             raise Interrupted(signum)
+
+
+@contextmanager
+def ending(tracker: Tracker) -> Iterator[None]:
+    """Finishes the tracker, told by an exit code how the run ended: after a stop it may not wait for uploads.
+
+    A Ctrl-C that is raised is the second one, of somebody whom the answer to the first took too long.
+    """
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    except Interrupted as stop:
+        exit_code = stop.exit_code
+        raise
+    except KeyboardInterrupt:
+        exit_code = 128 + signal.SIGINT
+        raise
+    finally:
+        tracker.finish(exit_code)

@@ -20,7 +20,7 @@ from pixelpersona.models.codec import tokenize
 from pixelpersona.models.persona_net import PersonaNet
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.hooks import CheckpointHook
-from pixelpersona.training.interrupt import Interrupted
+from pixelpersona.training.interrupt import ending
 from pixelpersona.training.loop import train
 from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -161,8 +161,7 @@ def _train_tracked(
     checkpoints = run.folder / "checkpoints"
     resumed = resume_latest(state, checkpoints)
     tracker = run.open_tracker(run.folder, state, resumed)
-    exit_code = 1
-    try:
+    with ending(tracker):
         train(
             state,
             batches,
@@ -175,9 +174,3 @@ def _train_tracked(
             ),
             title=run.folder.name,
         )
-        exit_code = 0
-    except Interrupted as interrupted:
-        exit_code = interrupted.exit_code
-        raise
-    finally:
-        tracker.finish(exit_code)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pixelpersona.tracking.jsonl import read_jsonl
 from tests.tracking.reading import of_kind, read_run
 
@@ -16,7 +18,10 @@ HEAD = "from tests.tracking.fake_server import Server; server = Server(); server
 def run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", HEAD + code]
-    return subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+    # Far more than is needed: what W&B is told to wait for its server is more than twice as much.
+    return subprocess.run(
+        command, env=env, cwd=home, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def test_a_server_that_goes_away_does_not_hold_a_run_up(tmp_path: Path) -> None:
@@ -44,7 +49,8 @@ def test_a_server_that_goes_away_does_not_hold_a_run_up(tmp_path: Path) -> None:
     assert found == read_jsonl(tmp_path / "run" / "metrics.jsonl")
 
 
-def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", ["close", "fall_silent"])
+def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path, gone: str) -> None:
     """The default of 300 s would have the process killed by whoever has sent the signal."""
     out = run(
         "import sys\n"
@@ -52,7 +58,7 @@ def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path)
         "from pixelpersona.tracking.wandb_run import WandbTracker\n"
         "tracker = WandbTracker(Path('run'), project='faces')\n"
         "tracker.scalars({'train/loss': 1.0}, 1)\n"
-        "server.close()\n"
+        f"server.{gone}()\n"
         "tracker.scalars({'train/loss': 0.5}, 2)\n"
         "tracker.finish(143)\n"
         "print('finished')\n"
@@ -66,6 +72,51 @@ def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path)
         out.stderr.count(f"`wandb sync --include-online {kept.relative_to(tmp_path)}` uploads the rest") == 1
     )
     assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0, 0.5]
+
+
+@pytest.mark.slow  # W&B itself waits for an answer
+@pytest.mark.parametrize("gone", ["close", "fall_silent"])
+def test_an_artifact_that_no_server_takes_fails_no_run(tmp_path: Path, gone: str) -> None:
+    (tmp_path / "weights").write_bytes(b"123")
+    out = run(
+        "from pathlib import Path\n"
+        "from pixelpersona.tracking.jsonl import JsonlTracker\n"
+        "from pixelpersona.tracking.tracker import Trackers\n"
+        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
+        "wandb_run = WandbTracker(Path('run'), project='faces', finish_timeout_s=1)\n"
+        "tracker = Trackers([JsonlTracker(Path('run')), wandb_run])\n"
+        f"server.{gone}()\n"
+        "tracker.artifact('lora', 'model', [Path('weights')], {})\n"
+        "tracker.finish()\n",
+        tmp_path,
+    )
+    assert out.returncode == 0, out.stderr
+    assert out.stderr.count("W&B did not take lora: ") == 1
+    assert [row["name"] for row in read_jsonl(tmp_path / "run" / "artifacts.jsonl")] == ["lora"]
+
+
+@pytest.mark.parametrize("moment", ["start", "end"])
+def test_ctrl_c_while_the_server_does_not_answer_ends_the_process(tmp_path: Path, moment: str) -> None:
+    """W&B itself would wait at the process's end for as long as it was told to at the start or at the end."""
+    out = run(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
+        "try:\n"
+        f"    if {moment == 'start'}: server.interrupt()\n"
+        "    tracker = WandbTracker(Path('run'), project='faces', start_timeout_s=300)\n"
+        "    tracker.scalars({'train/loss': 1.0}, 1)\n"
+        "    server.interrupt()\n"
+        "    tracker.finish()\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(130)\n",
+        tmp_path,
+    )
+    assert out.returncode == 130, out.stderr
+    if moment == "end":
+        (kept,) = (tmp_path / "run" / "wandb").glob("run-*")
+        assert f"`wandb sync --include-online {kept.relative_to(tmp_path)}` uploads the rest" in out.stderr
+        assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0]
 
 
 def test_publishing_sends_a_workspace_and_a_report(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from pixelpersona import train
 from pixelpersona.tracking.jsonl import read_jsonl
+from tests.tracking.fake_server import Server
 from tests.tracking.reading import of_kind, read_run, scalar_rows
 from tests.training.running import train_words
 
@@ -66,9 +67,14 @@ def whole(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs / "lora-r4"
 
 
-def stop(place: str, signum: int, words: list[str]) -> tuple[int, list[str]]:
-    """Exit code and stderr, without progress bars, of a process that is sent the signal at that place."""
+def stop(place: str, signum: int, words: list[str], server: Server | None = None) -> tuple[int, list[str]]:
+    """Exit code and stderr, without progress bars, of a process that is sent the signal at that place.
+
+    server: W&B's, which answers no longer from there on.
+    """
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+    if server is not None:
+        env |= server.environment()
     env.pop("WANDB_SERVICE", None)  # or it would track through this process's own, which outlives it
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, place, *words],
@@ -82,8 +88,10 @@ def stop(place: str, signum: int, words: list[str]) -> tuple[int, list[str]]:
         assert process.stdout is not None
         while (line := process.stdout.readline()) != "here\n":
             assert line, process.stderr.read() if process.stderr else ""
+        if server is not None:
+            server.fall_silent()
         process.send_signal(signum)
-        _, err = process.communicate("\n")
+        _, err = process.communicate("\n", timeout=None if server is None else 120)
     return process.returncode, [line for line in err.splitlines() if line.strip() and "%|" not in line]
 
 
@@ -128,3 +136,18 @@ def test_a_stopped_process_has_saved_all_and_goes_on_to_the_same_end(
     parts = [read_run(path) for path in sorted((folder / "wandb").glob("offline-run-*"))]
     assert scalar_rows(parts) == read_jsonl(whole / "metrics.jsonl")
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(("signum", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_process_does_not_wait_for_a_silent_server(
+    words: list[str], tmp_path: Path, signum: int, exit_code: int
+) -> None:
+    """It would for tracker.finish_timeout_s, more than twice as long as is waited for here."""
+    server = Server()
+    told = [*words, f"paths.runs={tmp_path}", "tracker.mode=online", "loop.num_samples=0"]
+    code, err = stop("step", signum, told, server)
+    server.close()
+    assert code == exit_code, err
+    (kept,) = (tmp_path / "lora-r4" / "wandb").glob("run-*")
+    assert any(f"`wandb sync --include-online {kept}` uploads the rest" in line for line in err), err
+    assert scalar_rows([read_run(kept)]) == read_jsonl(tmp_path / "lora-r4" / "metrics.jsonl") != []
