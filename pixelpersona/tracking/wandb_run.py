@@ -147,13 +147,13 @@ class WandbTracker:
         yet is on disk, and the message says so.
         """
         rest = f"`wandb sync --include-online {Path(self._run.dir).parent}` uploads the rest"
-        if exit_code <= 128 or self.url is None:
-            with _leaving_when_interrupted(f"W&B did not take all of the run; {rest}"):
+        with _leaving_when_interrupted(f"W&B did not take all of the run; {rest}"):
+            if exit_code <= 128 or self.url is None:
                 self._run.finish(exit_code=exit_code)
-            return
-        end = threading.Thread(target=self._run.finish, kwargs={"exit_code": exit_code}, daemon=True)
-        end.start()
-        end.join(_STOP_TIMEOUT_S)
+                return
+            end = threading.Thread(target=self._run.finish, kwargs={"exit_code": exit_code}, daemon=True)
+            end.start()
+            end.join(_STOP_TIMEOUT_S)
         if end.is_alive():
             print(f"W&B did not take all of the run in time; {rest}", file=sys.stderr)
             atexit.register(_leave, exit_code)  # the last registered is the first to run

@@ -95,7 +95,7 @@ def test_an_artifact_that_no_server_takes_fails_no_run(tmp_path: Path, gone: str
     assert [row["name"] for row in read_jsonl(tmp_path / "run" / "artifacts.jsonl")] == ["lora"]
 
 
-@pytest.mark.parametrize("moment", ["start", "end"])
+@pytest.mark.parametrize("moment", ["start", "end", "stop"])
 def test_ctrl_c_while_the_server_does_not_answer_ends_the_process(tmp_path: Path, moment: str) -> None:
     """W&B itself would wait at the process's end for as long as it was told to at the start or at the end."""
     out = run(
@@ -107,13 +107,13 @@ def test_ctrl_c_while_the_server_does_not_answer_ends_the_process(tmp_path: Path
         "    tracker = WandbTracker(Path('run'), project='faces', start_timeout_s=300)\n"
         "    tracker.scalars({'train/loss': 1.0}, 1)\n"
         "    server.interrupt()\n"
-        "    tracker.finish()\n"
+        f"    tracker.finish({143 if moment == 'stop' else 0})\n"
         "except KeyboardInterrupt:\n"
         "    sys.exit(130)\n",
         tmp_path,
     )
     assert out.returncode == 130, out.stderr
-    if moment == "end":
+    if moment != "start":
         (kept,) = (tmp_path / "run" / "wandb").glob("run-*")
         assert f"`wandb sync --include-online {kept.relative_to(tmp_path)}` uploads the rest" in out.stderr
         assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0]
