@@ -99,16 +99,18 @@ dashboard: $(STAMP)  ## publish a workspace and a report of the runs at Weights 
 # when it is another than that of the files now: by content, because a checkout has times of its own. The texts
 # of an entry (conf/notebook/) and the code are no part of it; `rm experiments/<study>/recipe.sha256` runs it anew.
 
-STUDIES := rank_sweep palette_size classic_aligned strength
+STUDIES := lora_recipe rank_sweep palette_size classic_aligned strength sampler
 
 STUDY_CONF := train evaluate dataset/portraits pixelate/aligned pixelate/drawn augment/default model/tiny method/lora \
 	lora/r4 optimizer/adamw lr_schedule/cosine loss/mse loop/default sampler/default finish/plain eval/study
 STUDY_FOLDERS := $(addprefix pixelpersona/assets/,tiny persona portraits)
 
 # Of each study: what it has beside these.
+lora_recipe_FILES     := conf/experiment/lora_recipe.yaml conf/eval/full.yaml conf/tracker/none.yaml
 rank_sweep_FILES      := conf/experiment/rank_sweep.yaml
 palette_size_FILES    := conf/experiment/palette_size.yaml conf/eval/palettes.yaml
 classic_aligned_FILES := conf/experiment/classic_aligned.yaml conf/eval/grids.yaml $(addprefix conf/pixelate/,unaligned.yaml classic.yaml)
+sampler_FILES         := conf/experiment/sampler.yaml conf/eval/samplers.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
 strength_FILES        := conf/experiment/strength.yaml conf/eval/strengths.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
 
 # $(call digest,STUDY): one line. macOS has shasum.
@@ -133,6 +135,17 @@ experiments/%/recipe.sha256: export PYTHONWARNINGS = ignore::DeprecationWarning,
 
 # Prerequisites below are expanded when their target is asked for: no other command waits for digests.
 .SECONDEXPANSION:
+
+experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
+	rm -rf runs/lora_recipe
+	$(DOOR)train -m experiment=lora_recipe lora.rank=8 optimizer.lr=5e-3,8e-3,1.2e-2 loop.num_samples=0 tracker=none
+	$(DOOR)train -m experiment=lora_recipe lora.rank=8 loop.num_steps=100,300 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=8 loss.photo_probability=1.0 name=lora-r8-path_only loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=8 lora.alpha=16 name=lora-r8-alpha_16 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=8 lora.targets=[to_q,to_k,to_v,to_out.0] name=lora-r8-attention loop.num_samples=0 tracker=none
+	$(DOOR)evaluate experiment=lora_recipe
+	$(DOOR)report notebook=lora_recipe
+	@$(call digest,lora_recipe) > $@
 
 experiments/rank_sweep/recipe.sha256: $$(call changed,rank_sweep) | $(STAMP)
 	rm -rf runs/rank_sweep
@@ -164,6 +177,16 @@ experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)
 	$(DOOR)evaluate experiment=strength eval=strengths
 	$(DOOR)report notebook=strength
 	@$(call digest,strength) > $@
+
+# The packaged LoRA, as a run.
+experiments/sampler/recipe.sha256: $$(call changed,sampler) | $(STAMP)
+	rm -rf runs/sampler
+	mkdir -p runs/sampler/lora-r8
+	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/sampler/lora-r8/
+	$(DOOR)evaluate experiment=sampler eval=study
+	$(DOOR)evaluate experiment=sampler eval=samplers
+	$(DOOR)report notebook=sampler
+	@$(call digest,sampler) > $@
 
 .PHONY: clean
 clean:  ## remove runs, caches and what tools left behind (not .venv)

@@ -219,6 +219,7 @@ def test_the_comparison_is_a_run_at_wandb_where_asked_for(words: list[str], runs
     ("wrong", "told"),
     [
         ("eval.strengths=[0.5]", r"eval.guidances=\[\]: accepted one or more"),
+        ("eval.samplers=[euler-20]", "eval.samplers=euler-20: accepted as dpm-20 or ddim-50"),
         ("eval.strengths=[0] eval.guidances=[1]", "eval.strengths=0.0: accepted above 0, up to 1"),
         ("eval.strengths=[0.5] eval.guidances=[0.5]", "eval.guidances=0.5: accepted 1"),
         (

@@ -1,5 +1,6 @@
 """`eval`: which variants are compared, and on which photos."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,8 @@ class EvalConfig:
     sheet_rows: photos on a contact sheet. also_cells, also_colors: cell sizes in pixels and numbers of
     colours that raw pictures are measured with beside the base's grid and the finish's palette: for LoRAs
     that were trained on other pairs than the data set they are compared on. strengths, guidances: with them,
-    each pair of the two is drawn by the base and every LoRA, in place of the comparison.
+    each pair of the two is drawn by the base and every LoRA, in place of the comparison; samplers: by each
+    of these, "dpm-20" for kind and steps, none for the configured one.
     features: inception measures KID and FID in Inception's features, too, which features_path holds.
     """
 
@@ -47,6 +49,7 @@ class EvalConfig:
     also_colors: list[int] = field(default_factory=list)
     strengths: list[float] = field(default_factory=list)
     guidances: list[float] = field(default_factory=list)
+    samplers: list[str] = field(default_factory=list)
     features: Features = Features.persona
     features_path: Path | None = None
 
@@ -63,7 +66,11 @@ class EvalConfig:
             raise ValueError(f"eval.strengths={wrong_strength[0]}: accepted above 0, up to 1")
         if wrong_guidance := [value for value in self.guidances if not 1.0 <= value < float("inf")]:
             raise ValueError(f"eval.guidances={wrong_guidance[0]}: accepted 1 (off) or more")
-        for key in ("strengths", "guidances"):
+        if wrong_sampler := [
+            name for name in self.samplers if not re.fullmatch(r"(ddim|dpm)-[1-9]\d*", name)
+        ]:
+            raise ValueError(f"eval.samplers={wrong_sampler[0]}: accepted as dpm-20 or ddim-50")
+        for key in ("strengths", "guidances", "samplers"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise ValueError(f"eval.{key}={getattr(self, key)}: accepted each value once")
         if wrong := [cell for cell in self.also_cells if not 2 <= cell <= image_size // 2]:

@@ -1,7 +1,6 @@
-"""Every variant at every strength and guidance of `eval=tradeoff`."""
+"""Every variant at every sampler, strength and guidance of `eval=tradeoff`."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,6 @@ def weigh(
         settings.append(setting)
         if trained is not None:
             weights[trained.name] = trained.file.relative_to(runs).as_posix()
-    shared = {key: value for key, value in asdict(sampler).items() if key not in ("strength", "guidance")}
     return Tradeoff(
         settings=settings,
         ceiling=ceiling,
@@ -53,7 +51,6 @@ def weigh(
         base_sha256=base.sha256,
         features_sha256=benchmark.features.sha256,
         conditions={
-            "sampler": shared,
             "prompt": model.prompt,
             "pairs": pair_set.sha256,
             "weights": weights,
@@ -76,13 +73,33 @@ def _settings(
     for trained, drawer in _drawers(base, runs):
         adapter = None if trained is None else trained.name
         sha256 = None if trained is None else trained.sha256
+        for told in _samplers(sampler, evaluation):
+            maker = make_stylizer(drawer, model, told, Finish(), adapter)
+            style, likeness = style_and_likeness(
+                maker.portraits(benchmark.photos, benchmark.seeds), benchmark
+            )
+            yield (
+                trained,
+                Setting(
+                    adapter or "base",
+                    told.strength,
+                    told.guidance,
+                    sha256,
+                    style,
+                    likeness,
+                    sampler=f"{told.kind}-{told.num_steps}",
+                    num_passes=int(told.num_steps * told.strength) * (1 if told.guidance == 1.0 else 2),
+                ),
+            )
+
+
+def _samplers(sampler: SamplerConfig, evaluation: EvalConfig) -> Iterator[SamplerConfig]:
+    """Of every kind and number of steps at every guidance and strength."""
+    for name in evaluation.samplers or [f"{sampler.kind}-{sampler.num_steps}"]:
+        kind, _, num_steps = name.partition("-")
         for guidance in evaluation.guidances:
             for strength in evaluation.strengths:
-                told = replace(sampler, strength=strength, guidance=guidance)
-                maker = make_stylizer(drawer, model, told, Finish(), adapter)
-                portraits = maker.portraits(benchmark.photos, benchmark.seeds)
-                style, likeness = style_and_likeness(portraits, benchmark)
-                yield trained, Setting(adapter or "base", strength, guidance, sha256, style, likeness)
+                yield SamplerConfig(kind=kind, num_steps=int(num_steps), strength=strength, guidance=guidance)
 
 
 def _drawers(base: "BaseModel", runs: Path) -> "Iterator[tuple[Trained | None, BaseModel]]":

@@ -18,7 +18,11 @@ ENOUGH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One variant drawn at one strength and guidance. style: raw grid contrast, likeness: raw; per photo."""
+    """One variant drawn at one strength and guidance. style: raw grid contrast, likeness: raw; per photo.
+
+    sampler: "dpm-20", kind and steps. num_passes: of the UNet per portrait, its cost: two per step that is
+    walked when there is guidance.
+    """
 
     variant: str
     strength: float
@@ -26,6 +30,8 @@ class Setting:
     adapter_sha256: str | None
     style: list[float]
     likeness: list[float]
+    sampler: str = ""
+    num_passes: int = 0
 
     @property
     def style_estimate(self) -> Estimate:
@@ -62,6 +68,7 @@ class Tradeoff:
         lists = {"ceiling": self.ceiling}
         for s in self.settings:
             named = f"{s.variant} at strength {s.strength:g}, guidance {s.guidance:g}"
+            named += f", {s.sampler}" if s.sampler else ""
             lists |= {f"{named}: style": s.style, f"{named}: likeness": s.likeness}
         for name, values in lists.items():
             if len(values) != len(self.photo_ids) or not all(map(math.isfinite, values)):
@@ -162,14 +169,15 @@ def _decode(raw: Mapping[str, Any]) -> Setting:
         adapter_sha256=None if adapter is None else str(adapter),
         style=[float(value) for value in raw["style"]],
         likeness=[float(value) for value in raw["likeness"]],
+        sampler=str(raw["sampler"]),
+        num_passes=int(raw["num_passes"]),
     )
 
 
-def _named(setting: Setting) -> dict[str, float]:
+def _named(setting: Setting) -> dict[str, float | str]:
     style, likeness = setting.point
-    return {
-        "strength": setting.strength, "guidance": setting.guidance, "style": style, "likeness": likeness
-    }  # fmt: skip
+    named: dict[str, float | str] = {"strength": setting.strength, "guidance": setting.guidance}
+    return named | {"sampler": setting.sampler, "style": style, "likeness": likeness}
 
 
 def _mean(values: Sequence[float]) -> float:

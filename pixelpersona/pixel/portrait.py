@@ -86,7 +86,7 @@ def find_face(image: Image.Image) -> Face | None:
 
 
 def _search(image: Image.Image, search: _Search, tilt: float) -> tuple[float, Face] | None:
-    """Score and place of the best face of a photo turned by `tilt` degrees; the place in the photo as it was."""
+    """Score of the best face of a photo turned by `tilt` degrees, and its place in the photo as it was."""
     turned = image.convert("L")
     if tilt:
         turned = turned.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128)

@@ -1,8 +1,9 @@
-"""Style against likeness at many strengths and guidances, as a plot and as tables."""
+"""Style against likeness at many strengths, guidances and samplers, as a plot and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -36,14 +37,13 @@ _SMALLEST, _GROWTH = 3.5, 1.3  # points: a marker's size at the lowest strength,
 def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
     """Mean likeness over mean grid contrast, a colour per variant; each variant's Pareto front is its line.
 
-    The marker's shape is the guidance and its size the strength; a ring is around a variant's best setting.
+    The marker's shape is the guidance, or the sampler where there are several; its size is the strength, or
+    the guidance. A ring is around a variant's best setting.
     Left of the dashed line a picture does not count as pixel art.
     """
     figure, axes = canvas(height=4.1)
-    strengths = sorted({s.strength for s in tradeoff.settings})
-    guidances = sorted({s.guidance for s in tradeoff.settings})
-    sizes = {strength: _SMALLEST + _GROWTH * i for i, strength in enumerate(strengths)}
-    shapes = {guidance: _MARKERS[i % len(_MARKERS)] for i, guidance in enumerate(guidances)}
+    shapes = dict(zip(_in_order(tradeoff, _shaped), cycle(_MARKERS), strict=False))
+    sizes = {told: _SMALLEST + _GROWTH * i for i, told in enumerate(_in_order(tradeoff, _sized))}
     axes.axvline(tradeoff.enough, color=INK, linestyle=(0, (4, 2)), linewidth=0.9, alpha=0.7)
     colors = {variant: COLORS[i % len(COLORS)] for i, variant in enumerate(tradeoff.variants)}
     for variant, color in colors.items():
@@ -54,8 +54,8 @@ def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
     keys = [_key(variant_title(variant), color, "o", 5.5, "-") for variant, color in colors.items()]
-    keys += [_key(f"guidance {g:g}", INK, shape, 5.0) for g, shape in shapes.items()]
-    keys += [_key(f"strength {s:g}", INK, "o", size) for s, size in sizes.items()]
+    keys += [_key(told, INK, shape, 5.0) for told, shape in shapes.items()]
+    keys += [_key(told, INK, "o", size) for told, size in sizes.items()]
     legend = figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     for text in legend.get_texts():
         text.set_color(INK)
@@ -69,9 +69,9 @@ def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
 def best_table(tradeoff: Tradeoff) -> Table:
     """One row per variant with its best setting; dashes where none draws pixel art enough."""
     best = [tradeoff.best(variant) for variant in tradeoff.variants]
-    values = [_cells([s]) if s else [[Cell(DASH)] * 4] for s in best]
+    values = [_cells([s]) if s else [[Cell(DASH)] * 6] for s in best]
     rows = [(variant_title(v), cells) for v, (cells,) in zip(tradeoff.variants, values, strict=True)]
-    return Table("Best setting of each variant", _columns(), [""] * 5, rows)
+    return Table("Best setting of each variant", _columns(), [""] * 7, rows)
 
 
 def settings_table(tradeoff: Tradeoff, baseline: str = "base") -> Table:
@@ -98,17 +98,37 @@ def _draw(
     tradeoff: Tradeoff,
     variant: str,
     color: str,
-    sizes: dict[float, float],
-    shapes: dict[float, str],
+    sizes: dict[str, float],
+    shapes: dict[str, str],
 ) -> None:
     front = [setting.point for setting in tradeoff.front(variant)]
     axes.plot(*zip(*front, strict=True), color=color, linewidth=1.3, alpha=0.8)
     for setting in tradeoff.of(variant):
         x, y = setting.point
-        shape, size = shapes[setting.guidance], sizes[setting.strength]
+        shape, size = shapes[_shaped(tradeoff, setting)], sizes[_sized(tradeoff, setting)]
         axes.plot([x], [y], shape, color=color, markersize=size, alpha=1.0 if (x, y) in front else 0.45)
     if best := tradeoff.best(variant):
         axes.plot(*([value] for value in best.point), "o", markersize=14, color=INK, fillstyle="none")
+
+
+def _shaped(tradeoff: Tradeoff, setting: Setting) -> str:
+    return setting.sampler if _several_samplers(tradeoff) else f"guidance {setting.guidance:g}"
+
+
+def _sized(tradeoff: Tradeoff, setting: Setting) -> str:
+    if _several_samplers(tradeoff) and len({s.strength for s in tradeoff.settings}) == 1:
+        return f"guidance {setting.guidance:g}"
+    return f"strength {setting.strength:g}"
+
+
+def _several_samplers(tradeoff: Tradeoff) -> bool:
+    return len({setting.sampler for setting in tradeoff.settings}) > 1
+
+
+def _in_order(tradeoff: Tradeoff, told: Callable[[Tradeoff, Setting], str]) -> list[str]:
+    """What is told of the settings, each once, by rising cost, strength and guidance."""
+    ordered = sorted(tradeoff.settings, key=lambda s: (s.num_passes, s.strength, s.guidance))
+    return list(dict.fromkeys(told(tradeoff, setting) for setting in ordered))
 
 
 def _key(label: str, color: str, shape: str, size: float, line: Literal["-", ""] = "") -> Line2D:
@@ -117,11 +137,11 @@ def _key(label: str, color: str, shape: str, size: float, line: Literal["-", ""]
 
 def _columns() -> list[str]:
     measured = [f"{_plain(m.title)}\u00a0{ARROWS[m.better]} ({m.range})" for m in (STYLE, LIKENESS)]
-    return ["variant", "strength", "guidance", *measured]
+    return ["variant", "sampler", "strength", "guidance", "UNet passes", *measured]
 
 
 def _cells(settings: Sequence[Setting], marked: Sequence[Setting] = ()) -> list[list[Cell]]:
-    """Strength, guidance and both measures with their intervals, per setting."""
+    """How it is drawn and both measures with their intervals, per setting."""
     estimates = [(s.style_estimate, s.likeness_estimate) for s in settings]
     places = [interval_places(column) for column in zip(*estimates, strict=True)]
     rows = []
@@ -131,16 +151,17 @@ def _cells(settings: Sequence[Setting], marked: Sequence[Setting] = ()) -> list[
             Cell(format_number(e.mean, n), format_interval(e, n), mark)
             for e, n in zip(found, places, strict=True)
         ]
-        rows.append([Cell(f"{setting.strength:g}"), Cell(f"{setting.guidance:g}"), *measured])
+        told = (setting.sampler, f"{setting.strength:g}", f"{setting.guidance:g}", str(setting.num_passes))
+        rows.append([*(Cell(text) for text in told), *measured])
     return rows
 
 
 def _differences(tradeoff: Tradeoff, baseline: str) -> list[tuple[Cell, Cell]]:
     """Style and likeness of every setting minus the baseline's at the same one; dashes for itself."""
-    base = {(s.strength, s.guidance): s for s in tradeoff.of(baseline)}
+    base = {(s.sampler, s.strength, s.guidance): s for s in tradeoff.of(baseline)}
     pairs = [
-        (setting, base.get((setting.strength, setting.guidance)) if setting.variant != baseline else None)
-        for setting in tradeoff.settings
+        (s, None if s.variant == baseline else base.get((s.sampler, s.strength, s.guidance)))
+        for s in tradeoff.settings
     ]
     style = [None if b is None else paired_difference(s.style, b.style) for s, b in pairs]
     like = [None if b is None else paired_difference(s.likeness, b.likeness) for s, b in pairs]

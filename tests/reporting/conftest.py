@@ -97,6 +97,8 @@ def tradeoff() -> Tradeoff:
             None,
             (style - guidance / 50 + spread).tolist(),
             (like - guidance / 50 + spread[::-1]).tolist(),
+            sampler="dpm-20",
+            num_passes=int(20 * strength) * (1 if guidance == 1.0 else 2),
         )
         for (variant, strength), (style, like) in means.items()
         for guidance in (1.0, 4.0)

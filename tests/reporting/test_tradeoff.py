@@ -12,27 +12,27 @@ from pixelpersona.reporting.tradeoff import best_table, settings_table, tradeoff
 
 def test_the_best_of_each_variant_and_dashes_where_there_is_none(tradeoff: Tradeoff) -> None:
     rows = {title: [cell.text for cell in cells] for title, cells in best_table(tradeoff).rows}
-    assert rows["untouched base"] == [DASH] * 4
-    assert rows["LoRA rank 4"][:2] == ["0.6", "1"]
-    assert rows["LoRA rank 4"][2:] == ["0.48", "0.73"]
+    assert rows["untouched base"] == [DASH] * 6
+    assert rows["LoRA rank 4"][:4] == ["dpm-20", "0.6", "1", "12"]
+    assert rows["LoRA rank 4"][4:] == ["0.48", "0.73"]
 
 
 def test_every_setting_is_compared_with_the_base_at_the_same_one(tradeoff: Tradeoff) -> None:
     table = settings_table(tradeoff)
     assert len(table.rows) == 8
     assert all(len(cells) == len(table.columns) - 1 == len(table.notes) - 1 for _, cells in table.rows)
-    shown = {(title, cells[0].text, cells[1].text): cells for title, cells in table.rows}
+    shown = {(title, cells[1].text, cells[2].text): cells for title, cells in table.rows}
     at = shown["LoRA rank 4", "0.6", "1"]
-    told = [float(cell.text.replace("\N{MINUS SIGN}", "-")) for cell in at[4:]]
+    told = [float(cell.text.replace("\N{MINUS SIGN}", "-")) for cell in at[6:]]
     assert told == pytest.approx([0.30, -0.05])
-    assert [cell.mark for cell in at[4:]] == ["better", "worse"]
-    assert shown["untouched base", "0.6", "1"][4].text == DASH
+    assert [cell.mark for cell in at[6:]] == ["better", "worse"]
+    assert shown["untouched base", "0.6", "1"][6].text == DASH
 
 
 def test_the_front_is_marked(tradeoff: Tradeoff) -> None:
     """Guidance 4 is worse in both, so the front is guidance 1 at both strengths."""
     for _, cells in settings_table(tradeoff).rows:
-        assert (cells[2].mark == "best") == (cells[1].text == "1")
+        assert (cells[4].mark == "best") == (cells[2].text == "1")
 
 
 def test_the_plot_says_what_its_marks_mean(tradeoff: Tradeoff) -> None:
@@ -50,3 +50,12 @@ def test_a_single_variant_at_a_single_setting(tradeoff: Tradeoff) -> None:
     one = replace(tradeoff, settings=tradeoff.settings[:1])
     assert len(settings_table(one).rows) == 1
     assert "untouched base" in tradeoff_plot(one).svg
+
+
+def test_several_samplers_have_a_shape_each(tradeoff: Tradeoff) -> None:
+    slow = [replace(setting, sampler="ddim-50", num_passes=30) for setting in tradeoff.settings]
+    plot = tradeoff_plot(replace(tradeoff, settings=[*tradeoff.settings, *slow]))
+    for word in ("dpm-20", "ddim-50", "strength 0.6"):
+        assert word in plot.svg, word
+    at_one = [setting for setting in [*tradeoff.settings, *slow] if setting.strength == 0.6]
+    assert "guidance 4" in tradeoff_plot(replace(tradeoff, settings=at_one)).svg
