@@ -29,8 +29,8 @@ class MeasureConfig:
     """num_photos: held-out photos for the autoencoder. num_faces, num_losses: of them, for the
     feature network and for the noise levels.
 
-    num_imagined: pictures drawn from captions for KID. num_portraits: photos for img2img at `strength`.
-    guidance: of both. card: a Markdown file whose part between the two "measured" comments is replaced.
+    num_imagined: pictures drawn from captions for KID, with imagined_guidance. num_portraits: photos for
+    img2img at `strength`, with `guidance`. card: a Markdown file whose part between the two "measured" comments is replaced.
     study: a folder for the numbers, the losses and sheets of every stage.
     """
 
@@ -40,6 +40,7 @@ class MeasureConfig:
     num_imagined: int = 1000
     num_portraits: int = 128
     num_steps: int = 20
+    imagined_guidance: float = 2.5
     strength: float = 0.5
     guidance: float = 3.0
     card: Path | None = None
@@ -206,14 +207,18 @@ def _text_to_image(
 
     num = min(measure.num_imagined, len(pictures))
     drawn = imagine(
-        base, captions[:num], list(range(num)), num_steps=measure.num_steps, guidance=measure.guidance
+        base,
+        captions[:num],
+        list(range(num)),
+        num_steps=measure.num_steps,
+        guidance=measure.imagined_guidance,
     )
     real = extractor.features(pictures[:num])
     images = np.stack([np.asarray(image) for image in drawn])
     found = extractor.features(images)
     return {
         "num": num,
-        "guidance": measure.guidance,
+        "guidance": measure.imagined_guidance,
         "features_sha256": extractor.sha256,
         "kid": asdict(kid(found, real)),
         "floor": asdict(kid(real[: num // 2], real[num // 2 :])),

@@ -30,7 +30,7 @@ class PortraitsConfig:
     """
 
     num_kept: int = 256
-    num_drawn: int = 576
+    num_drawn: int = 1152
     num_steps: int = 12
     num_heldout: int = 64
     guidance: float = 2.5
