@@ -30,8 +30,8 @@ class MeasureConfig:
     feature network and for the noise levels.
 
     num_imagined: pictures drawn from captions for KID, with imagined_guidance. num_portraits: photos for
-    img2img at `strength`, with `guidance`. card: a Markdown file whose part between the two "measured" comments is replaced.
-    study: a folder for the numbers, the losses and sheets of every stage.
+    img2img at `strength`, with `guidance`. card: a Markdown file whose part between the two "measured"
+    comments is replaced. study: a folder for the numbers, the losses and sheets of every stage.
     """
 
     num_photos: int = 1000
