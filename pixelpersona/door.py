@@ -8,8 +8,8 @@
 
 `main()` reads sys.argv, `main(["lora.rank=8"])` takes arguments, `main(["-m", "lora.rank=4,8"])` sweeps.
 It returns on success and else raises SystemExit: 2 after one line on stderr for what a user can mend
-(unknown keys, wrong types, missing files, broken photos, any ValueError), 130 after Ctrl-C, 143 after a
-SIGTERM that training answered by saving. Everything else is a bug and keeps its traceback;
+(unknown keys, wrong types, missing files, broken photos, a full disk, any ValueError), 130 after Ctrl-C, 143
+after a SIGTERM that training answered by saving. Everything else is a bug and keeps its traceback;
 HYDRA_FULL_ERROR=1 shows the traceback of the first kind, too.
 
 A schema may have two fields the door itself uses: `timing: Path | None` (the JSON file that collects the
@@ -55,6 +55,7 @@ from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.sweep import Sweep, plan_sweep
 from pixelpersona.training.interrupt import Interrupted
 from pixelpersona.training.lock import alone_in
+from pixelpersona.writing import refusal, write_whole
 
 USER_ERRORS = (
     HydraException,
@@ -169,10 +170,7 @@ class _Door:
         except Interrupted as stop:
             print(f"stopped by {stop}; the same command goes on from here", file=sys.stderr)
             return stop.exit_code
-        except FailedJobError as failed:
-            self.exit_code = failed.exit_code
-            self._end_sweep()
-        except USER_ERRORS as error:
+        except Exception as error:
             self._report(error)
         finally:
             if before is None:
@@ -193,13 +191,16 @@ class _Door:
             config_name = options.config_name or self.name
             self.sweep = plan_sweep(options.overrides, config_name, self.folder, self.run_folder, extra)
         with nullcontext() if self.sweep is None else self._alone_in(self.sweep):
-            _run_hydra(
-                args=options,
-                args_parser=parser,
-                task_function=self._job,
-                config_path=str(self.folder),
-                config_name=self.name,
-            )
+            try:
+                _run_hydra(
+                    args=options,
+                    args_parser=parser,
+                    task_function=self._job,
+                    config_path=str(self.folder),
+                    config_name=self.name,
+                )
+            except FailedJobError as failed:
+                self.exit_code = failed.exit_code
             self._end_sweep()
 
     def _alone_in(self, sweep: Sweep) -> AbstractContextManager[None]:
@@ -223,7 +224,7 @@ class _Door:
                 raise
             # A BaseException would break the pool of processes.
             raise FailedJobError(stop.exit_code) from None
-        except USER_ERRORS as error:
+        except Exception as error:
             self._report(error)
             if os.getpid() != self.process:  # this is a copy: the exit code is the original's
                 raise FailedJobError(self.exit_code) from None
@@ -248,12 +249,25 @@ class _Door:
             rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
             print(report_sweep(rows, self._table(self.sweep)))
 
-    def _report(self, error: BaseException) -> None:
-        if self.wants_traceback:
+    def _report(self, error: Exception) -> None:
+        """Tell what a user can mend in one line; raise a bug again."""
+        line = self._told(error)
+        if line is None or self.wants_traceback:
             raise error
-        self.exit_code = EXIT_USER_ERROR
-        composed = isinstance(error, (HydraException, OmegaConfBaseException))
-        print(explain(error, self.schema, self.folder) if composed else one_line(error), file=sys.stderr)
+        self.exit_code = self.exit_code or EXIT_USER_ERROR
+        print(line, file=sys.stderr)
+
+    def _told(self, error: Exception) -> str | None:
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            return explain(error, self.schema, self.folder)
+        if isinstance(error, USER_ERRORS):
+            return one_line(error)
+        # A write that nobody words: Hydra's own files, a library's.
+        reason = refusal(error)
+        if reason is None:
+            return None
+        file = getattr(error, "filename", None)
+        return f"cannot be written: {reason}" if file is None else f"{file}: cannot be written ({reason})"
 
 
 def _is_first_process() -> bool:
@@ -293,7 +307,4 @@ def _record_seconds(stage: str, config: object) -> None:
     file = Path(file)
     stages = cast(dict[str, float], json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
     stages[stage] = round(seconds_since_start(), 2)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(stages, indent=2) + "\n", encoding="utf-8")
-    aside.replace(file)
+    write_whole(file, json.dumps(stages, indent=2) + "\n")

@@ -62,7 +62,7 @@ def main(config: ExportConfig) -> None:
     from pixelpersona.build.exporting import check_out, find_results, written_aside
     from pixelpersona.build.models import make_base, quiet_libraries
     from pixelpersona.evaluation.gate import doubts
-    from pixelpersona.training.writing import writing_into
+    from pixelpersona.writing import writing_into
 
     check_out(config.out)
     quiet_libraries()

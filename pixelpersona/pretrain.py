@@ -83,6 +83,15 @@ def main(config: PretrainConfig) -> None:
     """Run the stages asked for."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all of them would write the same files
         raise ValueError("pretrain runs in one process; start it without torchrun")
+    from pixelpersona.writing import writing_into
+
+    folder = config.paths.runs / config.name
+    with writing_into(folder, "with room again the same command goes on"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _run_stages(config, folder)
+
+
+def _run_stages(config: PretrainConfig, folder: Path) -> None:
     from pixelpersona.build.features import train_features_stage
     from pixelpersona.build.measuring import measure_stage
     from pixelpersona.build.models import make_base
@@ -91,8 +100,6 @@ def main(config: PretrainConfig) -> None:
     from pixelpersona.models import tiny
     from pixelpersona.models.base import load_base
 
-    folder = config.paths.runs / config.name
-    folder.mkdir(parents=True, exist_ok=True)
     start = make_base(config.model) if config.warm_start else None
     photos = Photos(make_source(config.dataset), folder, tiny.IMAGE_SIZE)
     open_tracker = partial(_open_tracker, config)

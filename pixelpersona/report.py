@@ -94,6 +94,7 @@ def _write_tables(config: ReportConfig, inputs: _Inputs, how: "HowMade") -> None
     """The same in Markdown and as CSV, and the study when asked."""
     from pixelpersona.reporting.study import Entry, render_entry, write_study
     from pixelpersona.reporting.table import to_csv
+    from pixelpersona.writing import write_whole
 
     folder, sheet = config.paths.runs, config.paths.runs / "sheets" / "snapped.png"
     entry = Entry(
@@ -105,10 +106,8 @@ def _write_tables(config: ReportConfig, inputs: _Inputs, how: "HowMade") -> None
         tradeoff=inputs.tradeoff,
     )
     picture = "sheets/snapped.png" if sheet.is_file() else None
-    (folder / "report.md").write_text(
-        render_entry(entry, picture=picture, digits="result.json"), encoding="utf-8"
-    )
-    (folder / "results.csv").write_text(to_csv(inputs.results), encoding="utf-8")
+    write_whole(folder / "report.md", render_entry(entry, picture=picture, digits="result.json"))
+    write_whole(folder / "results.csv", to_csv(inputs.results))
     if config.study is not None:
         study = replace(
             entry,

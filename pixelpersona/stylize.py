@@ -52,18 +52,20 @@ def main(config: StylizeConfig) -> None:
     from pixelpersona.pixel.photo import open_photo
     from pixelpersona.pixel.portrait import find_face
     from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
+    from pixelpersona.writing import whole
 
     _check(config)
-    whole = open_photo(config.photo)
-    photo = expose(crop_square(whole, config.model.image_size, config.framing))
-    if config.framing != "center" and find_face(whole) is None:
+    uncut = open_photo(config.photo)
+    photo = expose(crop_square(uncut, config.model.image_size, config.framing))
+    if config.framing != "center" and find_face(uncut) is None:
         told = "no face found, so its middle is drawn; a photo cut to head and shoulders does better"
         print(f"{config.photo}: {told}", file=sys.stderr)
     portrait = _draw(config, photo)
     cells = config.out.with_suffix(".cells.png")
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    save_enlarged_png(portrait.snapped, config.out, config.scale)
-    save_cells_png(portrait.snapped, cells)
+    with whole(config.out) as draft:
+        save_enlarged_png(portrait.snapped, draft, config.scale)
+    with whole(cells) as draft:
+        save_cells_png(portrait.snapped, draft)
     if config.search.strengths:
         print(f"strength {portrait.strength:g}, seed {portrait.seed}")
     print(f"wrote {config.out} and {cells}")

@@ -89,7 +89,7 @@ def main(config: TrainConfig) -> None:
     """
     from pixelpersona.build.finished import is_finished
     from pixelpersona.training.lock import alone_in
-    from pixelpersona.training.writing import writing_into
+    from pixelpersona.writing import writing_into
 
     check_loop(config.loop)
     folder = run_folder(config)
@@ -102,7 +102,8 @@ def main(config: TrainConfig) -> None:
         if accelerator.is_main_process:
             print(f"{config.name}: finished already, nothing to do ({folder})")
         return
-    with alone_in(folder) if accelerator.is_main_process else nullcontext(), writing_into(folder):
+    alone = alone_in(folder) if accelerator.is_main_process else nullcontext()
+    with alone, writing_into(folder, "the checkpoints there are as they were"):
         with accelerator.main_process_first():
             job = _make_job(config, pair_set)
             total_steps = num_steps(config.loop, job.steps_per_epoch)

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pixelpersona import train
 from pixelpersona.config import config_folder, register
 from pixelpersona.sweep import Sweep, plan_sweep
 from pixelpersona.tracking.jsonl import read_jsonl
+from tests.failing import unprivileged
 
 QUICK = [
     "loop=quick",
@@ -175,6 +177,32 @@ def test_the_same_command_runs_only_what_is_missing_or_failed(
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert all(same(weights(runs / name), weights(swept / name)) for name in NAMES)
     assert "wrote" in out.splitlines()[-1]
+
+
+def test_a_closed_folder_is_told_and_the_table_stays(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to nobody
+        root = Path(name)
+        told = ["-m", *words, "lora.rank=2,3", "tracker=none", f"paths.runs={root / 'runs'}"]
+        for key in ("dataset.path", "paths.cache", "model.path"):
+            (there,) = (word.partition("=")[2] for word in words if word.startswith(f"{key}="))
+            told.append(f"{key}={shutil.copytree(there, root / key)}")
+        train.main(told)
+        (table,) = (root / "runs").glob("sweep-*.csv")
+        table.write_text("as it was")
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o666)
+        capsys.readouterr()
+        with unprivileged(), pytest.raises(SystemExit) as stop:
+            train.main(told)
+        said = capsys.readouterr()
+        assert stop.value.code == 2
+        assert said.out.count("finished already") == 2  # the jobs themselves
+        assert said.err.splitlines()[-1].startswith(f"{table}: cannot be written (Permission denied)")
+        assert said.err.count("denied") == 1
+        assert table.read_text() == "as it was"
+        assert not list((root / "runs").glob(".*.tmp"))
 
 
 def test_resume_never_trains_anew(swept: Path, words: list[str], tmp_path: Path) -> None:

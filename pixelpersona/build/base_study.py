@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pixelpersona.build.models import ModelConfig
+from pixelpersona.writing import whole, write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +48,7 @@ def write_base_study(
     folder: of the pretraining run; curves and portraits that it does not hold are left out, or are the
     packaged ones. found, table: what was measured, as values and as Markdown.
     """
-    study.mkdir(parents=True, exist_ok=True)
-    (study / "results.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(study / "results.json", json.dumps(found, indent=2) + "\n")
     portraits = _portraits(folder)
     sheets = {
         "autoencoder.png": _autoencoder_sheet(base, portraits[:_NUM_SHOWN]),
@@ -57,9 +57,10 @@ def write_base_study(
         "stylize.png": _stylize_sheet(base, portraits[-_NUM_STYLIZED:], model, finish),
     }
     for name, sheet in sheets.items():
-        sheet.quantize(256).save(study / name, optimize=True)
+        with whole(study / name) as draft:
+            sheet.quantize(256).save(draft, "PNG", optimize=True)
     has_curves = _save_curves(folder, study / "losses.png")
-    (study / "README.md").write_text(_readme(table, has_curves), encoding="utf-8")
+    write_whole(study / "README.md", _readme(table, has_curves))
     print(f"wrote {study / 'README.md'}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pixelpersona.reporting.runs import FINISHED
+from pixelpersona.writing import write_whole
 
 # Where files go and who is told: nothing that changes what is trained. Photos are known by their pairs.
 _LEFT_OUT = ("name", "timing", "paths", "tracker", "dataset.path", "dataset.num_workers", "loop.resume")
@@ -50,9 +51,7 @@ def mark_finished(folder: Path, config: Any, made_of: Mapping[str, object], file
         "made_of": _plain(made_of),
         "sha256": {file.relative_to(folder).as_posix(): _sha256(file) for file in files},
     }
-    aside = folder / f"{FINISHED}.tmp"
-    aside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(folder / FINISHED)
+    write_whole(folder / FINISHED, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def mark_begun(folder: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.pretraining import Photos
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.writing import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def measure_stage(
     }
     if (folder / "portraits.json").is_file():
         found["portraits"] = json.loads((folder / "portraits.json").read_text(encoding="utf-8"))
-    (folder / "measured.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / "measured.json", json.dumps(found, indent=2) + "\n")
     table = measured_table(found)
     print(table)
     if measure.card is not None:
@@ -166,7 +167,7 @@ def replace_part(card: Path, table: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"measure.card={card}: needs a line {BEGIN} and a line {END}")
-    card.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    write_whole(card, f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
 def _autoencoder(base: "BaseModel", pictures: "NDArray[np.uint8]") -> dict[str, Any]:

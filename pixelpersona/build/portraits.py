@@ -10,6 +10,7 @@ import numpy as np
 
 from pixelpersona.build.pretraining import Photos
 from pixelpersona.build.training import Precision
+from pixelpersona.writing import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,8 +65,8 @@ def draw_portraits_stage(
         split = "heldout" if number % 4 == 3 and number // 4 < portraits.num_heldout else "train"
         rows.append({"file_name": name, "text": captions[index], "seed": seeds[index], "split": split})
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    (target / "metadata.jsonl").write_text(text, encoding="utf-8")
-    (folder / "portraits.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(target / "metadata.jsonl", text)
+    write_whole(folder / "portraits.json", json.dumps(found, indent=2) + "\n")
     print(f"wrote {len(rows)} portraits to {target}; {found['num_copies']} drawn ones were like a photo")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelpersona.build.training import Precision
+from pixelpersona.writing import whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +49,9 @@ class Photos:
 
         file = self.folder / "photos.npy"
         if not file.is_file():
-            draft = file.with_suffix(".tmp.npy")
-            np.save(draft, photo_array(self.source, self.ids, self.size))
-            draft.replace(file)
+            made = photo_array(self.source, self.ids, self.size)
+            with whole(file) as draft, draft.open("wb") as opened:
+                np.save(opened, made)
         photos: NDArray[np.uint8] = np.load(file, mmap_mode="c")
         if len(photos) != len(self.ids):
             raise ValueError(f"{file}: made from other photos; delete it or choose another paths.runs")

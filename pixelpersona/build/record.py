@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelpersona.config import PACKAGE, to_yaml
+from pixelpersona.writing import write_whole
 
 _PACKAGES = (
     "pixelpersona",
@@ -76,12 +77,11 @@ def git_state() -> dict[str, object]:
 
 def write_record(folder: Path, config: object, overrides: Sequence[str], data: Mapping[str, object]) -> None:
     """Write config.yaml, overrides.yaml, versions.json, git.json and data.json into a run folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    write_whole(folder / "config.yaml", to_yaml(config))
     _write_words(folder / "overrides.yaml", overrides)
     for name, value in (("versions", versions()), ("git", git_state()), ("data", dict(data))):
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-        (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        write_whole(folder / f"{name}.json", text + "\n")
 
 
 def write_overrides(file: Path, overrides: Sequence[str]) -> None:
@@ -91,4 +91,4 @@ def write_overrides(file: Path, overrides: Sequence[str]) -> None:
 
 def _write_words(file: Path, words: Sequence[str]) -> None:
     lines = "".join(f"- {json.dumps(word, ensure_ascii=False)}\n" for word in words) or "[]\n"
-    file.write_text(lines, encoding="utf-8")
+    write_whole(file, lines)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from pixelpersona.writing import whole
+
 if TYPE_CHECKING:
     from pixelpersona.inference.portrait import Portrait
 
@@ -41,7 +43,8 @@ def save_sheets(
         ]
         sheet = contact_sheet(tiles, column_titles=names)
         files.append(folder / f"{file_name}.png")
-        sheet.quantize(256).save(files[-1], optimize=True)
+        with whole(files[-1]) as draft:
+            sheet.quantize(256).save(draft, "PNG", optimize=True)
     return files
 
 

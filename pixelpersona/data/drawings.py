@@ -10,6 +10,7 @@ from tqdm import tqdm
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator
+from pixelpersona.writing import whole
 
 __all__ = ["DRAWINGS_PER_PHOTO", "drawn_cells"]
 
@@ -35,14 +36,13 @@ def drawn_cells(
     shape = (len(pictures), DRAWINGS_PER_PHOTO, pictures.shape[1] // cell, pictures.shape[2] // cell, 3)
     if not file.is_file():
         jobs = range(0, len(pictures), _PHOTOS_PER_JOB)
-        draft = file.with_suffix(".tmp.npy")
-        drawn = np.lib.format.open_memmap(draft, "w+", np.uint8, shape)
+        drawn = np.empty(shape, np.uint8)
         workers = choose_num_workers(len(pictures), num_workers)
         done = unordered(_Draw(photos, style, cell), jobs, workers)
         for number, cells in tqdm(done, total=len(jobs), desc="drawings", unit="job", leave=False):
             drawn[jobs[number] : jobs[number] + len(cells)] = cells
-        drawn.flush()
-        draft.replace(file)
+        with whole(file) as draft, draft.open("wb") as opened:
+            np.save(opened, drawn)
     found: NDArray[np.uint8] = np.load(file, mmap_mode="r")
     if found.shape != shape:
         raise ValueError(f"{file}: drawn from other photos; delete it or choose another paths.runs")

@@ -14,6 +14,7 @@ from pixelpersona.data.loader import LatentBatch
 from pixelpersona.data.randomness import epoch_order, numpy_rng
 from pixelpersona.data.sources import PhotoSource
 from pixelpersona.pixel.portrait import center_square
+from pixelpersona.writing import whole
 
 
 def photo_array(source: PhotoSource, ids: Sequence[str], size: int) -> NDArray[np.uint8]:
@@ -103,9 +104,8 @@ def encode_photos(photos: NDArray[np.uint8], encoder: Encoder, file: Path) -> Te
         for start in tqdm(range(0, len(photos), 64), desc="latents", unit="batch", leave=False):
             chunks.append(encoder.encode_images(pictures[start : start + 64]).half().numpy())
     latents = np.concatenate(chunks)
-    draft = file.with_suffix(".tmp.npy")
-    np.save(draft, latents)
-    draft.replace(file)
+    with whole(file) as draft, draft.open("wb") as opened:
+        np.save(opened, latents)
     return torch.from_numpy(latents)
 
 

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from pixelpersona.data.writing import write_whole, writing
+from pixelpersona.data.writing import aside, writing
+from pixelpersona.writing import drafted
 
 __all__ = ["SHARD_ENTRIES", "Shards", "shard_damage"]
 
@@ -111,7 +112,9 @@ class Shards:
         data = save({"values": values}, metadata={"index": index.text()})
         with writing(self.folder, self.kind):
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / index.file_name(self.kind), data)
+            file = self.folder / index.file_name(self.kind)
+            with drafted(file, aside(file)) as draft:
+                draft.write_bytes(data)
 
 
 def shard_damage(file: Path) -> tuple[int, list[str]]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-__all__ = ["aside", "remove_leftovers", "write_whole", "writing"]
+__all__ = ["aside", "remove_leftovers", "writing"]
 
 _ASIDE = re.compile(r"\.(?:pairs|latents|text)-.*\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}")
 _WEEK_S = 7 * 24 * 3600.0
@@ -36,17 +36,6 @@ def writing(folder: Path, what: str) -> Iterator[None]:
 def aside(target: Path) -> Path:
     """A new name beside the target, hidden, that tells which process of which machine writes there."""
     return target.with_name(f".{target.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}")
-
-
-def write_whole(file: Path, data: bytes) -> None:
-    """The file is there with all of its bytes, or as it was before (OSError)."""
-    draft = aside(file)
-    try:
-        draft.write_bytes(data)
-        draft.replace(file)
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from pixelpersona.writing import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +243,7 @@ def save_results(results: EvalResults, path: Path) -> None:
     """
     _require_finite(results)
     text = json.dumps(asdict(results), indent=1, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(text + "\n", encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, text + "\n")
 
 
 def load_results(path: Path) -> EvalResults:

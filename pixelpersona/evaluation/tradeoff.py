@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pixelpersona.evaluation.result import Estimate, bootstrap_mean
+from pixelpersona.writing import write_whole
 
 ENOUGH = 0.5
 """Pixel art enough: this share of the grid contrast that true pixel art keeps through the autoencoder."""
@@ -133,10 +133,7 @@ def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
         "settings": rows,
     }
     text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(text + "\n", encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, text + "\n")
 
 
 def load_tradeoff(path: Path) -> Tradeoff:

@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pixelpersona.writing import whole
+
 IMAGE_SIZE = 128
 NUM_EMBEDDING = 128
 GENDERS = ("female", "male")
@@ -108,11 +110,10 @@ def _layer(num_in: int, num_out: int, *, stride: int = 1) -> nn.Sequential:
 
 def save_persona_net(net: PersonaNet, folder: Path) -> Path:
     """Writes folder/persona.safetensors in fp16, whole or not at all. Returns the file."""
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / WEIGHTS_FILE
-    draft = file.with_suffix(".tmp")
-    save_file({name: value.detach().half().contiguous() for name, value in net.state_dict().items()}, draft)
-    draft.replace(file)
+    weights = {name: value.detach().half().contiguous() for name, value in net.state_dict().items()}
+    with whole(file) as draft:
+        save_file(weights, draft)
     return file
 
 

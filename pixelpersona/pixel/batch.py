@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pixelpersona.pixel.photo import CLIP_SUFFIXES, PHOTO_SUFFIXES, PhotoError, 
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator, resized
 from pixelpersona.pixel.snap import save_enlarged_png
+from pixelpersona.writing import whole, write_whole
 
 REJECTED = "rejected.jsonl"
 
@@ -47,27 +48,26 @@ class FilePixelator:
 
     def __call__(self, job: FileJob) -> str | None:
         try:
-            if job.source.suffix.lower() in CLIP_SUFFIXES:
-                self._clip(job)
-            else:
-                self._picture(job)
+            clip = job.source.suffix.lower() in CLIP_SUFFIXES
+            save = self._clip(job.source) if clip else self._picture(job.source)
         except PhotoError as error:
             return error.reason
         except ValueError as error:  # smaller than one cell, nothing opaque: this picture's own trouble
             return str(error)
+        with whole(job.target) as draft:  # a full disk is the trouble of all of them
+            save(draft)
         return None
 
-    def _picture(self, job: FileJob) -> None:
-        (image,) = _frames(job.source)
+    def _picture(self, source: Path) -> Callable[[Path], None]:
+        """Draws it, and gives back what writes it to a file."""
+        (image,) = _frames(source)
         made = (self.fitted or Pixelator(self.recipe).fit([image])).apply(image)
-        aside = _aside(job.target)
-        save_enlarged_png(made.snapped, aside, self.scale, opaque=made.drawn)
-        aside.replace(job.target)
+        return lambda file: save_enlarged_png(made.snapped, file, self.scale, opaque=made.drawn)
 
-    def _clip(self, job: FileJob) -> None:
+    def _clip(self, source: Path) -> Callable[[Path], None]:
         if self.recipe.dither != "none":
             raise ValueError("a clip takes no dither, it would flicker; accepted pixelate.dither=none")
-        clip = open_clip(job.source, keep_alpha=True)
+        clip = open_clip(source, keep_alpha=True)
         frames = [np.asarray(frame) for frame in clip.frames]
         pixelator = self.fitted or Pixelator(self.recipe).fit(_not_empty(frames, self.recipe.alpha))
         grid, palette, method = pixelator.grid(frames[0]), pixelator.palette, self.recipe.downsample
@@ -81,9 +81,7 @@ class FilePixelator:
             )
         else:
             snapped = snap_clip(sized, grid, palette=palette, method=method, clear=clear)
-        aside = _aside(job.target)
-        save_gif(snapped, clip.durations, aside, self.scale, clip.loop, opaque)
-        aside.replace(job.target)
+        return lambda file: save_gif(snapped, clip.durations, file, self.scale, clip.loop, opaque)
 
 
 def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
@@ -161,7 +159,7 @@ def pixelate_folder(
     lines = [json.dumps({"id": str(f), "reason": r}, ensure_ascii=False) for f, r in rejected.items()]
     target.mkdir(parents=True, exist_ok=True)
     text = "".join(line + "\n" for line in lines)
-    (target / REJECTED).write_bytes(text.encode("utf-8", "backslashreplace"))
+    write_whole(target / REJECTED, text.encode("utf-8", "backslashreplace"))
     return rejected
 
 
@@ -183,8 +181,3 @@ def _small(file: Path) -> NDArray[np.uint8]:
     picture = open_clip(file, keep_alpha=True).frames[0] if clip else open_photo(file, keep_alpha=True)
     picture.thumbnail((_FIT_SIDE, _FIT_SIDE), Image.Resampling.BOX)
     return np.asarray(picture)
-
-
-def _aside(target: Path) -> Path:
-    """Where a file is written before it takes its name, so that a kill leaves no half file."""
-    return target.with_name(f".{target.name}.part")

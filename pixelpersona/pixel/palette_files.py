@@ -18,6 +18,7 @@ from PIL import Image
 from pixelpersona.assets.locate import path as asset
 from pixelpersona.pixel.palette import MAX_COLORS, Palette
 from pixelpersona.pixel.photo import PhotoError, open_photo
+from pixelpersona.writing import whole, write_whole
 
 Colors = NDArray[np.uint8]
 
@@ -88,15 +89,16 @@ def write_palette(palette: Palette, path: Path | str) -> None:
     """Write a palette in the form the file's suffix says: .hex, .gpl, .pal (JASC), .act or .png.
 
     `read_palette` gives the same colours in the same order; the name is kept by .gpl alone. .png: one pixel
-    per colour in one row. Raises ValueError for another suffix, OSError when the file cannot be written.
+    per colour in one row. Raises ValueError for another suffix, or when the file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     writer = _WRITERS.get(suffix)
     if writer is not None:
-        path.write_bytes(writer(palette))
+        write_whole(path, writer(palette))
     elif suffix == ".png":
-        Image.fromarray(palette.rgb[None]).save(path, format="PNG")
+        with whole(path) as draft:
+            Image.fromarray(palette.rgb[None]).save(draft, format="PNG")
     else:
         raise ValueError(f"{path}: a palette file ends in {', '.join(PALETTE_SUFFIXES)}")
 

@@ -19,6 +19,7 @@ from pixelpersona.reporting.table import (
     to_markdown,
     variant_title,
 )
+from pixelpersona.writing import write_whole
 
 TAGS = ("lora", "diffusers", "stable-diffusion", "image-to-image", "pixel-art", "pixelpersona")
 
@@ -56,7 +57,7 @@ def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None,
     """
     measured = results.variant(variant) if results is not None else None
     path = folder / "README.md"
-    path.write_text(render_card(info, results, measured), encoding="utf-8")
+    write_whole(path, render_card(info, results, measured))
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from pixelpersona.reporting.table import (
 )
 from pixelpersona.reporting.tradeoff import RULE, best_table, settings_table, tradeoff_plot
 from pixelpersona.reporting.verdict import verdict
+from pixelpersona.writing import write_whole
 
 HEADLINES = ("grid_contrast_raw", "likeness_raw", "kid_persona_raw")
 """Metrics drawn beside the verdict: style, person, distribution; all before snapping."""
@@ -69,10 +69,7 @@ def write_page(
     Raises ValueError when metrics or the trade-off were made with different features, or a sheet is no PNG.
     """
     html = render_page(results, title=title, runs=runs, sheets=sheets, how=how, tradeoff=tradeoff)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(html, encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, html)
 
 
 def render_page(

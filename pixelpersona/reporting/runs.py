@@ -12,6 +12,7 @@ import yaml
 
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.writing import write_whole
 
 FINISHED = "finished.json"
 """A run folder has this file when its run came to its end; `build/finished.py` says what is in it."""
@@ -91,9 +92,7 @@ def read_overrides(result: Path) -> list[str]:
 def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
     """Write folder/timings.json. seconds: variant → seconds per portrait on this machine."""
     text = json.dumps({"seconds_per_portrait": dict(seconds)}, indent=1, ensure_ascii=False)
-    aside = folder / f"{TIMINGS}.tmp"
-    aside.write_text(text + "\n", encoding="utf-8")
-    aside.replace(folder / TIMINGS)
+    write_whole(folder / TIMINGS, text + "\n")
 
 
 def read_timings(folder: Path) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pixelpersona.evaluation.tradeoff import Tradeoff, save_tradeoff
 from pixelpersona.reporting.table import Table, differences_table, results_table, to_markdown
 from pixelpersona.reporting.tradeoff import RULE, best_table, settings_table
 from pixelpersona.reporting.verdict import verdict
+from pixelpersona.writing import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +44,14 @@ def write_study(folder: Path, entry: Entry, sheet_path: Path) -> Path:
     text = render_entry(entry, picture="sheet.png", digits="results.json")
     if not sheet_path.is_file():
         raise ValueError(f"{sheet_path}: the study's contact sheet does not exist")
-    folder.mkdir(parents=True, exist_ok=True)
     save_results(entry.results, folder / "results.json")
     if entry.tradeoff is not None:
         save_tradeoff(entry.tradeoff, folder / "tradeoff.json")
     sheet = folder / "sheet.png"
     if sheet_path.resolve() != sheet.resolve():
-        shutil.copyfile(sheet_path, sheet)
+        write_whole(sheet, sheet_path.read_bytes())
     readme = folder / "README.md"
-    readme.write_text(text, encoding="utf-8")
+    write_whole(readme, text)
     return readme
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pixelpersona.reporting.runs import FINISHED, RunRecord, read_run
 from pixelpersona.reporting.table import DASH, Cell, Table, to_console
+from pixelpersona.writing import write_whole
 
 _METRICS = ("train/loss", "val/loss", "eval/grid_contrast", "eval/kid_persona", "eval/fid_persona")
 _RANKED = "val/loss"  # at fixed noise, so comparable between jobs; lower is better
@@ -35,13 +36,10 @@ class SweepResult:
 def report_sweep(rows: Sequence[Row], file: Path) -> str:
     """Write the jobs' last numbers to `file` (CSV, full precision); the same as a table for the console.
 
-    Raises ValueError naming the file of a run folder that cannot be read.
+    Raises ValueError naming a run's file that cannot be read, or `file` when it cannot be written.
     """
     results = [_result(*row) for row in rows]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.tmp")
-    aside.write_text(to_csv(results), encoding="utf-8")
-    aside.replace(file)
+    write_whole(file, to_csv(results))
     console = Console(width=160, file=io.StringIO())
     with console.capture() as shown:
         console.print(to_console(sweep_table(results)))

@@ -13,6 +13,8 @@ from typing import Any
 
 from PIL import Image
 
+from pixelpersona.writing import write_whole
+
 _SAMPLE = re.compile(r"step-(\d{6,})(?:\D.*)?\.(?:png|json)")
 
 
@@ -68,7 +70,7 @@ class JsonlTracker:
             )
         rows = rows[:resume_rows]
         self._num_rows = len(rows)
-        _write_whole(self._path, "".join(map(_line, rows)))
+        write_whole(self._path, "".join(map(_line, rows)))
         for sample in (folder / "samples").rglob("step-*"):
             named = _SAMPLE.fullmatch(sample.name)
             if named and int(named[1]) > kept:
@@ -119,12 +121,12 @@ class JsonlTracker:
                     cell = {"image": name}
                 cells[-1].append(cell)
         text = _dumps({"columns": list(columns), "rows": cells})
-        _write_whole(folder / f"step-{step:06d}.json", text + "\n")
+        write_whole(folder / f"step-{step:06d}.json", text + "\n")
 
     def summary(self, values: Mapping[str, object]) -> None:
         path = self._folder / "summary.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        _write_whole(
+        write_whole(
             path, json.dumps({**known, **values}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         )
 
@@ -169,9 +171,3 @@ def _dumps(value: object) -> str:
 
 def _line(row: Mapping[str, object]) -> str:
     return _dumps(row) + "\n"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

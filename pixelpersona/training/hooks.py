@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.state import TrainState, save_checkpoint
+from pixelpersona.writing import write_whole
 
 
 class EverySteps:
@@ -153,9 +154,7 @@ class BestHook:
         text = json.dumps(
             {"metric": self.metric, "higher_is_better": self.higher_is_better, "kept": kept}, indent=2
         )
-        draft = self.folder / "best.json.tmp"
-        draft.write_text(text + "\n", encoding="utf-8")
-        draft.replace(self.folder / "best.json")
+        write_whole(self.folder / "best.json", text + "\n")
         names = {str(entry["folder"]) for entry in kept}
         for old in self.folder.glob("step-*"):
             if old.name not in names:

@@ -8,6 +8,7 @@ import pytest
 
 from pixelpersona.reporting.sweep import SweepResult, report_sweep, sweep_table, to_csv
 from pixelpersona.tracking.jsonl import JsonlTracker
+from tests.failing import disk_full
 
 
 def result(name: str, loss: float | None, method: str = "lora") -> SweepResult:
@@ -53,3 +54,13 @@ def test_run_folders_are_read_and_a_job_without_one_is_listed(tmp_path: Path) ->
     first, second = csv.DictReader((tmp_path / "sweep.csv").open(encoding="utf-8"))
     assert first == {"run": "a", "loop.seed": "1", "state": "finished", "step": "2", "train/loss": "0.5"}
     assert second == {"run": "b", "loop.seed": "2", "state": "not finished", "step": "0", "train/loss": ""}
+
+
+def test_a_full_disk_leaves_the_table_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.csv"
+    report_sweep([("a", tmp_path / "a", {"loop.seed": "1"})], file)
+    before = file.read_bytes()
+    with disk_full(10), pytest.raises(ValueError, match=r"sweep\.csv: cannot be written \(File too large\)"):
+        report_sweep([("b", tmp_path / "b", {"loop.seed": "2"})], file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.csv"]

@@ -1,5 +1,6 @@
 """A disk full or closed at any write of a run: one line, the checkpoint intact, and the run goes on."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -73,6 +74,22 @@ def test_a_full_disk(
     found, expected = load_file(folder / WEIGHTS), load_file(whole / WEIGHTS)
     assert all(np.array_equal(found[key], expected[key]) for key in expected)
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_a_training_is_finished_though_its_seconds_cannot_be_written(
+    whole: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, timing = halfway(whole, tmp_path), tmp_path / "timing.json"
+    timing.write_text(json.dumps({f"train {number}": 1.0 for number in range(30_000)}))
+    before = timing.read_bytes()
+    told = [*words, f"paths.runs={tmp_path}"]
+    with disk_full(len(before) - 1):
+        said = refusal([*told, f"timing={timing}"], capsys)
+    assert said.startswith(f"{timing}: cannot be written")
+    assert timing.read_bytes() == before
+    assert (folder / WEIGHTS).is_file()
+    train.main(told)
+    assert "finished already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("closed", [".", "checkpoints", "samples/samples/table", "best"])
