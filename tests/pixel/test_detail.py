@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from pixelpersona.pixel.detail import transfer_detail
-from pixelpersona.pixel.palette import fit_palette, srgb_to_oklab
+from pixelpersona.pixel.palette import fit_palette, oklab_to_srgb, srgb_to_oklab, to_uint8
 
 FLAT = np.full((24, 24, 3), (190, 140, 110), dtype=np.uint8)
 
@@ -46,6 +46,22 @@ def test_it_is_the_formula_where_the_photo_is_strong() -> None:
     expected = (mean + 0.5 * (wanted - photo_mean))[strength == 1.0]
     assert len(expected) > 20
     np.testing.assert_allclose(srgb_to_oklab(made / 255.0)[strength == 1.0], expected, atol=0.02)
+
+
+def test_a_faint_photo_gives_features_as_a_clear_one() -> None:
+    """A hazy photo has half of the contrast; up to a factor of 2 that is made up for, and no further."""
+
+    def drop(contrast: float) -> float:
+        dark = np.array([0.7, 0.02, 0.03]) - np.array([contrast, 0.0, 0.0])
+        lab = np.full((24, 24, 3), (0.7, 0.02, 0.03))
+        lab[6:18:4, 4:20:4] = dark
+        photo = to_uint8(oklab_to_srgb(lab))
+        made = srgb_to_oklab(transfer_detail(FLAT, photo, 1.0)[0] / 255.0)[..., 0]
+        return float(made.max() - made.min())
+
+    clear, hazy, thick = drop(0.5), drop(0.25), drop(0.1)
+    assert hazy == pytest.approx(clear, rel=0.15)
+    assert thick == pytest.approx(2 * 0.1, rel=0.25)
 
 
 def test_bad_input_is_named() -> None:
