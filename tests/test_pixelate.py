@@ -1,6 +1,9 @@
 """The command that draws without a model: files, clips and folders, as a user calls it."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +236,21 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert told in error
     assert "\n" not in error
     assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak")
+def test_a_photo_of_twelve_megapixels_takes_below_600_mb(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0).normal(0, 6, (3000, 4000, 1))
+    photo = np.asarray(Image.fromarray(astronaut()).resize((4000, 4000)))[:3000] + grain
+    Image.fromarray(photo.clip(0, 255).astype(np.uint8)).save(tmp_path / "photo.jpg")
+    code = (
+        "from pathlib import Path\n"
+        "from pixelpersona import pixelate\n"
+        f"pixelate.main(['photo={tmp_path / 'photo.jpg'}', 'out={tmp_path / 'out.png'}', 'pixelate=drawn'])\n"
+        "print(Path('/proc/self/status').read_text())\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", out)
+    assert int(peak) < 600_000
+    assert Image.open(tmp_path / "out.png").size == (500, 375)

@@ -69,7 +69,7 @@ class _Draw:
     def _cells(self, picture: NDArray[np.uint8], recipe: Pixelation) -> NDArray[np.uint8]:
         sized = replace(recipe, factor=self.cell)
         picture = np.ascontiguousarray(picture)
-        return Pixelator(sized).fit([picture]).apply(picture).snapped.cells
+        return Pixelator(sized).fit_apply(picture).snapped.cells
 
     def _recipes(self, number: int) -> tuple[Pixelation, Pixelation, Pixelation]:
         return _FEW, _SHARP, _PYXELATE if number % 2 else self.style

@@ -68,7 +68,7 @@ def pixelize(photo: NDArray[np.uint8], recipe: Pixelation) -> tuple[NDArray[np.u
     the photo's size by nearest neighbour, cells differ by a pixel, and the grid is None.
     """
     height, width = photo.shape[:2]
-    snapped = Pixelator(recipe).fit([photo]).apply(photo).snapped
+    snapped = Pixelator(recipe).fit_apply(photo).snapped
     pixel = snapped.image()
     if pixel.shape == photo.shape:
         return pixel, snapped.grid, snapped.palette

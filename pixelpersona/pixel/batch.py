@@ -61,7 +61,7 @@ class FilePixelator:
     def _picture(self, source: Path) -> Callable[[Path], None]:
         """Draws it, and gives back what writes it to a file."""
         (image,) = _frames(source)
-        made = (self.fitted or Pixelator(self.recipe).fit([image])).apply(image)
+        made = self.fitted.apply(image) if self.fitted else Pixelator(self.recipe).fit_apply(image)
         return lambda file: save_enlarged_png(made.snapped, file, self.scale, opaque=made.drawn)
 
     def _clip(self, source: Path) -> Callable[[Path], None]:

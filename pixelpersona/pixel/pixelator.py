@@ -38,7 +38,7 @@ class Pixelated:
 
 
 class Pixelator:
-    """`Pixelator(recipe).fit([image]).apply(image)`; fitted to many pictures it gives all one palette."""
+    """`Pixelator(recipe).fit_apply(image)`; fitted to many pictures it gives all one palette."""
 
     def __init__(self, recipe: Pixelation) -> None:
         recipe.check()
@@ -61,13 +61,7 @@ class Pixelator:
         """
         if not images:
             raise ValueError("images: need at least one")
-        images = [self.clear(image) for image in images]
-        if self.recipe.is_pyxelate:
-            self._pyx = self.recipe.pyx(self._given)
-            self._pyx.fit(images[0] if len(images) == 1 else _montage(images))
-            self._palette = Palette(np.unique(self._pyx.colors, axis=0))
-            return self
-        self._palette = self._given or self._fitted([self._cells(image)[0] for image in images])
+        self._fit([self.clear(image) for image in images])
         return self
 
     def apply(self, image: NDArray[np.uint8]) -> Pixelated:
@@ -75,8 +69,26 @@ class Pixelator:
 
         The grid's cell is the factor, or 1 where only numbers of cells are given.
         """
+        return self._apply(self.clear(image))
+
+    def fit_apply(self, image: NDArray[np.uint8]) -> Pixelated:
+        """`fit([image]).apply(image)`, and the picture is cleared once."""
+        clear = self.clear(image)
+        self._fit([clear])
+        return self._apply(clear)
+
+    def _fit(self, images: Sequence[NDArray[np.uint8]]) -> None:
+        """images: cleared."""
+        if self.recipe.is_pyxelate:
+            self._pyx = self.recipe.pyx(self._given)
+            self._pyx.fit(images[0] if len(images) == 1 else _montage(images))
+            self._palette = Palette(np.unique(self._pyx.colors, axis=0))
+            return
+        self._palette = self._given or self._fitted([self._cells(image)[0] for image in images])
+
+    def _apply(self, image: NDArray[np.uint8]) -> Pixelated:
+        """image: cleared."""
         palette = self.palette
-        image = self.clear(image)
         if self._pyx is not None:
             cells = self._pyx.transform(image)
             drawn = cells[..., 3] > 0 if cells.shape[2] == 4 else None
