@@ -57,7 +57,7 @@ def test_a_study_holds_the_trade_off_where_there_is_one(
     readme = write_study(tmp_path / "study", replace(entry(results), tradeoff=tradeoff), sheet)
     text = readme.read_text(encoding="utf-8")
     assert text.index("## Numbers") < text.index("## Trade-offs") < text.index("## Settings")
-    assert "| LoRA rank 4 | 0.6 | 1 |" in text
+    assert "| LoRA rank 4 | dpm-20 | 0.6 | 1 |" in text
     assert load_tradeoff(tmp_path / "study" / "tradeoff.json") == tradeoff
 
 

@@ -60,7 +60,13 @@ class Server:
         self.when_asked = threading.Event().wait
 
     def interrupt(self) -> None:
-        """It never answers, and its process gets a Ctrl-C as soon as it should."""
+        """It never answers, and its process gets a Ctrl-C as soon as it should.
+
+        Called in the process's main thread. What a shell starts in the background ignores Ctrl-C, and so do
+        the processes that it starts.
+        """
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def never_answer() -> None:
             os.kill(os.getpid(), signal.SIGINT)
