@@ -180,7 +180,7 @@ def _weigh(config: EvaluateConfig, inputs: _Inputs) -> Path:
             told = f"no setting with a grid contrast of {tradeoff.enough:.2f} or more"
         else:
             style, likeness = best.point
-            told = f"strength {best.strength:g}, guidance {best.guidance:g}"
+            told = f"{best.sampler}, strength {best.strength:g}, guidance {best.guidance:g}"
             told += f" (grid contrast {style:.2f}, likeness {likeness:.2f})"
         print(f"{variant}: {told}")
     return runs / "tradeoff.json"

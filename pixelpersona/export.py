@@ -57,9 +57,8 @@ class ExportConfig:
 @door("export", ExportConfig)
 def main(config: ExportConfig) -> None:
     """Read, judge, then write: what is refused leaves nothing behind."""
-    import hashlib
-
     from pixelpersona.build.exporting import check_out, find_results, written_aside
+    from pixelpersona.build.finished import file_sha256
     from pixelpersona.build.models import make_base, quiet_libraries
     from pixelpersona.evaluation.gate import doubts
     from pixelpersona.writing import writing_into
@@ -72,7 +71,7 @@ def main(config: ExportConfig) -> None:
     if path is None:
         raise ValueError(f"lora.path: model={config.model.name} has no packaged LoRA; give lora.path=...")
     lora = read_lora(lora_file(path))
-    sha256 = hashlib.sha256(lora.file.read_bytes()).hexdigest()
+    sha256 = file_sha256(lora.file)
     results = find_results(lora.file, sha256, config.result)
     base = make_base(config.model) if config.format is Format.merged else None
     reasons = doubts(

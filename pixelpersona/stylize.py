@@ -48,19 +48,17 @@ class StylizeConfig:
 def main(config: StylizeConfig) -> None:
     """Check all that can be checked before a model is loaded; then crop, draw, snap and write."""
     from pixelpersona.pixel.exposure import expose
-    from pixelpersona.pixel.framing import crop_square
+    from pixelpersona.pixel.framing import crop_found
     from pixelpersona.pixel.photo import open_photo
-    from pixelpersona.pixel.portrait import find_face
     from pixelpersona.pixel.snap import save_cells_png, save_enlarged_png
     from pixelpersona.writing import whole
 
     _check(config)
-    uncut = open_photo(config.photo)
-    photo = expose(crop_square(uncut, config.model.image_size, config.framing))
-    if config.framing != "center" and find_face(uncut) is None:
+    cut, found = crop_found(open_photo(config.photo), config.model.image_size, config.framing)
+    if not found:
         told = "no face found, so its middle is drawn; a photo cut to head and shoulders does better"
         print(f"{config.photo}: {told}", file=sys.stderr)
-    portrait = _draw(config, photo)
+    portrait = _draw(config, expose(cut))
     cells = config.out.with_suffix(".cells.png")
     with whole(config.out) as draft:
         save_enlarged_png(portrait.snapped, draft, config.scale)

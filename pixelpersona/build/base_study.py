@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from pixelpersona.build.evaluation import make_stylizer
+from pixelpersona.build.inference import SamplerConfig
 from pixelpersona.build.models import ModelConfig
+from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.writing import whole, write_whole
 
 if TYPE_CHECKING:
@@ -41,19 +44,21 @@ def write_base_study(
     found: dict[str, Any],
     table: str,
     model: ModelConfig,
+    style: Pixelation,
     finish: "Finish",
 ) -> None:
     """README.md, results.json, losses.png and one sheet per stage below `study`.
 
     folder: of the pretraining run; curves and portraits that it does not hold are left out, or are the
-    packaged ones. found, table: what was measured, as values and as Markdown.
+    packaged ones. found, table: what was measured, as values and as Markdown. style: how
+    altered portraits are drawn for the feature network.
     """
     write_whole(study / "results.json", json.dumps(found, indent=2) + "\n")
     portraits = _portraits(folder)
     sheets = {
         "autoencoder.png": _autoencoder_sheet(base, portraits[:_NUM_SHOWN]),
         "unet.png": _unet_sheet(base, found["text_to_image"]["guidance"]),
-        "features.png": _features_sheet(extractor, portraits),
+        "features.png": _features_sheet(extractor, portraits, style),
         "stylize.png": _stylize_sheet(base, portraits[-_NUM_STYLIZED:], model, finish),
     }
     for name, sheet in sheets.items():
@@ -106,16 +111,17 @@ def _unet_sheet(base: "BaseModel", guidance: float) -> Image.Image:
     return contact_sheet(rows, row_titles=titles, column_titles=[f"{age} years" for age in _AGES])
 
 
-def _features_sheet(extractor: "PersonaFeatures", portraits: "NDArray[np.uint8]") -> Image.Image:
+def _features_sheet(
+    extractor: "PersonaFeatures", portraits: "NDArray[np.uint8]", style: Pixelation
+) -> Image.Image:
     """Pixel art of altered portraits, and the three of all portraits that the network finds most like it."""
     from pixelpersona.data.recipe import pixelize
     from pixelpersona.evaluation.fidelity import altered_photo
     from pixelpersona.models.features import similarities
-    from pixelpersona.pixel.pixelation import Pixelation
     from pixelpersona.pixel.sheet import contact_sheet
 
     altered = [altered_photo(photo, str(i)) for i, photo in enumerate(_pictures(portraits[:_NUM_SHOWN]))]
-    drawn = np.stack([pixelize(np.asarray(photo), Pixelation(factor=4, palette=16))[0] for photo in altered])
+    drawn = np.stack([pixelize(np.asarray(photo), style)[0] for photo in altered])
     alike = similarities(extractor.likeness_features(portraits), extractor.likeness_features(drawn)).numpy()
     best = np.argsort(-alike, axis=1, kind="stable")[:, :3]
     rows = [_pictures(portraits[:_NUM_SHOWN]), _pictures(drawn), *(_pictures(portraits[b]) for b in best.T)]
@@ -127,15 +133,13 @@ def _stylize_sheet(
 ) -> Image.Image:
     """What `stylize` makes of portraits that its LoRA was not trained on: photo and portrait side by side."""
     from pixelpersona.assets.locate import path as asset
-    from pixelpersona.inference.sampler import Sampler
     from pixelpersona.inference.search import most_alike
-    from pixelpersona.inference.stylizer import Stylizer
     from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
     from pixelpersona.pixel.sheet import contact_sheet
 
     tuned, _ = merge_lora(base, asset("lora") / ADAPTER_FILE)
-    sampler = Sampler(kind="dpm", num_steps=20, strength=model.portrait_strength, guidance=model.guidance)
-    stylizer = Stylizer(tuned, sampler=sampler, prompt=model.prompt, finish=finish)
+    sampler = SamplerConfig(strength=model.portrait_strength, guidance=model.guidance)
+    stylizer = make_stylizer(tuned, model, sampler, finish)
     tiles: list[Image.Image] = []
     for photo in _pictures(portraits):
         portrait = most_alike(stylizer, photo, range(4))

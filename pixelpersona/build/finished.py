@@ -40,7 +40,7 @@ def is_finished(folder: Path, config: Any, made_of: Mapping[str, object]) -> boo
     same = mine.keys() == theirs.keys() and found["made_of"] == _plain(made_of)
     files = cast(dict[str, str], found["sha256"])
     return same and all(
-        (folder / name).is_file() and _sha256(folder / name) == digest for name, digest in files.items()
+        (folder / name).is_file() and file_sha256(folder / name) == digest for name, digest in files.items()
     )
 
 
@@ -49,7 +49,7 @@ def mark_finished(folder: Path, config: Any, made_of: Mapping[str, object], file
     found = {
         "settings": settings(config),
         "made_of": _plain(made_of),
-        "sha256": {file.relative_to(folder).as_posix(): _sha256(file) for file in files},
+        "sha256": {file.relative_to(folder).as_posix(): file_sha256(file) for file in files},
     }
     write_whole(folder / FINISHED, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
@@ -104,6 +104,7 @@ def _read(file: Path) -> dict[str, object] | None:
     return cast(dict[str, object], found) if whole else None
 
 
-def _sha256(file: Path) -> str:
+def file_sha256(file: Path) -> str:
+    """Of its bytes, lower-case hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -60,6 +60,7 @@ def measure_stage(
     """Writes folder/measured.json and prints the table. Raises ValueError when too few are held out."""
     from pixelpersona.build.base_study import write_base_study
     from pixelpersona.build.features import measure_features, newest_features
+    from pixelpersona.data.sources import caption_of
 
     pictures = photos.heldout(measure.num_photos)
     if len(pictures) < _FEWEST:
@@ -67,7 +68,7 @@ def measure_stage(
             f"dataset.heldout_share: {len(pictures)} photos held out; stage=measure needs {_FEWEST} or more"
         )
     ids = photos.heldout_ids[: measure.num_photos]
-    captions = [photos.source.caption(photo_id) or "a photo of a person" for photo_id in ids]
+    captions = [caption_of(photos.source, photo_id) for photo_id in ids]
     extractor = newest_features(folder)
     found = {
         "base_sha256": base.sha256,
@@ -86,7 +87,7 @@ def measure_stage(
     if measure.card is not None:
         replace_part(measure.card, table)
     if measure.study is not None:
-        write_base_study(measure.study, folder, base, extractor, found, table, model, finish)
+        write_base_study(measure.study, folder, base, extractor, found, table, model, style, finish)
 
 
 def measured_table(found: dict[str, Any]) -> str:

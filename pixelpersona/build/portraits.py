@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from pixelpersona.models.base import BaseModel
 
-_UNSAID = "a photo of a person"
 _AGES = (16, 40, 65)  # years at which the next band begins
 _COPY_PERCENTILE = 1.0  # of the photos' own distances to the nearest other photo
 
@@ -49,8 +48,9 @@ def draw_portraits_stage(
     to another one. folder/portraits.json says how many that were.
     """
     from pixelpersona.data.randomness import numpy_rng
+    from pixelpersona.data.sources import caption_of
 
-    everyone = [photos.source.caption(photo_id) or _UNSAID for photo_id in photos.ids]
+    everyone = [caption_of(photos.source, photo_id) for photo_id in photos.ids]
     rng = numpy_rng(seed, 0, "portrait captions")
     captions = [everyone[i] for i in rng.choice(len(everyone), portraits.num_drawn, replace=False)]
     seeds = [seed * 1_000_003 + index for index in range(len(captions))]

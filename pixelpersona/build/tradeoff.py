@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelpersona.build.evaluation import EvalConfig, Teacher, Through, fine_tunes, make_stylizer
-from pixelpersona.build.inference import SamplerConfig
+from pixelpersona.build.inference import SamplerConfig, make_sampler
 from pixelpersona.build.models import ModelConfig
 from pixelpersona.build.trained import Trained
 from pixelpersona.pixel.finish import Finish
@@ -26,7 +26,7 @@ def weigh(
     sampler: SamplerConfig,
     evaluation: EvalConfig,
 ) -> "Tradeoff":
-    """The base and every LoRA below `runs`, drawn at each strength and guidance, all photos in one call."""
+    """The base and every LoRA below `runs`, drawn at each setting, all photos in one call."""
     from tqdm import tqdm
 
     from pixelpersona.build.record import versions
@@ -88,7 +88,7 @@ def _settings(
                     style,
                     likeness,
                     sampler=f"{told.kind}-{told.num_steps}",
-                    num_passes=int(told.num_steps * told.strength) * (1 if told.guidance == 1.0 else 2),
+                    num_passes=make_sampler(told).num_passes,
                 ),
             )
 

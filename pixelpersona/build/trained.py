@@ -1,11 +1,12 @@
 """Which trained weights lie below a folder of runs, and which of a run's own are compared."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from pixelpersona.build.finished import file_sha256
 
 _RECORD = "metrics.jsonl"  # what every run folder has from its first step on
 
@@ -19,8 +20,7 @@ class Trained:
 
     @property
     def sha256(self) -> str:
-        with self.file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return file_sha256(self.file)
 
 
 def trained_below(runs: Path, file_name: str) -> list[Trained]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pixelpersona.data.latents import Encoder
 from pixelpersona.data.loader import LatentBatch
 from pixelpersona.data.randomness import epoch_order, numpy_rng
-from pixelpersona.data.sources import PhotoSource
+from pixelpersona.data.sources import PhotoSource, caption_of
 from pixelpersona.pixel.portrait import center_square
 from pixelpersona.writing import whole
 
@@ -116,6 +116,6 @@ def read_captions(source: PhotoSource, ids: Sequence[str], prompt: str) -> list[
     """
     spellings = []
     for photo_id in ids:
-        plain = source.caption(photo_id) or "a photo of a person"
+        plain = caption_of(source, photo_id)
         spellings.append((plain, prompt, f"{prompt}, {plain.removeprefix('a photo of ')}"))
     return spellings

@@ -12,7 +12,7 @@ from pixelpersona.data.containers import MAX_FILE_BYTES, FolderContainer, open_c
 from pixelpersona.data.metadata import HELDOUT, TRAIN, attribute_caption, hash_split, read_records
 from pixelpersona.pixel.photo import PHOTO_SUFFIXES, open_photo
 
-__all__ = ["CelebASource", "FolderSource", "PhotoSource", "attribute_caption"]
+__all__ = ["CelebASource", "FolderSource", "PhotoSource", "attribute_caption", "caption_of"]
 
 
 class PhotoSource(Protocol):
@@ -41,6 +41,11 @@ class PhotoSource(Protocol):
     def digest(self, photo_id: str, /) -> str:
         """SHA-256 of the photo file's bytes, hex; PhotoError when it cannot be read."""
         ...
+
+
+def caption_of(source: PhotoSource, photo_id: str) -> str:
+    """What the data set says the photo shows; that it is a person where it says nothing."""
+    return source.caption(photo_id) or attribute_caption(None, None)
 
 
 class FolderSource:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from pixelpersona.models.features import similarities
 
 _ROWS = 1024  # pictures compared at once: 16,000 photos are 64 MB of cosines
 
@@ -30,11 +31,9 @@ def nearest_similarity(pictures: Tensor, photos: Tensor, *, same: bool = False) 
     """
     if same and len(pictures) != len(photos):
         raise ValueError(f"same: {len(pictures)} pictures are not the {len(photos)} photos")
-    center = photos.double().mean(dim=0)
-    among = F.normalize(photos.double() - center, dim=1)
     found = np.empty(len(pictures))
     for start in range(0, len(pictures), _ROWS):
-        cosines = F.normalize(pictures[start : start + _ROWS].double() - center, dim=1) @ among.T
+        cosines = similarities(photos, pictures[start : start + _ROWS])
         if same:
             cosines.diagonal(start).fill_(-2.0)
         found[start : start + len(cosines)] = cosines.max(dim=1).values.numpy()

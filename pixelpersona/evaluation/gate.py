@@ -3,10 +3,15 @@
 No torch: it reads results.
 """
 
-from pixelpersona.evaluation.result import Estimate, EvalResult, EvalResults, paired_difference
+from pixelpersona.evaluation.result import (
+    LIKENESS,
+    STYLE,
+    Estimate,
+    EvalResult,
+    EvalResults,
+    paired_difference,
+)
 
-STYLE = "grid_contrast_raw"
-LIKENESS = "likeness_raw"
 _LARGEST_LOSS = 2.0  # likeness is a cosine
 
 

@@ -164,6 +164,9 @@ def _metric_table() -> dict[str, Metric]:
 METRICS: dict[str, Metric] = _metric_table()
 """Every metric an evaluation may report, in the order tables show them."""
 
+STYLE, LIKENESS = "grid_contrast_raw", "likeness_raw"
+"""What a fine-tune is judged by: is it pixel art, and is it the person; both before any snapping."""
+
 
 def metric_of(name: str) -> Metric:
     """The metric of that name: one of `METRICS`, or the same measure with another number.

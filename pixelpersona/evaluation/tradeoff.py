@@ -52,7 +52,7 @@ class Tradeoff:
     """Every variant at every setting, on the same photos and seeds.
 
     ceiling: raw grid contrast per photo of the teacher's pictures through the autoencoder, the most a LoRA
-    can reach. conditions: what all settings share: sampler, prompt, data set hash, versions.
+    can reach. conditions: what all settings share: prompt, data set hash, weights, versions.
     Raises ValueError naming the setting whose lists are not as long as photo_ids, or not finite.
     """
 

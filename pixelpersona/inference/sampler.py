@@ -45,6 +45,11 @@ class Sampler:
         """Steps that are walked; each is one UNet call (of twice the batch when guidance is on)."""
         return min(int(self.num_steps * self.strength), self.num_steps)
 
+    @property
+    def num_passes(self) -> int:
+        """Passes of the UNet that one portrait takes."""
+        return self.num_calls if self.guidance == 1.0 else 2 * self.num_calls
+
 
 def make_scheduler(sampler: Sampler, noise_schedule: Any) -> DDIMScheduler | DPMSolverMultistepScheduler:
     """diffusers' scheduler for these settings on a base's noise schedule (any diffusers scheduler).

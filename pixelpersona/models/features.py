@@ -32,19 +32,15 @@ class SetFeatures(Protocol):
         ...
 
 
-class FeatureExtractor(Protocol):
-    """Two views of a picture. Numbers of two extractors compare only when their sha256 are equal."""
+class FeatureExtractor(SetFeatures, Protocol):
+    """Two views of a picture; `features` sees the style without positions.
 
-    @property
-    def sha256(self) -> str: ...
+    Numbers of two extractors compare only when their sha256 are equal.
+    """
 
     @property
     def num_features(self) -> int:
         """Width of `features`."""
-        ...
-
-    def features(self, images: NDArray[np.uint8]) -> Tensor:
-        """uint8 [B, H, W, 3] → float32 [B, num_features], the style without positions: for KID and FID."""
         ...
 
     def likeness_features(self, images: NDArray[np.uint8]) -> Tensor:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.pixel.portrait import TIGHT, WIDE, center_square, crop_portrait
+from pixelpersona.pixel.portrait import TIGHT, WIDE, center_square, crop_around, find_face
 
-FRAMINGS = ("tight", "wide", "center")
+_AROUND_THE_FACE = {"tight": TIGHT, "wide": WIDE}
+FRAMINGS = (*_AROUND_THE_FACE, "center")
 
 # Half axes, in sides of the picture, of the ellipse around the centre that holds a tightly framed face.
 _FACE_AXES = (0.42, 0.50)
@@ -22,14 +23,17 @@ def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
 
     Raises ValueError for another name.
     """
-    match framing:
-        case "tight":
-            return crop_portrait(image, size, TIGHT)
-        case "wide":
-            return crop_portrait(image, size, WIDE)
-        case "center":
-            return center_square(image, size)
-    raise ValueError(f"framing={framing}: accepted {', '.join(FRAMINGS)}")
+    return crop_found(image, size, framing)[0]
+
+
+def crop_found(image: Image.Image, size: int, framing: str) -> tuple[Image.Image, bool]:
+    """`crop_square`, and whether it shows what it was to be cut around: False when no face was found."""
+    if framing == "center":
+        return center_square(image, size), True
+    if framing not in _AROUND_THE_FACE:
+        raise ValueError(f"framing={framing}: accepted {', '.join(FRAMINGS)}")
+    face = find_face(image)
+    return crop_around(image, size, _AROUND_THE_FACE[framing], face), face is not None
 
 
 def face_weight(width: int, height: int, stretch: NDArray[F]) -> NDArray[F]:

@@ -78,18 +78,17 @@ def find_face(image: Image.Image) -> Face | None:
     """
     if min(image.size) < _SMALLEST_PHOTO:
         return None
+    grey = image.convert("L")
     for search in _SEARCHES:
-        found = [best for tilt in search.tilts if (best := _search(image, search, tilt)) is not None]
+        found = [best for tilt in search.tilts if (best := _search(grey, search, tilt)) is not None]
         if found:
             return max(found, key=lambda best: best[0])[1]
     return None
 
 
-def _search(image: Image.Image, search: _Search, tilt: float) -> tuple[float, Face] | None:
+def _search(grey: Image.Image, search: _Search, tilt: float) -> tuple[float, Face] | None:
     """Score of the best face of a photo turned by `tilt` degrees, and its place in the photo as it was."""
-    turned = image.convert("L")
-    if tilt:
-        turned = turned.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128)
+    turned = grey.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128) if tilt else grey
     factor = search.long_side / max(turned.size)
     size = (max(1, round(turned.width * factor)), max(1, round(turned.height * factor)))
     if min(size) < search.smallest:
@@ -100,7 +99,7 @@ def _search(image: Image.Image, search: _Search, tilt: float) -> tuple[float, Fa
     score, (x, y, width) = best
     cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
     x, y = x / factor - turned.width / 2, y / factor - turned.height / 2
-    x, y = cos * x - sin * y + image.width / 2, sin * x + cos * y + image.height / 2
+    x, y = cos * x - sin * y + grey.width / 2, sin * x + cos * y + grey.height / 2
     return score, Face(float(x), float(y), float(width / factor))
 
 
@@ -144,13 +143,17 @@ def _best_window(
 
 
 def crop_portrait(image: Image.Image, size: int, framing: Framing = TIGHT) -> Image.Image:
-    """The square around the face, size x size pixels, mode RGB; the middle square when no face is found.
+    """The square around the face that `find_face` finds, as `crop_around` cuts it."""
+    return crop_around(image, size, framing, find_face(image))
+
+
+def crop_around(image: Image.Image, size: int, framing: Framing, face: Face | None) -> Image.Image:
+    """The square around a face, size x size pixels, mode RGB; the middle square for None.
 
     Where the square leaves the photo, the photo's edge is repeated; a photo too tight for the framing is kept
     whole with a narrow border, not drawn out into streaks. Raises ValueError when size < 1.
     """
     image = image.convert("RGB")
-    face = find_face(image)
     if face is None:
         return center_square(image, size)
     largest = round(_LARGEST_SQUARE * min(image.size))

@@ -12,7 +12,14 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from pixelpersona.evaluation.result import METRICS, EvalResults, Metric, require_same_features
+from pixelpersona.evaluation.result import (
+    LIKENESS,
+    METRICS,
+    STYLE,
+    EvalResults,
+    Metric,
+    require_same_features,
+)
 from pixelpersona.evaluation.tradeoff import Tradeoff
 from pixelpersona.reporting.plots import DASHES, Plot, curve_plots, interval_plot, run_styles
 from pixelpersona.reporting.runs import RunRecord
@@ -27,7 +34,7 @@ from pixelpersona.reporting.tradeoff import RULE, best_table, settings_table, tr
 from pixelpersona.reporting.verdict import verdict
 from pixelpersona.writing import write_whole
 
-HEADLINES = ("grid_contrast_raw", "likeness_raw", "kid_persona_raw")
+HEADLINES = (STYLE, LIKENESS, "kid_persona_raw")
 """Metrics drawn beside the verdict: style, person, distribution; all before snapping."""
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pixelpersona.evaluation.result import METRICS, Estimate, Metric, paired_difference
+from pixelpersona.evaluation.result import LIKENESS, METRICS, STYLE, Estimate, Metric, paired_difference
 from pixelpersona.evaluation.tradeoff import ENOUGH, Setting, Tradeoff
 from pixelpersona.reporting.plots import COLORS, INK, Plot, canvas, to_svg
 from pixelpersona.reporting.table import (
@@ -25,7 +25,7 @@ from pixelpersona.reporting.table import (
     variant_title,
 )
 
-STYLE, LIKENESS = METRICS["grid_contrast_raw"], METRICS["likeness_raw"]
+_STYLE, _LIKENESS = METRICS[STYLE], METRICS[LIKENESS]
 RULE = (
     f"Best: of the settings whose mean grid contrast is at least {ENOUGH:g} of what the teacher's pictures "
     "keep through the autoencoder, the one with the highest mean likeness."
@@ -48,8 +48,8 @@ def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
     colors = {variant: COLORS[i % len(COLORS)] for i, variant in enumerate(tradeoff.variants)}
     for variant, color in colors.items():
         _draw(axes, tradeoff, variant, color, sizes, shapes)
-    axes.set_xlabel(f"{_plain(STYLE.title)} {ARROWS[STYLE.better]}")
-    axes.set_ylabel(f"{_plain(LIKENESS.title)} {ARROWS[LIKENESS.better]}", color=INK)
+    axes.set_xlabel(f"{_plain(_STYLE.title)} {ARROWS[_STYLE.better]}")
+    axes.set_ylabel(f"{_plain(_LIKENESS.title)} {ARROWS[_LIKENESS.better]}", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
@@ -136,7 +136,7 @@ def _key(label: str, color: str, shape: str, size: float, line: Literal["-", ""]
 
 
 def _columns() -> list[str]:
-    measured = [f"{_plain(m.title)}\u00a0{ARROWS[m.better]} ({m.range})" for m in (STYLE, LIKENESS)]
+    measured = [f"{_plain(m.title)}\u00a0{ARROWS[m.better]} ({m.range})" for m in (_STYLE, _LIKENESS)]
     return ["variant", "sampler", "strength", "guidance", "UNet passes", *measured]
 
 
@@ -165,7 +165,7 @@ def _differences(tradeoff: Tradeoff, baseline: str) -> list[tuple[Cell, Cell]]:
     ]
     style = [None if b is None else paired_difference(s.style, b.style) for s, b in pairs]
     like = [None if b is None else paired_difference(s.likeness, b.likeness) for s, b in pairs]
-    return list(zip(_signed(style, STYLE), _signed(like, LIKENESS), strict=True))
+    return list(zip(_signed(style, _STYLE), _signed(like, _LIKENESS), strict=True))
 
 
 def _signed(found: Sequence[Estimate | None], metric: Metric) -> list[Cell]:

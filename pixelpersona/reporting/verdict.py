@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults, paired_difference
+from pixelpersona.evaluation.result import (
+    LIKENESS,
+    METRICS,
+    STYLE,
+    Estimate,
+    EvalResults,
+    paired_difference,
+)
 from pixelpersona.reporting.table import (
     difference,
     format_interval,
@@ -16,9 +23,6 @@ from pixelpersona.reporting.table import (
     variant_title,
     with_article,
 )
-
-STYLE = "grid_contrast_raw"
-LIKENESS = "likeness_raw"
 
 
 def verdict(

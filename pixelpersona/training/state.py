@@ -203,9 +203,9 @@ def _read_manifest(file: Path) -> dict[str, Any]:
 
 
 def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkpoint: Path) -> None:
-    # What this version tells and the one that made the checkpoint did not cannot be compared.
+    keys = sorted(mine.keys() | theirs.keys())
     changed = [
-        f"{key} was {was}, is {mine.get(key)}" for key, was in sorted(theirs.items()) if mine.get(key) != was
+        f"{key} was {theirs.get(key)}, is {mine.get(key)}" for key in keys if mine.get(key) != theirs.get(key)
     ]
     if changed:
         raise ValueError(f"{checkpoint}: made by another run ({'; '.join(changed)})")

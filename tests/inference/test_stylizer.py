@@ -104,6 +104,7 @@ def test_unet_calls(
     finally:
         hook.remove()
     assert batches == [4 if guidance > 1 else 2] * sampler.num_calls
+    assert sum(batches) == 2 * sampler.num_passes
 
 
 def test_the_prompt_is_encoded_once_for_all_photos(base: BaseModel, photos: list[Image.Image]) -> None:

@@ -224,7 +224,8 @@ def test_damage_and_another_identity_are_refused(tmp_path: Path) -> None:
         load_checkpoint(_state({"rank": 8}), checkpoint)
     with pytest.raises(ValueError, match="rank was 4, is None"):
         load_checkpoint(_state({"widths": [8]}), checkpoint)
-    load_checkpoint(_state({"rank": 4, "counted since": 1}), checkpoint)  # the checkpoint does not say
+    with pytest.raises(ValueError, match="seed was None, is 1"):
+        load_checkpoint(_state({"rank": 4, "seed": 1}), checkpoint)
     file = checkpoint / "weights.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
