@@ -99,7 +99,7 @@ dashboard: $(STAMP)  ## publish a workspace and a report of the runs at Weights 
 # when it is another than that of the files now: by content, because a checkout has times of its own. The texts
 # of an entry (conf/notebook/) and the code are no part of it; `rm experiments/<study>/recipe.sha256` runs it anew.
 
-STUDIES := lora_recipe rank_sweep palette_size classic_aligned strength sampler
+STUDIES := lora_recipe rank_sweep palette_size classic_aligned strength sampler tradeoff
 
 STUDY_CONF := train evaluate dataset/portraits pixelate/aligned pixelate/drawn augment/default model/tiny method/lora \
 	lora/r4 optimizer/adamw lr_schedule/cosine loss/mse loop/default sampler/default finish/plain eval/study
@@ -110,6 +110,7 @@ lora_recipe_FILES     := conf/experiment/lora_recipe.yaml conf/eval/full.yaml co
 rank_sweep_FILES      := conf/experiment/rank_sweep.yaml
 palette_size_FILES    := conf/experiment/palette_size.yaml conf/eval/palettes.yaml
 classic_aligned_FILES := conf/experiment/classic_aligned.yaml conf/eval/grids.yaml $(addprefix conf/pixelate/,unaligned.yaml classic.yaml)
+tradeoff_FILES        := conf/experiment/tradeoff.yaml conf/eval/tradeoff.yaml
 sampler_FILES         := conf/experiment/sampler.yaml conf/eval/samplers.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
 strength_FILES        := conf/experiment/strength.yaml conf/eval/strengths.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
 
@@ -167,6 +168,14 @@ experiments/classic_aligned/recipe.sha256: $$(call changed,classic_aligned) | $(
 	$(DOOR)evaluate experiment=classic_aligned eval=grids
 	$(DOOR)report notebook=classic_aligned
 	@$(call digest,classic_aligned) > $@
+
+experiments/tradeoff/recipe.sha256: $$(call changed,tradeoff) | $(STAMP)
+	rm -rf runs/tradeoff
+	$(DOOR)train -m experiment=tradeoff
+	$(DOOR)evaluate experiment=tradeoff eval=study
+	$(DOOR)evaluate experiment=tradeoff eval=tradeoff
+	$(DOOR)report notebook=tradeoff
+	@$(call digest,tradeoff) > $@
 
 # The packaged LoRA, as a run.
 experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)

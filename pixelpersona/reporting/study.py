@@ -10,7 +10,7 @@ from typing import Any
 from pixelpersona.evaluation.result import EvalResults, require_same_features, save_results
 from pixelpersona.evaluation.tradeoff import Tradeoff, save_tradeoff
 from pixelpersona.reporting.table import Table, differences_table, results_table, to_markdown
-from pixelpersona.reporting.tradeoff import RULE, best_table, settings_table
+from pixelpersona.reporting.tradeoff import RULE, best_table, plot_note, save_tradeoff_plot, settings_table
 from pixelpersona.reporting.verdict import verdict
 from pixelpersona.writing import write_whole
 
@@ -38,7 +38,7 @@ class Entry:
 def write_study(folder: Path, entry: Entry, sheet_path: Path) -> Path:
     """Write the files of a study and return the README's path.
 
-    README.md, results.json, sheet.png, and tradeoff.json where there is one.
+    README.md, results.json, sheet.png, and tradeoff.json with tradeoff.png where there is one.
     Raises ValueError when features differ between variants, or the sheet is missing.
     """
     text = render_entry(entry, picture="sheet.png", digits="results.json")
@@ -47,6 +47,7 @@ def write_study(folder: Path, entry: Entry, sheet_path: Path) -> Path:
     save_results(entry.results, folder / "results.json")
     if entry.tradeoff is not None:
         save_tradeoff(entry.tradeoff, folder / "tradeoff.json")
+        save_tradeoff_plot(entry.tradeoff, folder / "tradeoff.png")
     sheet = folder / "sheet.png"
     if sheet_path.resolve() != sheet.resolve():
         write_whole(sheet, sheet_path.read_bytes())
@@ -79,7 +80,7 @@ def render_entry(entry: Entry, *, picture: str | None, digits: str) -> str:
         "are on their grid and palette by construction: only raw ones are evidence of style. "
         f"All digits are in [{digits}]({digits}).",
         *(_section(table) for table in tables if table.rows),
-        *_tradeoff(entry.tradeoff),
+        *_tradeoff(entry.tradeoff, "tradeoff.png" if picture else None),
         "## Settings",
         "\n".join(f"- {key}: {_plain(value)}" for key, value in results.settings.items()),
         f"Features of likeness, KID and FID: sha256 `{features}`.",
@@ -87,11 +88,12 @@ def render_entry(entry: Entry, *, picture: str | None, digits: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _tradeoff(tradeoff: Tradeoff | None) -> list[str]:
+def _tradeoff(tradeoff: Tradeoff | None, picture: str | None) -> list[str]:
     if tradeoff is None:
         return []
     return [
         "## Trade-offs",
+        f"![Style against likeness]({picture})\n\n*{plot_note(tradeoff)}*" if picture else "",
         f"{RULE} Chosen and measured on the same {len(tradeoff.photo_ids)} photos. In the second table bold "
         "style and likeness: no other setting of the variant is better in both. All digits are in "
         "[tradeoff.json](tradeoff.json).",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Literal
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -24,6 +27,7 @@ from pixelpersona.reporting.table import (
     significance,
     variant_title,
 )
+from pixelpersona.writing import write_whole
 
 _STYLE, _LIKENESS = METRICS[STYLE], METRICS[LIKENESS]
 RULE = (
@@ -41,6 +45,26 @@ def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
     the guidance. A ring is around a variant's best setting.
     Left of the dashed line a picture does not count as pixel art.
     """
+    svg = to_svg(_figure(tradeoff), name, "Style against likeness")
+    return Plot("Style against likeness", plot_note(tradeoff), svg)
+
+
+def save_tradeoff_plot(tradeoff: Tradeoff, file: Path) -> None:
+    """The same plot as a PNG on white, 840 pixels wide, whole or not at all."""
+    out = io.BytesIO()
+    _figure(tradeoff).savefig(out, format="png", dpi=200, metadata={"Software": None})
+    write_whole(file, out.getvalue())
+
+
+def plot_note(tradeoff: Tradeoff) -> str:
+    """What the plot's lines and marks are."""
+    return (
+        f"{len(tradeoff.photo_ids)} photos, raw. Lines: each variant's Pareto front. Ring: its best setting. "
+        f"Dashed: {ENOUGH:g} of the ceiling, from where a picture counts as pixel art."
+    )
+
+
+def _figure(tradeoff: Tradeoff) -> Figure:
     figure, axes = canvas(height=4.1)
     shapes = dict(zip(_in_order(tradeoff, _shaped), cycle(_MARKERS), strict=False))
     sizes = {told: _SMALLEST + _GROWTH * i for i, told in enumerate(_in_order(tradeoff, _sized))}
@@ -59,11 +83,7 @@ def tradeoff_plot(tradeoff: Tradeoff, name: str = "tradeoff") -> Plot:
     legend = figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     for text in legend.get_texts():
         text.set_color(INK)
-    note = (
-        f"{len(tradeoff.photo_ids)} photos, raw. Lines: each variant's Pareto front. Ring: its best setting. "
-        f"Dashed: {ENOUGH:g} of the ceiling, from where a picture counts as pixel art."
-    )
-    return Plot("Style against likeness", note, to_svg(figure, name, "Style against likeness"))
+    return figure
 
 
 def best_table(tradeoff: Tradeoff) -> Table:

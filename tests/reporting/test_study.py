@@ -59,6 +59,10 @@ def test_a_study_holds_the_trade_off_where_there_is_one(
     assert text.index("## Numbers") < text.index("## Trade-offs") < text.index("## Settings")
     assert "| LoRA rank 4 | dpm-20 | 0.6 | 1 |" in text
     assert load_tradeoff(tmp_path / "study" / "tradeoff.json") == tradeoff
+    assert "(tradeoff.png)" in text
+    with Image.open(tmp_path / "study" / "tradeoff.png") as plot:
+        assert plot.width == 840
+        assert len(plot.convert("RGB").getcolors(plot.width * plot.height)) > 100
 
 
 def test_a_page_without_pictures_names_the_file_of_its_digits(results: EvalResults) -> None:
