@@ -139,8 +139,9 @@ experiments/%/recipe.sha256: export PYTHONWARNINGS = ignore::DeprecationWarning,
 
 experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 	rm -rf runs/lora_recipe
-	$(DOOR)train -m experiment=lora_recipe lora.rank=8 optimizer.lr=5e-3,8e-3 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=8 loop.num_steps=125 name=lora-r8-steps_125 loop.num_samples=0 tracker=none
+	$(DOOR)train -m experiment=lora_recipe lora.rank=8 optimizer.lr=4e-3,6e-3,8e-3 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=8 loop.num_steps=225 name=lora-r8-steps_225 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=8 loop.num_steps=225 loop.batch_size=8 name=lora-r8-batch_8 loop.num_samples=0 tracker=none
 	$(DOOR)train experiment=lora_recipe lora.rank=8 loss.photo_probability=1.0 name=lora-r8-path_only loop.num_samples=0 tracker=none
 	$(DOOR)train experiment=lora_recipe lora.rank=8 lora.alpha=16 name=lora-r8-alpha_16 loop.num_samples=0 tracker=none
 	$(DOOR)train experiment=lora_recipe lora.rank=8 lora.targets=[to_q,to_k,to_v,to_out.0] name=lora-r8-attention loop.num_samples=0 tracker=none

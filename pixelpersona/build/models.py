@@ -15,9 +15,10 @@ class ModelConfig:
     image_size: side of its pictures, pixels. cell: pixels per latent cell. prompt: the words that stand
     for the style, in training and in use. strength, guidance: its defaults for img2img; portrait_strength:
     that of `stylize`, where the finish sees to the grid and the person counts. framing: how tightly its
-    faces are cropped: tight, wide or center. lora_lr, lora_targets, lora_max_timestep: the learning rate,
-    the modules (ends of names) and the range of noise levels its LoRAs learn well with. lora_start_strength,
-    lora_photo_probability, lora_timestep_power: see `loss`.
+    faces are cropped: tight, wide or center. lora_lr, lora_num_steps, lora_batch_size, lora_targets,
+    lora_max_timestep: the learning rate, the steps of so many samples, the modules (ends of names) and the
+    range of noise levels its LoRAs learn well with. lora_start_strength, lora_photo_probability,
+    lora_timestep_power: see `loss`.
     """
 
     name: str = "tiny"
@@ -30,6 +31,8 @@ class ModelConfig:
     guidance: float = 3.0
     framing: str = "tight"
     lora_lr: float = 2e-3
+    lora_num_steps: int = 250
+    lora_batch_size: int = 8
     lora_targets: list[str] = field(default_factory=lambda: ["to_q", "to_k", "to_v", "to_out.0"])
     lora_max_timestep: int = 1000
     lora_start_strength: float = 0.0

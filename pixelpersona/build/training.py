@@ -21,14 +21,15 @@ class MethodKind(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class MethodConfig:
-    """run_name: name of the run folder unless `name` is given. lr, num_steps: what suits the method, taken
-    over by optimizer.lr and loop.num_steps. widths: the translator's channels per level.
+    """run_name: name of the run folder unless `name` is given. lr, num_steps, batch_size: what suits the
+    method, taken over by optimizer.lr and loop. widths: the translator's channels per level.
     """
 
     kind: MethodKind = MethodKind.lora
     run_name: str = "lora"
     lr: float = 1e-4
     num_steps: int = 300
+    batch_size: int = 8
     widths: list[int] = field(default_factory=lambda: [64, 96, 128])
 
 
