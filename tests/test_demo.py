@@ -34,7 +34,7 @@ def test_the_style_takes(results: EvalResults, lora: str) -> None:
     gain = paired_difference(tuned.per_photo["grid_contrast_raw"], base.per_photo["grid_contrast_raw"])
     assert gain.low > 0.2
     ceiling = results.variant("teacher-vae").metrics["grid_contrast_raw"].mean
-    assert tuned.metrics["grid_contrast_raw"].mean >= 0.5 * ceiling
+    assert tuned.metrics["grid_contrast_raw"].mean >= 0.6 * ceiling
     assert tuned.metrics["val_loss"].mean < base.metrics["val_loss"].mean
 
 
