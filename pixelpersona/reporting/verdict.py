@@ -28,13 +28,15 @@ from pixelpersona.reporting.table import (
 def verdict(
     results: EvalResults, baseline: str = "base", own_style: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Two sentences: is the style learnt, and is the likeness kept.
+    """Two sentences: is the style learnt, and is the likeness kept. A third where training broke down.
 
     The style is judged before snapping, since snapping puts anything on the grid; all fine-tunes are
     named, not only the best, because picking the best of several flatters it. "better" and "worse" are
     said only where the 95 % interval of the paired difference excludes 0.
     own_style: variant → the metric of its style, for LoRAs whose training pairs have another grid than the
     comparison. The base is judged by the variant's; two LoRAs by what each brings over the base in its own.
+    Noise that keeps to the cells counts as grid contrast, too: a fine-tune that predicts the noise of held-out
+    pixel art worse than the base is named. One of other pairs than the held-out ones may, and is not.
     """
     own = own_style or {}
     tuned = [r.variant for r in results.variants if r.is_fine_tune and r.variant != baseline]
@@ -46,7 +48,10 @@ def verdict(
     num_photos = len(results.variant(next(iter(style))).photo_ids)
     kept = {v: e for v in style if (e := difference(results, v, baseline, LIKENESS)) is not None}
     grid = "grid contrast" + (", each LoRA over the base on the grid of its own pairs," if own else "")
-    return [_style_sentence(style, baseline, grid, num_photos), _likeness_sentence(kept, baseline)]
+    sentences = [_style_sentence(style, baseline, grid, num_photos), _likeness_sentence(kept, baseline)]
+    losses = {v: difference(results, v, baseline, "val_loss") for v in style if v not in own}
+    broken = {v: e for v, e in losses.items() if e and significance(e, METRICS["val_loss"]) == "worse"}
+    return sentences + ([_broken_sentence(broken)] if broken and baseline == "base" else [])
 
 
 def _style(results: EvalResults, variant: str, baseline: str, own: Mapping[str, str]) -> Estimate | None:
@@ -97,6 +102,15 @@ def _likeness_sentence(kept: dict[str, Estimate], baseline: str) -> str:
     if group := groups["better"]:
         parts.append(f"{_named(group)} {'keep' if len(group) > 1 else 'keeps'} more of it")
     return f"Likeness to the photo, against {with_article(baseline)}: {'; '.join(parts)}."
+
+
+def _broken_sentence(broken: dict[str, Estimate]) -> str:
+    verb, its = ("predict", "their") if len(broken) > 1 else ("predicts", "its")
+    return (
+        f"Look at the pictures: {_named(broken)} {verb} the noise of held-out pixel art worse than the untouched "
+        f"base (difference in validation loss); {its} training may have broken down, and noise that keeps to "
+        "the cells counts as grid contrast."
+    )
 
 
 def _by_significance(estimates: dict[str, Estimate], metric: str) -> dict[str, dict[str, Estimate]]:

@@ -90,3 +90,20 @@ def test_each_lora_on_the_grid_of_its_own_pairs(results: EvalResults) -> None:
     assert "draws pixel art less clearly than LoRA rank 4" in style
     missing = verdict(results, "lora-r4", own)
     assert missing == ["The style was not measured against LoRA rank 4, so there is nothing to compare."]
+
+
+def with_losses(results: EvalResults, loss: Estimate) -> EvalResults:
+    found = with_differences(results, UP, UNCLEAR)
+    return replace(found, differences=[*found.differences, Difference("lora-r4", "base", "val_loss", loss)])
+
+
+def test_a_training_that_broke_down_is_named(results: EvalResults) -> None:
+    sentences = verdict(with_losses(results, UP))
+    assert len(sentences) == 3
+    assert "LoRA rank 4 (+0.50, 0.40 to 0.60) predicts the noise of held-out pixel art worse" in sentences[2]
+
+
+def test_only_such_a_training_is_named(results: EvalResults) -> None:
+    assert len(verdict(with_losses(results, UNCLEAR))) == 2
+    assert len(verdict(with_losses(results, DOWN))) == 2
+    assert len(verdict(with_losses(results, UP), own_style={"lora-r4": "grid_contrast_raw"})) == 2
