@@ -35,8 +35,8 @@ def verdict(
     said only where the 95 % interval of the paired difference excludes 0.
     own_style: variant → the metric of its style, for LoRAs whose training pairs have another grid than the
     comparison. The base is judged by the variant's; two LoRAs by what each brings over the base in its own.
-    Noise that keeps to the cells counts as grid contrast, too: a fine-tune that predicts the noise of held-out
-    pixel art worse than the base is named. One of other pairs than the held-out ones may, and is not.
+    Noise that keeps to the cells counts as grid contrast, too: a fine-tune that predicts the noise of
+    held-out pixel art worse than the base is named; one of other pairs than the held-out ones is not.
     """
     own = own_style or {}
     tuned = [r.variant for r in results.variants if r.is_fine_tune and r.variant != baseline]
@@ -107,9 +107,9 @@ def _likeness_sentence(kept: dict[str, Estimate], baseline: str) -> str:
 def _broken_sentence(broken: dict[str, Estimate]) -> str:
     verb, its = ("predict", "their") if len(broken) > 1 else ("predicts", "its")
     return (
-        f"Look at the pictures: {_named(broken)} {verb} the noise of held-out pixel art worse than the untouched "
-        f"base (difference in validation loss); {its} training may have broken down, and noise that keeps to "
-        "the cells counts as grid contrast."
+        f"Look at the pictures: {_named(broken)} {verb} the noise of held-out pixel art worse than the "
+        f"untouched base (difference in validation loss); {its} training may have broken down, and noise that "
+        "keeps to the cells counts as grid contrast."
     )
 
 
