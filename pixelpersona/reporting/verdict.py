@@ -108,8 +108,8 @@ def _broken_sentence(broken: dict[str, Estimate]) -> str:
     verb, its = ("predict", "their") if len(broken) > 1 else ("predicts", "its")
     return (
         f"Look at the pictures: {_named(broken)} {verb} the noise of held-out pixel art worse than the "
-        f"untouched base (difference in validation loss); {its} training may have broken down, and noise that "
-        "keeps to the cells counts as grid contrast."
+        f"untouched base (difference in validation loss); {its} training may have broken down, and noise "
+        "that keeps to the cells counts as grid contrast."
     )
 
 
