@@ -21,7 +21,7 @@ from pixelpersona.evaluation.result import (
 from pixelpersona.inference.portrait import Portrait, PortraitMaker
 from pixelpersona.models.features import FeatureExtractor, SetFeatures, likeness, similarities
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.score import grid_contrast, palette_error, structure
+from pixelpersona.pixel.score import delta_e, grid_contrast, palette_error, structure
 
 _Images = NDArray[np.uint8]
 
@@ -227,6 +227,7 @@ def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float
         "grid_contrast": [grid_contrast(array, grid) for array in arrays],
         "palette_error": [palette_error(array, benchmark.num_colors) for array in arrays],
         "structure": [structure(photo, array, grid) for photo, array in zip(photos, arrays, strict=True)],
+        "delta_e": [delta_e(photo, array, grid) for photo, array in zip(photos, arrays, strict=True)],
     }
 
 

@@ -85,9 +85,7 @@ def wrong_person(pictures: Pictures) -> Pictures:
 SEEN_BY = {
     blur: {"grid_contrast_raw", "palette_error_raw"},
     shifted_grid: {"grid_contrast_raw"},
-    wrong_palette: set[
-        str
-    ](),  # KID and FID are meant to see it, below; likeness is trained not to mind colours
+    wrong_palette: {"delta_e_raw"},
     wrong_person: {"likeness_raw", "likeness_top1_raw", "structure_raw"},
 }
 # What is about something else, and must not move at all.
