@@ -49,9 +49,11 @@ def verdict(
     kept = {v: e for v in style if (e := difference(results, v, baseline, LIKENESS)) is not None}
     grid = "grid contrast" + (", each LoRA over the base on the grid of its own pairs," if own else "")
     sentences = [_style_sentence(style, baseline, grid, num_photos), _likeness_sentence(kept, baseline)]
-    losses = {v: difference(results, v, baseline, "val_loss") for v in style if v not in own}
-    broken = {v: e for v, e in losses.items() if e and significance(e, METRICS["val_loss"]) == "worse"}
-    return sentences + ([_broken_sentence(broken)] if broken and baseline == "base" else [])
+    if baseline == "base":
+        losses = {v: difference(results, v, baseline, "val_loss") for v in style if v not in own}
+        broken = _by_significance({v: e for v, e in losses.items() if e}, "val_loss")["worse"]
+        sentences += [_broken_sentence(broken)] if broken else []
+    return sentences
 
 
 def _style(results: EvalResults, variant: str, baseline: str, own: Mapping[str, str]) -> Estimate | None:

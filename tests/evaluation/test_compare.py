@@ -18,7 +18,7 @@ from pixelpersona.inference.direct import DirectStylizer, unchanged
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.pixelation import Pixelation
-from pixelpersona.pixel.score import grid_contrast, structure
+from pixelpersona.pixel.score import delta_e, grid_contrast, structure
 from pixelpersona.pixel.snap import snap
 
 SIZE, CELL, NUM = 32, 4, 6
@@ -100,6 +100,9 @@ def test_values_are_those_of_the_single_measures(
     assert base.per_photo["structure_raw"] == [
         structure(photo, d, GRID) for photo, d in zip(photos, drawn, strict=True)
     ]
+    assert base.per_photo["delta_e_raw"] == [
+        delta_e(photo, d, GRID) for photo, d in zip(photos, drawn, strict=True)
+    ]
     assert base.metrics["structure_raw"].mean == pytest.approx(np.mean(base.per_photo["structure_raw"]))
 
 
@@ -110,6 +113,7 @@ def test_controls_come_out_as_they_must(results: dict[str, EvalResult]) -> None:
     assert art["kid_persona_raw"].mean == pytest.approx(0.0, abs=1e-9)
     assert art["fid_persona_raw"].mean == pytest.approx(0.0, abs=1e-4)
     assert photo["structure_raw"].mean == pytest.approx(1.0)
+    assert photo["delta_e_raw"].mean == 0.0 < art["delta_e_raw"].mean
     assert photo["kid_persona_raw"].mean > art["kid_persona_raw"].mean
     # Snapping the photo makes it pixel art; what the teacher drew stays what it is.
     assert photo["grid_contrast_raw"].mean < 0.5 < photo["grid_contrast_snapped"].mean
