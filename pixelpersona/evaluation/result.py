@@ -127,7 +127,7 @@ _STAGED: tuple[Metric, ...] = (
     Metric("structure", "structure", "higher", -1.0, 1.0,
            "structural similarity of brightness to the photo, one value per cell"),
     Metric("delta_e", "colour difference", "lower", 0.0, math.inf,
-           "CIEDE2000 to the photo, mean over the cells' colours; about 1 is just visible, 0 the same colours"),
+           "CIEDE2000 to the photo, mean over the cells; about 1 is just visible, 0 the same colours"),
     Metric("likeness", "likeness", "higher", -1.0, 1.0,
            "cosine between the features of portrait and photo, after centring"),
     Metric("likeness_top1", "likeness top-1", "higher", 0.0, 1.0,
