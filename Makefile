@@ -29,6 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned versions into $(VENV), some minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(BIN)/python -m pixelpersona.pixel.compiled
 	@touch $@
 
 # Nothing is fetched while the demo runs, and libraries keep to themselves.

@@ -103,8 +103,10 @@ def _draw(config: EvaluateConfig, inputs: _Inputs) -> _Drawn:
     from pixelpersona.evaluation.compare import compare_variant
     from pixelpersona.inference.timed import Timed
     from pixelpersona.models.codec import Codec
+    from pixelpersona.pixel.compiled import compile_kernels
     from pixelpersona.reporting.table import REFERENCES
 
+    compile_kernels()  # no variant's time
     runs, pair_set, base, benchmark = config.paths.runs, inputs.pair_set, inputs.base, inputs.benchmark
     with_photos = config.model.lora_start_strength > 0.0
     heldout = encode_pairs(pair_set, "heldout", Codec(base), config.paths.cache, photos=with_photos)
