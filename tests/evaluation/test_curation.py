@@ -3,9 +3,16 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestNeighbors
 
-from pixelpersona.evaluation.curation import nearest_similarity, proportional_choice, strangeness
+from pixelpersona.evaluation.curation import (
+    nearest_similarity,
+    photo_side,
+    proportional_choice,
+    standard_scores,
+    strangeness,
+)
 
 
 def _features(num: int, seed: int, width: int = 12) -> torch.Tensor:
@@ -21,6 +28,27 @@ def test_strangeness_is_that_of_standardised_features() -> None:
     found = strangeness(real, drawn)
     np.testing.assert_allclose(found, (far - usual.mean()) / usual.std(ddof=1), rtol=1e-9)
     assert found.mean() > strangeness(real, real).mean() + 1
+
+
+def test_the_photos_side_is_that_of_scikit_learns_discriminant() -> None:
+    photos, pictures = _features(300, 6) * 2, _features(100, 7) + torch.linspace(0, 1, 12)
+    fisher = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1e-3, priors=[0.5, 0.5])
+    both = torch.cat([photos, pictures]).double().numpy()
+    fisher.fit(both, [0] * len(photos) + [1] * len(pictures))
+    expected = -fisher.decision_function(pictures.double().numpy())
+    found = photo_side(photos, pictures)
+    np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), rtol=1e-9, atol=1e-9)
+
+
+def test_fewer_pictures_than_features_still_have_a_side() -> None:
+    assert np.isfinite(photo_side(_features(5, 8), _features(4, 9))).all()
+
+
+def test_standard_scores_have_mean_0_and_deviation_1() -> None:
+    scores = standard_scores(np.array([1.0, 4.0, 4.0, 9.0]))
+    assert scores.mean() == pytest.approx(0)
+    assert scores.std() == pytest.approx(1)
+    np.testing.assert_array_equal(standard_scores(np.full(3, 2.5)), 0)
 
 
 def test_the_nearest_photo_is_the_one_scikit_learn_finds() -> None:

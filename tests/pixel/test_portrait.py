@@ -5,10 +5,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from skimage.data import astronaut, brick, clock, coffee, coins, rocket
 
-from pixelpersona.pixel.portrait import TIGHT, WIDE, Face, Framing, center_square, crop_portrait, find_face
+from pixelpersona.pixel.portrait import (
+    TIGHT,
+    WIDE,
+    Face,
+    Framing,
+    center_square,
+    crop_portrait,
+    face_support,
+    find_face,
+)
 
 ASTRONAUT = Image.fromarray(astronaut())  # the face: eyes about (206, 106) and (244, 106), 80 pixels wide
 
@@ -56,6 +65,30 @@ def test_a_tilted_head_is_found_where_it_is(degrees: int) -> None:
     expected = 256 + np.array([np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x])
     np.testing.assert_allclose([face.x, face.y], expected, atol=20)
     assert 70 < face.width < 130
+
+
+def test_thick_dark_frames_of_glasses_hide_no_face() -> None:
+    photo = ASTRONAUT.crop((130, 20, 330, 220))  # eyes about (76, 86) and (114, 86)
+    draw = ImageDraw.Draw(photo)
+    for x in (76, 114):
+        draw.rounded_rectangle((x - 16, 74, x + 16, 98), radius=7, outline=(15, 15, 18), width=5)
+    draw.line((92, 86, 98, 86), fill=(15, 15, 18), width=4)
+    face = find_face(photo)
+    assert face is not None
+    np.testing.assert_allclose([face.x, face.y], [96, 98], atol=15)
+    assert 60 < face.width < 130
+
+
+def test_a_malformed_face_has_less_support() -> None:
+    face = crop_portrait(ASTRONAUT, 128)
+    pixels = np.asarray(face)
+    upside_down = pixels[::-1]
+    without_a_side = np.where(np.arange(128)[:, None] < 64, pixels, pixels[:, 64:65])
+    assert face_support(face) > 10
+    assert face_support(Image.fromarray(upside_down)) < face_support(face) / 4
+    assert face_support(Image.fromarray(without_a_side)) < face_support(face) / 2
+    assert face_support(Image.new("RGB", (128, 128), (200, 150, 120))) == 0
+    assert face_support(face.resize((23, 23))) == 0
 
 
 def test_a_small_head_in_a_large_photo_is_found() -> None:
