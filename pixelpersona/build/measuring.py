@@ -41,7 +41,7 @@ class MeasureConfig:
     num_imagined: int = 1000
     num_portraits: int = 128
     num_steps: int = 20
-    imagined_guidance: float = 2.5
+    imagined_guidance: float = 4.0
     strength: float = 0.5
     guidance: float = 3.0
     card: Path | None = None
@@ -93,18 +93,18 @@ def measure_stage(
 def measured_table(found: dict[str, Any]) -> str:
     """Markdown, one row per number."""
     auto, drawn, kept = found["autoencoder"], found["text_to_image"], found["img2img"]
-    levels = found["loss_by_level"]
-    low, high = np.mean(levels[: len(levels) // 2]), np.mean(levels[len(levels) // 2 :])
+    losses = ", ".join(f"{loss:.3f}" for loss in found["loss_by_level"])
     rows = [
         (f"reconstruction of {found['num_photos']} photos", _quality(auto["photo"])),
         ("reconstruction of block images made of them", _quality(auto["block"])),
-        ("noise prediction, lower and upper half of the noise levels", f"{low:.3f}, {high:.3f}"),
+        ("loss of noise prediction by tenths of the noise levels, least noise first", losses),
         (
             f"KID persona of {drawn['num']} pictures drawn from captions to the photos",
             _interval(drawn["kid"]),
         ),
         ("the same of two halves of the photos", _interval(drawn["floor"])),
         ("gender the feature network sees in them: as the caption says", _share(drawn["gender_agreement"])),
+        ("age it sees in them: mean distance from the caption's", f"{drawn['age_error']:.1f} years"),
         (
             f"img2img at strength {kept['strength']:g}: structure kept, {kept['num']} photos",
             _interval(kept["structure"]),
@@ -218,13 +218,15 @@ def _text_to_image(
     real = extractor.features(pictures[:num])
     images = np.stack([np.asarray(image) for image in drawn])
     found = extractor.features(images)
+    errors = attribute_errors(extractor, images, captions[:num])
     return {
         "num": num,
         "guidance": measure.imagined_guidance,
         "features_sha256": extractor.sha256,
         "kid": asdict(kid(found, real)),
         "floor": asdict(kid(real[: num // 2], real[num // 2 :])),
-        "gender_agreement": attribute_errors(extractor, images, captions[:num])["gender_accuracy"],
+        "gender_agreement": errors["gender_accuracy"],
+        "age_error": errors["age_error"],
     }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _AGES = (16, 40, 65)  # years at which the next band begins
 _COPY_PERCENTILE = 1.0  # of the photos' own distances to the nearest other photo
+_STRANGE_PERCENTILE = 95.0  # of the photos' own distances to their mean: beyond is no skin, but a pattern
 
 
 @dataclass(kw_only=True, slots=True)
@@ -30,10 +31,10 @@ class PortraitsConfig:
     """
 
     num_kept: int = 256
-    num_drawn: int = 1152
-    num_steps: int = 12
+    num_drawn: int = 2304
+    num_steps: int = 20
     num_heldout: int = 64
-    guidance: float = 2.5
+    guidance: float = 4.0
     precision: Precision = Precision.fp32
 
 
@@ -42,10 +43,12 @@ def draw_portraits_stage(
 ) -> None:
     """Writes folder/portraits: WebP pictures and metadata.jsonl with caption, seed and split.
 
-    Captions are those of training photos. Kept are those that look most like a photo of a face (malformed
-    ones are far from real photos in surface and likeness features), as many of each gender, ethnicity and
-    age as the photos have; but none that is as near to a training photo as the nearest 1 % of the photos are
-    to another one. folder/portraits.json says how many that were.
+    Captions are those of training photos. Kept are the best formed: those whose likeness features lie most on
+    the photos' side of what tells photos and drawn ones apart, whose surface is no stranger than photos'
+    are, and in which the face search sees a face most clearly; as many of each gender, ethnicity and age as
+    the photos have, where so many are as well formed as the mean of all drawn ones; but none that is as near
+    to a training photo as the nearest 1 % of the photos are to another one. folder/portraits.json says how
+    many that were.
     """
     from pixelpersona.data.randomness import numpy_rng
     from pixelpersona.data.sources import caption_of
@@ -90,19 +93,36 @@ def _choose(
     portraits: PortraitsConfig,
 ) -> tuple[list[int], dict[str, float]]:
     """Indices of those kept, and what was found about their nearest photos (cosines of likeness)."""
-    from pixelpersona.evaluation.curation import nearest_similarity, proportional_choice, strangeness
+    from PIL import Image
+
+    from pixelpersona.evaluation.curation import (
+        nearest_similarity,
+        photo_side,
+        proportional_choice,
+        standard_scores,
+        strangeness,
+    )
     from pixelpersona.models.features import PersonaFeatures
+    from pixelpersona.pixel.portrait import face_support
 
     extractor = PersonaFeatures()
     real_surface, real_people = extractor.views(photos.train())
     surface, people = extractor.views(drawn)
-    strange = strangeness(real_surface, surface) + strangeness(real_people, people)
+    strange = strangeness(real_surface, surface)
+    support = np.array([face_support(Image.fromarray(picture)) for picture in drawn])
+    form = (
+        standard_scores(photo_side(real_people, people))
+        + standard_scores(np.log1p(support))
+        - standard_scores(np.clip(strange, 0.0, None))
+    )
+    strangest = np.percentile(strangeness(real_surface, real_surface), _STRANGE_PERCENTILE)
+    well = (strange <= strangest) & (form >= 0.0)
     usual = nearest_similarity(real_people, real_people, same=True)
     # The base learnt every photo mirrored, too.
     mirrored = extractor.likeness_features(np.ascontiguousarray(drawn[:, :, ::-1]))
     near = np.maximum(nearest_similarity(people, real_people), nearest_similarity(mirrored, real_people))
     limit = float(np.percentile(usual, 100.0 - _COPY_PERCENTILE))
-    order = [int(index) for index in np.argsort(strange, kind="stable") if near[index] < limit]
+    order = [int(i) for i in np.argsort(-form, kind="stable") if well[i] and near[i] < limit]
     groups, wanted = ([_group(caption) for caption in texts] for texts in (captions, everyone))
     kept = proportional_choice(groups, order, portraits.num_kept, wanted)
     return kept, {
