@@ -143,12 +143,13 @@ experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 	$(DOOR)train -m experiment=lora_recipe lora.rank=4,8 loop.num_samples=0 tracker=none
 	$(DOOR)train experiment=lora_recipe lora.rank=8 optimizer.lr=8e-3 name=lora-r8-lr_8e-3 loop.num_samples=0 tracker=none
 	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 name=lora-r4-lr_8e-3 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.num_steps=500 name=lora-r4-lr_8e-3-steps_500 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 name=lora-r4-batch_8 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=300 name=lora-r4-batch_8-steps_300 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 lora.alpha=8 name=lora-r4-batch_8-alpha_8 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 loss.photo_probability=0.9 name=lora-r4-batch_8-photo_90 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 optimizer.beta2=0.99 name=lora-r4-batch_8-beta2_99 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=4e-3 name=lora-r4-lr_4e-3 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 loop.num_steps=225 name=lora-r4-steps_225 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 loop.num_steps=900 name=lora-r4-steps_900 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 name=lora-r4-batch_8-steps_250-lr_8e-3 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 lora.alpha=8 name=lora-r4-alpha_8 loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 lora.targets=[to_q,to_k,to_v,to_out.0] name=lora-r4-attention loop.num_samples=0 tracker=none
+	$(DOOR)train experiment=lora_recipe lora.rank=4 loss.photo_probability=1 name=lora-r4-path_only loop.num_samples=0 tracker=none
 	$(DOOR)evaluate experiment=lora_recipe
 	$(DOOR)report notebook=lora_recipe
 	@$(call digest,lora_recipe) > $@
