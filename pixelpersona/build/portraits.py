@@ -47,8 +47,8 @@ def draw_portraits_stage(
     the photos' side of what tells photos and drawn ones apart, whose surface is no stranger than photos'
     are, and in which the face search sees a face most clearly; as many of each gender, ethnicity and age as
     the photos have, where so many are as well formed as the mean of all drawn ones; but none that is as near
-    to a training photo as the nearest 1 % of the photos are to another one. folder/portraits.json says how
-    many that were.
+    to a training photo as the nearest 1 % of the photos are to another one. Malformed ones fill up only what
+    all others leave. folder/portraits.json says how many were copies.
     """
     from pixelpersona.data.randomness import numpy_rng
     from pixelpersona.data.sources import caption_of
@@ -122,9 +122,11 @@ def _choose(
     mirrored = extractor.likeness_features(np.ascontiguousarray(drawn[:, :, ::-1]))
     near = np.maximum(nearest_similarity(people, real_people), nearest_similarity(mirrored, real_people))
     limit = float(np.percentile(usual, 100.0 - _COPY_PERCENTILE))
-    order = [int(i) for i in np.argsort(-form, kind="stable") if well[i] and near[i] < limit]
+    order = [int(i) for i in np.argsort(-form, kind="stable") if near[i] < limit]
     groups, wanted = ([_group(caption) for caption in texts] for texts in (captions, everyone))
-    kept = proportional_choice(groups, order, portraits.num_kept, wanted)
+    kept = proportional_choice(groups, [i for i in order if well[i]], portraits.num_kept, wanted)
+    malformed = [i for i in order if not well[i]]
+    kept = sorted([*kept, *malformed[: portraits.num_kept - len(kept)]])  # a poor base draws few better ones
     return kept, {
         "num_drawn": len(drawn),
         "num_copies": int((near >= limit).sum()),
