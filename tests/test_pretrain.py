@@ -153,6 +153,9 @@ def test_the_base_is_measured_on_photos_kept_out(made: Path, photos: Path, tmp_p
     assert found == json.loads((study / "results.json").read_text())
     readme = (study / "README.md").read_text()
     assert measured_table(found) in readme
+    for stage in ("autoencoder", "unet"):  # the record outlives the run
+        kept = study / "stages" / stage / "metrics.jsonl"
+        assert kept.read_text() == (made / stage / "metrics.jsonl").read_text()
     for name in re.findall(r"\((\w+\.png)\)", readme):
         assert Image.open(study / name).width > 256
     assert found["portraits"]["kept_nearest_highest"] < found["portraits"]["photos_nearest_99th_percentile"]

@@ -49,9 +49,10 @@ def write_base_study(
 ) -> None:
     """README.md, results.json, losses.png and one sheet per stage below `study`.
 
-    folder: of the pretraining run; curves and portraits that it does not hold are left out, or are the
-    packaged ones. found, table: what was measured, as values and as Markdown. style: how
-    altered portraits are drawn for the feature network.
+    folder: of the pretraining run. Its stages' metrics.jsonl are kept in study/stages: where the run is no
+    more, its curves are drawn from there. Portraits that it does not hold are the packaged ones.
+    found, table: what was measured, as values and as Markdown. style: how altered portraits are drawn for
+    the feature network.
     """
     write_whole(study / "results.json", json.dumps(found, indent=2) + "\n")
     portraits = _portraits(folder)
@@ -64,7 +65,8 @@ def write_base_study(
     for name, sheet in sheets.items():
         with whole(study / name) as draft:
             sheet.quantize(256).save(draft, "PNG", optimize=True)
-    has_curves = _save_curves(folder, study / "losses.png")
+    _keep_metrics(folder, study / "stages")
+    has_curves = _save_curves(study / "stages", study / "losses.png")
     write_whole(study / "README.md", _readme(table, has_curves))
     print(f"wrote {study / 'README.md'}")
 
@@ -149,6 +151,13 @@ def _stylize_sheet(
 
 def _pictures(images: "Sequence[NDArray[np.uint8]] | NDArray[np.uint8]") -> list[Image.Image]:
     return [Image.fromarray(image) for image in images]
+
+
+def _keep_metrics(folder: Path, kept: Path) -> None:
+    for name in _STAGES:
+        metrics = folder / name / "metrics.jsonl"
+        if metrics.is_file():
+            write_whole(kept / name / metrics.name, metrics.read_text(encoding="utf-8"))
 
 
 def _save_curves(folder: Path, file: Path) -> bool:

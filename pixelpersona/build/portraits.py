@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _AGES = (16, 40, 65)  # years at which the next band begins
 _COPY_PERCENTILE = 1.0  # of the photos' own distances to the nearest other photo
-_STRANGE_PERCENTILE = 95.0  # of the photos' own distances to their mean: beyond is no skin, but a pattern
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,38 +94,23 @@ def _choose(
     """Indices of those kept, and what was found about their nearest photos (cosines of likeness)."""
     from PIL import Image
 
-    from pixelpersona.evaluation.curation import (
-        nearest_similarity,
-        photo_side,
-        proportional_choice,
-        standard_scores,
-        strangeness,
-    )
+    from pixelpersona.evaluation.curation import form, nearest_similarity, proportional_choice
     from pixelpersona.models.features import PersonaFeatures
     from pixelpersona.pixel.portrait import face_support
 
     extractor = PersonaFeatures()
-    real_surface, real_people = extractor.views(photos.train())
-    surface, people = extractor.views(drawn)
-    strange = strangeness(real_surface, surface)
-    support = np.array([face_support(Image.fromarray(picture)) for picture in drawn])
-    form = (
-        standard_scores(photo_side(real_people, people))
-        + standard_scores(np.log1p(support))
-        - standard_scores(np.clip(strange, 0.0, None))
-    )
-    strangest = np.percentile(strangeness(real_surface, real_surface), _STRANGE_PERCENTILE)
-    well = (strange <= strangest) & (form >= 0.0)
-    usual = nearest_similarity(real_people, real_people, same=True)
+    real, pictures = extractor.views(photos.train()), extractor.views(drawn)
+    support = [face_support(Image.fromarray(picture)) for picture in drawn]
+    formed, well = form(real, pictures, support)
+    usual = nearest_similarity(real[1], real[1], same=True)
     # The base learnt every photo mirrored, too.
     mirrored = extractor.likeness_features(np.ascontiguousarray(drawn[:, :, ::-1]))
-    near = np.maximum(nearest_similarity(people, real_people), nearest_similarity(mirrored, real_people))
+    near = np.maximum(nearest_similarity(pictures[1], real[1]), nearest_similarity(mirrored, real[1]))
     limit = float(np.percentile(usual, 100.0 - _COPY_PERCENTILE))
-    order = [int(i) for i in np.argsort(-form, kind="stable") if near[i] < limit]
+    order = [int(index) for index in np.argsort(-formed, kind="stable") if near[index] < limit]
+    best, malformed = ([i for i in order if well[i] == good] for good in (True, False))
     groups, wanted = ([_group(caption) for caption in texts] for texts in (captions, everyone))
-    kept = proportional_choice(groups, [i for i in order if well[i]], portraits.num_kept, wanted)
-    malformed = [i for i in order if not well[i]]
-    kept = sorted([*kept, *malformed[: portraits.num_kept - len(kept)]])  # a poor base draws few better ones
+    kept = proportional_choice(groups, best, portraits.num_kept, wanted, malformed)
     return kept, {
         "num_drawn": len(drawn),
         "num_copies": int((near >= limit).sum()),

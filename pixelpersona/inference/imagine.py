@@ -15,8 +15,8 @@ def imagine(
     captions: Sequence[str],
     seeds: Sequence[int],
     *,
+    guidance: float,
     num_steps: int = 25,
-    guidance: float = 2.5,
     batch_size: int = 16,
 ) -> list[Image.Image]:
     """RGB pictures of the base's size, one per caption; a picture depends on its caption and seed alone.

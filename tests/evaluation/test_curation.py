@@ -3,14 +3,15 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from numpy.typing import NDArray
+from scipy.stats import zscore
 from sklearn.neighbors import NearestNeighbors
 
 from pixelpersona.evaluation.curation import (
+    form,
     nearest_similarity,
     photo_side,
     proportional_choice,
-    standard_scores,
     strangeness,
 )
 
@@ -30,25 +31,42 @@ def test_strangeness_is_that_of_standardised_features() -> None:
     assert found.mean() > strangeness(real, real).mean() + 1
 
 
-def test_the_photos_side_is_that_of_scikit_learns_discriminant() -> None:
+def _side(photos: NDArray[np.float64], pictures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By the formula: the axis is the inverse of the covariance times the distance of the means."""
+    within = (np.cov(photos.T, bias=True) + np.cov(pictures.T, bias=True)) / 2
+    within = 0.999 * within + 0.001 * np.trace(within) / len(within) * np.eye(len(within))
+    axis = np.linalg.inv(within) @ (photos.mean(axis=0) - pictures.mean(axis=0))
+    return (pictures - (photos.mean(axis=0) + pictures.mean(axis=0)) / 2) @ axis
+
+
+def test_the_photos_side_is_that_of_fishers_discriminant() -> None:
     photos, pictures = _features(300, 6) * 2, _features(100, 7) + torch.linspace(0, 1, 12)
-    fisher = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1e-3, priors=[0.5, 0.5])
-    both = torch.cat([photos, pictures]).double().numpy()
-    fisher.fit(both, [0] * len(photos) + [1] * len(pictures))
-    expected = -fisher.decision_function(pictures.double().numpy())
-    found = photo_side(photos, pictures)
-    np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), rtol=1e-9, atol=1e-9)
+    expected = _side(photos.double().numpy(), pictures.double().numpy())
+    np.testing.assert_allclose(photo_side(photos, pictures), expected, rtol=1e-8, atol=1e-10)
 
 
 def test_fewer_pictures_than_features_still_have_a_side() -> None:
     assert np.isfinite(photo_side(_features(5, 8), _features(4, 9))).all()
 
 
-def test_standard_scores_have_mean_0_and_deviation_1() -> None:
-    scores = standard_scores(np.array([1.0, 4.0, 4.0, 9.0]))
-    assert scores.mean() == pytest.approx(0)
-    assert scores.std() == pytest.approx(1)
-    np.testing.assert_array_equal(standard_scores(np.full(3, 2.5)), 0)
+def test_the_form_adds_three_standard_scores_and_says_which_are_malformed() -> None:
+    real = _features(200, 10), _features(200, 11)
+    drawn = _features(40, 12) * torch.linspace(0.5, 3, 40)[:, None], _features(40, 13) + 1
+    support = np.random.default_rng(14).integers(0, 40, 40)
+    strange = strangeness(real[0], drawn[0])
+    side = _side(real[1].double().numpy(), drawn[1].double().numpy())
+    expected = zscore(side) + zscore(np.log(1 + support)) - zscore(np.maximum(strange, 0))
+    found, well = form(real, drawn, support.tolist())
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+    limit = np.quantile(strangeness(real[0], real[0]), 0.95)
+    assert 0 < well.sum() < 40
+    np.testing.assert_array_equal(well, (expected >= 0) & (strange <= limit))
+
+
+def test_pictures_that_are_all_the_same_are_as_well_formed() -> None:
+    real = _features(20, 15), _features(20, 16)
+    same = _features(1, 17).expand(6, -1)
+    np.testing.assert_allclose(form(real, (same, same), [3] * 6)[0], 0, atol=1e-9)
 
 
 def test_the_nearest_photo_is_the_one_scikit_learn_finds() -> None:
@@ -88,6 +106,8 @@ def test_places_that_a_group_cannot_fill_go_to_the_best_left() -> None:
     groups, wanted = ["a", "b", "b", "b", "d"], ["a", "a", "a", "b"]
     assert proportional_choice(groups, [4, 3, 2, 1, 0], 4, wanted) == [0, 2, 3, 4]
     assert proportional_choice(groups, [3, 0], 4, wanted) == [0, 3]
+    assert proportional_choice(groups, [3, 0], 3, wanted, [4, 2]) == [0, 3, 4]  # the poor come last
+    assert proportional_choice(groups, [3, 1, 0], 2, wanted, [4, 2]) == [0, 3]
 
 
 def test_remainders_are_rounded_by_their_size() -> None:

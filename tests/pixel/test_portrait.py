@@ -67,7 +67,7 @@ def test_a_tilted_head_is_found_where_it_is(degrees: int) -> None:
     assert 70 < face.width < 130
 
 
-def test_thick_dark_frames_of_glasses_hide_no_face() -> None:
+def test_a_face_behind_thick_dark_frames_is_found() -> None:
     photo = ASTRONAUT.crop((130, 20, 330, 220))  # eyes about (76, 86) and (114, 86)
     draw = ImageDraw.Draw(photo)
     for x in (76, 114):
