@@ -1,7 +1,8 @@
-# Every command of the project. `make` lists them.
+# `make` lists the targets.
 #
-# ARGS adds settings to a command: make train ARGS="lora.rank=16 loop=long"
-# VENV is the environment to use, PYTHON the interpreter that makes it: make test VENV=/tmp/env PYTHON=python3.12
+# ARGS    settings added to a command: make train ARGS="lora.rank=16 loop=long"
+# VENV    the virtual environment: make test VENV=/tmp/env
+# PYTHON  the interpreter that creates it: make setup PYTHON=python3.12
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,39 +16,25 @@ ARGS   ?=
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO  := runs/demo
-DOOR  := $(BIN)/python -m pixelpersona.
+RUN   := $(BIN)/python -m pixelpersona.
 
 .PHONY: help
-help:  ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\n%s\n' 'ARGS adds settings to a command: make train ARGS="lora.rank=16 loop=long"'
+
+##@ Setup and checks
 
 .PHONY: setup
-setup: $(STAMP)  ## make .venv and install the pinned versions into it
+setup: $(STAMP)  ## create .venv and install the pinned versions
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing the pinned versions into $(VENV), some minutes the first time"
+	@echo "installing the pinned versions into $(VENV); the first time takes some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	$(BIN)/python -m pixelpersona.pixel.compiled
 	@touch $@
-
-# Nothing is fetched while the demo runs, and libraries keep to themselves.
-demo: export HF_HUB_OFFLINE = 1
-demo: export TOKENIZERS_PARALLELISM = false
-demo: export WANDB_SILENT = true
-demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
-
-.PHONY: demo
-demo: $(STAMP)  ## train LoRA at rank 4 and 8 on the packaged base, compare, report (runs/demo)
-	rm -rf $(DEMO)
-	$(DOOR)prepare experiment=demo timing=$(DEMO)/timing.json
-	$(DOOR)train -m lora.rank=4,8 experiment=demo timing=$(DEMO)/timing.json
-	$(DOOR)train experiment=demo method=translator timing=$(DEMO)/timing.json
-	$(DOOR)evaluate experiment=demo timing=$(DEMO)/timing.json
-	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"
-	$(DOOR)stylize photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png lora.path=$(DEMO)/lora-r8 timing=$(DEMO)/timing.json
-	$(DOOR)report experiment=demo timing=$(DEMO)/timing.json
 
 .PHONY: test
 test: $(STAMP)  ## run the quick tests
@@ -58,56 +45,81 @@ test-slow: $(STAMP)  ## run the tests that take longer than 10 seconds each
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 .PHONY: lint
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+##@ Demo
+
+# Nothing is downloaded while the demo runs, and libraries print no advice.
+demo: export HF_HUB_OFFLINE = 1
+demo: export TOKENIZERS_PARALLELISM = false
+demo: export WANDB_SILENT = true
+demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
+
+.PHONY: demo
+demo: $(STAMP)  ## train LoRAs of rank 4 and 8, compare them, draw a portrait, write a report (runs/demo)
+	rm -rf $(DEMO)
+	$(RUN)prepare experiment=demo timing=$(DEMO)/timing.json
+	$(RUN)train -m lora.rank=4,8 experiment=demo timing=$(DEMO)/timing.json
+	$(RUN)train experiment=demo method=supervised timing=$(DEMO)/timing.json
+	$(RUN)evaluate experiment=demo timing=$(DEMO)/timing.json
+	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"
+	$(RUN)stylize photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png adapter.path=$(DEMO)/lora-r8 timing=$(DEMO)/timing.json
+	$(RUN)report experiment=demo timing=$(DEMO)/timing.json
+
+##@ Fine-tuning
+
 .PHONY: train
 train: $(STAMP)  ## train one LoRA: make train ARGS="lora.rank=8"
-	$(DOOR)train $(ARGS)
+	$(RUN)train $(ARGS)
 
 .PHONY: sweep
-sweep: $(STAMP)  ## train LoRA at rank 4 and 8, or what is missing of it
-	$(DOOR)train -m lora.rank=4,8 $(ARGS)
+sweep: $(STAMP)  ## train LoRAs of rank 4 and 8; finished runs are skipped
+	$(RUN)train -m lora.rank=4,8 $(ARGS)
+
+##@ Looking at runs
 
 .PHONY: eval
-eval: $(STAMP)  ## score every trained variant beside the untouched base
-	$(DOOR)evaluate $(ARGS)
+eval: $(STAMP)  ## compare every run under runs/ with the untouched base
+	$(RUN)evaluate $(ARGS)
 
 .PHONY: report
-report: $(STAMP)  ## write the HTML report
-	$(DOOR)report $(ARGS)
+report: $(STAMP)  ## write runs/report.html
+	$(RUN)report $(ARGS)
 
-# All folders in one call: W&B then uploads the parts of a resumed run one after the other, as they were begun,
-# and leaves out what it has uploaded. ARGS=--include-online adds runs whose server went away.
+# One `wandb sync` call for all folders: W&B then uploads the parts of a resumed run in order and skips what it
+# has uploaded before. ARGS=--include-online adds online runs whose connection was lost.
 .PHONY: sync
 sync: $(STAMP)  ## upload the offline Weights & Biases runs under runs/
 	@if [ -z "$${WANDB_API_KEY:-}" ] && ! grep -qs wandb "$${NETRC:-$$HOME/.netrc}"; then \
 		echo "sync: no Weights & Biases key; set WANDB_API_KEY or run $(BIN)/wandb login" >&2; exit 2; fi
 	@folders=(); while IFS= read -r folder; do folders+=("$$folder"); done < <( \
 		find runs -type d \( -path '*/wandb/offline-run-*' -o -path '*/wandb/run-*' \) -prune 2>/dev/null | sort); \
-	if [ $${#folders[@]} -eq 0 ]; then echo "sync: no runs of Weights & Biases under runs/"; exit 0; fi; \
+	if [ $${#folders[@]} -eq 0 ]; then echo "sync: no Weights & Biases runs under runs/"; exit 0; fi; \
 	$(BIN)/wandb sync $(ARGS) "$${folders[@]}"
 
 .PHONY: dashboard
-dashboard: $(STAMP)  ## publish a workspace and a report of the runs at Weights & Biases
-	$(DOOR)publish $(ARGS)
+dashboard: $(STAMP)  ## save a workspace and a report of the runs at Weights & Biases
+	$(RUN)dashboard $(ARGS)
 
-# --- the lab notebook -----------------------------------------------------------------------------------
-#
-# experiments/<study>/recipe.sha256 is the digest of all files that decided the study's numbers. A study runs
-# when it is another than that of the files now: by content, because a checkout has times of its own. The texts
-# of an entry (conf/notebook/) and the code are no part of it; `rm experiments/<study>/recipe.sha256` runs it anew.
+##@ Studies
+
+# experiments/<study>/recipe.sha256 is the digest of every file that decides the study's numbers: settings, base,
+# feature network and photos. A study runs when the digest of the present files differs; file times do not matter.
+# The study's texts (conf/study/) and the code are not part of it: rm experiments/<study>/recipe.sha256 to rerun.
 
 STUDIES := lora_recipe rank_sweep palette_size classic_aligned strength sampler tradeoff
 
-STUDY_CONF := train evaluate dataset/portraits pixelate/aligned pixelate/drawn augment/default model/tiny method/lora \
-	lora/r4 optimizer/adamw lr_schedule/cosine loss/mse loop/default sampler/default finish/plain eval/study
+# The files that every study's training and evaluation are composed from.
+STUDY_CONF := train evaluate dataset/portraits pixelate/aligned pixelate/drawn augment/default model/tiny \
+	finetune/tiny method/lora lora/r4 optimizer/adamw lr_schedule/cosine loss/mse loop/default sampler/default \
+	postprocess/plain eval/full eval/study tracker/none tracker/wandb
 STUDY_FOLDERS := $(addprefix pixelpersona/assets/,tiny persona portraits)
 
-# Of each study: what it has beside these.
-lora_recipe_FILES     := conf/experiment/lora_recipe.yaml conf/eval/full.yaml conf/tracker/none.yaml
+# The further files of each study.
+lora_recipe_FILES     := conf/experiment/lora_recipe.yaml
 rank_sweep_FILES      := conf/experiment/rank_sweep.yaml
 palette_size_FILES    := conf/experiment/palette_size.yaml conf/eval/palettes.yaml
 classic_aligned_FILES := conf/experiment/classic_aligned.yaml conf/eval/grids.yaml $(addprefix conf/pixelate/,unaligned.yaml classic.yaml)
@@ -115,15 +127,15 @@ tradeoff_FILES        := conf/experiment/tradeoff.yaml conf/eval/tradeoff.yaml
 sampler_FILES         := conf/experiment/sampler.yaml conf/eval/samplers.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
 strength_FILES        := conf/experiment/strength.yaml conf/eval/strengths.yaml pixelpersona/assets/lora/pytorch_lora_weights.safetensors
 
-# $(call digest,STUDY): one line. macOS has shasum.
+# $(call digest,STUDY): the digest of its files. macOS has shasum instead of sha256sum.
 SHA256 = $$(command -v sha256sum || echo shasum -a 256)
 digest = { printf '%s\n' $($(1)_FILES) $(STUDY_CONF:%=conf/%.yaml); find $(STUDY_FOLDERS) -type f; } \
 	| LC_ALL=C sort | xargs $(SHA256) | $(SHA256) | cut -c 1-64
-# $(call changed,STUDY): FORCE, or nothing when the recorded digest is that of now.
+# $(call changed,STUDY): FORCE when the digest differs from the recorded one, else nothing.
 changed = $(shell $(call digest,$(1)) | cmp -s - experiments/$(1)/recipe.sha256 || echo FORCE)
 
 .PHONY: studies
-studies: $(STUDIES:%=study-%)  ## run the studies under experiments/ whose recipe has changed (study-rank_sweep: that one)
+studies: $(STUDIES:%=study-%)  ## run the studies under experiments/ whose recipe has changed; study-NAME runs one
 
 .PHONY: $(STUDIES:%=study-%)
 $(STUDIES:%=study-%): study-%: experiments/%/recipe.sha256
@@ -135,73 +147,75 @@ experiments/%/recipe.sha256: export HF_HUB_OFFLINE = 1
 experiments/%/recipe.sha256: export TOKENIZERS_PARALLELISM = false
 experiments/%/recipe.sha256: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
 
-# Prerequisites below are expanded when their target is asked for: no other command waits for digests.
+# Expand the prerequisites below only when their target is built: other commands do not compute digests.
 .SECONDEXPANSION:
 
 experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 	rm -rf runs/lora_recipe
-	$(DOOR)train -m experiment=lora_recipe lora.rank=4,8 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=8 optimizer.lr=8e-3 name=lora-r8-lr_8e-3 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 name=lora-r4-lr_8e-3 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=4e-3 name=lora-r4-lr_4e-3 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 loop.num_steps=225 name=lora-r4-steps_225 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 loop.num_steps=900 name=lora-r4-steps_900 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 name=lora-r4-batch_8-steps_250-lr_8e-3 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 lora.alpha=8 name=lora-r4-alpha_8 loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 lora.targets=[to_q,to_k,to_v,to_out.0] name=lora-r4-attention loop.num_samples=0 tracker=none
-	$(DOOR)train experiment=lora_recipe lora.rank=4 loss.photo_probability=1 name=lora-r4-path_only loop.num_samples=0 tracker=none
-	$(DOOR)evaluate experiment=lora_recipe
-	$(DOOR)report notebook=lora_recipe
+	$(RUN)train -m experiment=lora_recipe lora.rank=4,8 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=8 optimizer.lr=8e-3 name=lora-r8-lr_8e-3 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 name=lora-r4-lr_8e-3 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 optimizer.lr=4e-3 name=lora-r4-lr_4e-3 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 loop.num_steps=225 name=lora-r4-steps_225 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 loop.num_steps=900 name=lora-r4-steps_900 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 loop.batch_size=8 loop.num_steps=250 name=lora-r4-batch_8-steps_250-lr_8e-3 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 lora.alpha=8 name=lora-r4-alpha_8 loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 lora.targets=[to_q,to_k,to_v,to_out.0] name=lora-r4-attention loop.num_samples=0 tracker=none
+	$(RUN)train experiment=lora_recipe lora.rank=4 loss.residual_shift_probability=1 name=lora-r4-path_only loop.num_samples=0 tracker=none
+	$(RUN)evaluate experiment=lora_recipe
+	$(RUN)report study=lora_recipe
 	@$(call digest,lora_recipe) > $@
 
 experiments/rank_sweep/recipe.sha256: $$(call changed,rank_sweep) | $(STAMP)
 	rm -rf runs/rank_sweep
-	$(DOOR)train -m experiment=rank_sweep
-	$(DOOR)evaluate experiment=rank_sweep eval=study
-	$(DOOR)report notebook=rank_sweep
+	$(RUN)train -m experiment=rank_sweep
+	$(RUN)evaluate experiment=rank_sweep eval=study
+	$(RUN)report study=rank_sweep
 	@$(call digest,rank_sweep) > $@
 
 experiments/palette_size/recipe.sha256: $$(call changed,palette_size) | $(STAMP)
 	rm -rf runs/palette_size
-	$(DOOR)train -m experiment=palette_size
-	$(DOOR)evaluate experiment=palette_size eval=palettes
-	$(DOOR)report notebook=palette_size
+	$(RUN)train -m experiment=palette_size
+	$(RUN)evaluate experiment=palette_size eval=palettes
+	$(RUN)report study=palette_size
 	@$(call digest,palette_size) > $@
 
 experiments/classic_aligned/recipe.sha256: $$(call changed,classic_aligned) | $(STAMP)
 	rm -rf runs/classic_aligned
-	$(DOOR)train -m experiment=classic_aligned
-	$(DOOR)evaluate experiment=classic_aligned eval=grids
-	$(DOOR)report notebook=classic_aligned
+	$(RUN)train -m experiment=classic_aligned
+	$(RUN)evaluate experiment=classic_aligned eval=grids
+	$(RUN)report study=classic_aligned
 	@$(call digest,classic_aligned) > $@
 
 experiments/tradeoff/recipe.sha256: $$(call changed,tradeoff) | $(STAMP)
 	rm -rf runs/tradeoff
-	$(DOOR)train -m experiment=tradeoff
-	$(DOOR)evaluate experiment=tradeoff eval=study
-	$(DOOR)evaluate experiment=tradeoff eval=tradeoff
-	$(DOOR)report notebook=tradeoff
+	$(RUN)train -m experiment=tradeoff
+	$(RUN)evaluate experiment=tradeoff eval=study
+	$(RUN)evaluate experiment=tradeoff eval=tradeoff
+	$(RUN)report study=tradeoff
 	@$(call digest,tradeoff) > $@
 
-# The packaged LoRA, as a run.
+# Evaluates the packaged LoRA as a run.
 experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)
 	rm -rf runs/strength
 	mkdir -p runs/strength/lora-r8
 	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/strength/lora-r8/
-	$(DOOR)evaluate experiment=strength eval=study
-	$(DOOR)evaluate experiment=strength eval=strengths
-	$(DOOR)report notebook=strength
+	$(RUN)evaluate experiment=strength eval=study
+	$(RUN)evaluate experiment=strength eval=strengths
+	$(RUN)report study=strength
 	@$(call digest,strength) > $@
 
-# The packaged LoRA, as a run.
+# Evaluates the packaged LoRA as a run.
 experiments/sampler/recipe.sha256: $$(call changed,sampler) | $(STAMP)
 	rm -rf runs/sampler
 	mkdir -p runs/sampler/lora-r8
 	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/sampler/lora-r8/
-	$(DOOR)evaluate experiment=sampler eval=study
-	$(DOOR)evaluate experiment=sampler eval=samplers
-	$(DOOR)report notebook=sampler
+	$(RUN)evaluate experiment=sampler eval=study
+	$(RUN)evaluate experiment=sampler eval=samplers
+	$(RUN)report study=sampler
 	@$(call digest,sampler) > $@
+
+##@ Cleaning
 
 .PHONY: clean
 clean:  ## remove runs, caches and what tools left behind (not .venv)

@@ -1,6 +1,6 @@
-"""The pictures that the pixel engine is measured on: scikit-image's own, crops of them, and drawn ones.
+"""Benchmark images: test images of scikit-image, crops of them, and synthetic ones.
 
-All load offline from scikit-image's wheel, are uint8 [H, W, 3] and at most 512x512.
+They need no network and are uint8 [H, W, 3] of at most 512x512 pixels.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def _cut(image: Picture, top: int = 0, left: int = 0, side: int = 512) -> Pictur
 
 
 def _sunset() -> Picture:
-    """Smooth colour gradients with a disc: few edges, many colours."""
+    """Smooth colour gradients and a disc: few edges, many colours."""
     y, x = np.mgrid[0:512, 0:512] / 511.0
     rgb = np.stack([0.95 - 0.5 * y, 0.55 - 0.35 * y + 0.1 * x, 0.3 + 0.5 * y], axis=-1)
     rgb[(x - 0.6) ** 2 + (y - 0.45) ** 2 < 0.02] = (1.0, 0.9, 0.6)
@@ -25,7 +25,7 @@ def _sunset() -> Picture:
 
 
 def _tiles() -> Picture:
-    """48 flat colours in tiles with a little noise: many edges."""
+    """48 flat tiles with slight noise: many edges."""
     rng = np.random.default_rng(7)
     colors = rng.integers(20, 236, (6, 8, 3))
     tiles = colors.repeat(80, axis=0).repeat(64, axis=1)
@@ -34,7 +34,7 @@ def _tiles() -> Picture:
 
 
 def _bust() -> Picture:
-    """A drawn portrait of ellipses, shaded and noisy."""
+    """A portrait of shaded, noisy ellipses."""
     y, x = np.mgrid[0:512, 0:512] / 512.0
     rgb = np.stack([0.25 + 0.3 * y, 0.45 + 0.2 * x, 0.7 - 0.2 * y], axis=-1)
     parts = (

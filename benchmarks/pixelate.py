@@ -1,9 +1,9 @@
-"""Our Pyxelate against upstream's, in one run on one core: the same pictures, alternating.
+"""Our Pyxelate against upstream's on the same images, alternating in one process on one core.
 
     python benchmarks/pixelate.py --upstream DIR [--quick] [parity dithers speed folder memory]
 
-DIR is a checkout of github.com/sedthh/pyxelate (MIT); nothing of it is part of this project. Times are CPU
-time of the process, best and range of the repetitions; the folder is measured by the clock.
+DIR is a checkout of github.com/sedthh/pyxelate (MIT), which is not part of this project. Times are CPU times,
+median and range of the repetitions; `folder` measures wall-clock time.
 """
 
 import argparse
@@ -40,13 +40,13 @@ def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def quantisation_error(image: Picture, means: np.ndarray) -> float:
-    """Root mean square distance of the pixels, boosted as the fit sees them, to the nearest mean."""
+    """Root mean square distance of the pixels, after the fit's contrast increase, to the nearest mean."""
     pixels = (image.reshape(-1, 3)[::7] / 255.0 - 0.5) * 1.07 + 0.5
     return float(np.sqrt(((pixels[:, None] - means[None]) ** 2).sum(axis=2).min(axis=1).mean()))
 
 
 def parity(upstream: Any, names: list[str], dithers: tuple[str, ...]) -> None:
-    """Palette differences in 1/255, the quantisation error's ratio, and the share of identical cells."""
+    """Palette differences in 1/255, ratio of the quantisation errors, and share of identical cells."""
     print("| picture | factor, colours | fit | mean | max | error | " + " | ".join(dithers) + " |")
     print("|---" * (6 + len(dithers)) + "|")
     for name in names:
@@ -71,7 +71,7 @@ def parity(upstream: Any, names: list[str], dithers: tuple[str, ...]) -> None:
 
 
 def compilation() -> None:
-    """What numba's compilation costs once per machine: a first call with an empty cache."""
+    """Time of the first call with an empty and with a filled numba cache."""
     code = "import numpy as np; from pixelpersona.pixel.pyxelate import Pyx; import time; t = time.time(); "
     code += (
         "Pyx(palette=4).fit_transform(np.random.RandomState(0).randint(0, 256, (90, 90, 3)).astype('u1')); "
@@ -85,7 +85,7 @@ def compilation() -> None:
 
 
 def speed(upstream: Any, names: list[str], repetitions: int) -> None:
-    """Fit and transform at factor 6 and 32 colours, alternating, compilation excluded."""
+    """CPU time of fit and transform at factor 6 and 32 colours, alternating, without compilation."""
     print("| picture | upstream s | exact ms | ratio | fast ms | ratio |\n|---|---|---|---|---|---|")
     for name in names:
         image = PICTURES[name]()
@@ -117,14 +117,14 @@ def _cells(name: str) -> bytes:
 
 
 def folder(names: list[str], repetitions: int) -> None:
-    """The same pictures in one process and in two, by the clock, and whether the bytes are the same."""
+    """Wall-clock time of the same images in one process and in two, and whether the bytes are the same."""
     work = (names * 16)[:64]
     times: dict[int, list[float]] = {1: [], 2: []}
     results: dict[int, list[bytes]] = {}
     for _ in range(repetitions):
         for workers in (1, 2):
             with ProcessPoolExecutor(workers, initializer=threadpool_limits, initargs=(1,)) as pool:
-                list(pool.map(_cells, names[:2] * workers))  # imports and compiled code
+                list(pool.map(_cells, names[:2] * workers))  # warm-up: imports and compiled code
                 start = time.perf_counter()
                 results[workers] = list(pool.map(_cells, work))
                 times[workers].append(time.perf_counter() - start)
@@ -135,7 +135,7 @@ def folder(names: list[str], repetitions: int) -> None:
 
 
 def memory() -> None:
-    """Peak memory of a process that pixelates a photo of 12 megapixels."""
+    """Peak memory of a process that pixelates a 12-megapixel photo."""
     x = np.random.default_rng(0).integers(0, 256, (250, 334, 3), dtype=np.uint8)
     photo = np.ascontiguousarray(x.repeat(12, axis=0).repeat(12, axis=1)[:3000, :4000])
     for fit in ("fast", "exact"):
@@ -164,7 +164,7 @@ def main() -> None:
     names = list(QUICK if options.quick else PICTURES)
     libraries = ", ".join(f"{n} {version(n)}" for n in ("numpy", "numba", "scikit-learn", "scikit-image"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}")
-    if "memory" in parts:  # first: the peak is the process's own
+    if "memory" in parts:  # first, because the peak is that of the whole process so far
         memory()
     if "speed" in parts:
         compilation()

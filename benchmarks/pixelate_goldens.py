@@ -1,4 +1,4 @@
-"""Makes tests/pixel/goldens/dithers.npz: what upstream's Pyxelate makes of the picture that the tests draw.
+"""Write tests/pixel/goldens/dithers.npz: results of upstream's Pyxelate for the tests' synthetic portrait.
 
     python benchmarks/pixelate_goldens.py --upstream DIR
 

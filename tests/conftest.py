@@ -47,4 +47,4 @@ def micro_base(micro_base_folder: Path) -> "BaseModel":
     """The same, loaded anew for every test, so that a test may train it."""
     from pixelpersona.models.base import load_base
 
-    return load_base(micro_base_folder, name="micro")
+    return load_base(micro_base_folder, name="micro", device="cpu")

@@ -1,6 +1,7 @@
 """The layer table of CONTRIBUTING.md, enforced: what may import what, and how large and named files are."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -13,19 +14,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "pixelpersona"
 MAX_LINES = 350
-FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "core"}
-TORCH_FREE_ROOMS = ("assets", "pixel", "tracking", "reporting")
-TORCH_FREE_DOORS = ("config", "sweep", "door", "report", "publish", "pixelate", "doctor")
+FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "core", "build", "dist"}
+TORCH_FREE = ("assets", "files", "config", "pixel", "tracking", "runs", "reporting", "cli")
 CONFIG_LIBRARIES = {"hydra", "omegaconf"}
-NO_CONFIG_ON_L5 = {"web"}
+COMMAND_LAYER = 6
+USE_CONFIG = {"recipes", "cli"}  # besides the commands
 
 
 @dataclass
 class Layers:
-    """level: room or module → its layer; sideways: (importer, imported) pairs allowed inside one layer."""
+    """level: package or module → its layer; sideways: (importer, imported) pairs allowed inside one layer."""
 
     level: dict[str, int] = field(default_factory=dict)
     sideways: set[tuple[str, str]] = field(default_factory=set)
+
+    def is_command(self, name: str) -> bool:
+        return self.level[name] == COMMAND_LAYER
 
 
 def read_layers(text: str) -> Layers:
@@ -62,19 +66,18 @@ def imports(name: str, file: Path) -> Iterator[tuple[str, int]]:
                 yield str(node.args[0].value), node.lineno
 
 
-def _room(name: str) -> str | None:
+def _part(name: str) -> str | None:
     """`pixelpersona.pixel.grid` → `pixel`; None for another package and for the package itself."""
     parts = name.split(".")
     return parts[1] if parts[0] == PACKAGE and len(parts) > 1 else None
 
 
 def wrong_imports(root: Path, layers: Layers) -> list[str]:
-    """Imports that go up, sideways, or past a room's wall."""
+    """Imports that go up or sideways, and imports of configuration where it does not belong."""
     wrong = []
     for name, file in modules(root):
-        here = _room(name)
-        if here is None:
-            wrong += [f"{name}:{line} imports {to}" for to, line in imports(name, file)]
+        here = _part(name)
+        if here is None:  # the package itself; what it loads is tested below
             continue
         if here not in layers.level:
             wrong.append(f"{name}: {here} is not in the layer table")
@@ -88,14 +91,14 @@ def wrong_imports(root: Path, layers: Layers) -> list[str]:
 
 def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
     if imported.split(".")[0] in CONFIG_LIBRARIES:
-        return (
-            "configuration stops at the door" if layers.level[here] < 5 or here in NO_CONFIG_ON_L5 else None
-        )
-    there = _room(imported)
+        return None if here == "cli" or layers.is_command(here) else "only cli and commands import it"
+    there = _part(imported)
     if there is None or there == here:
         return None
     if there not in layers.level:
         return f"{there} is not in the layer table"
+    if there == "config" and here not in USE_CONFIG and not layers.is_command(here):
+        return "only cli, recipes and commands import config"
     if layers.level[there] > layers.level[here]:
         return "upward"
     if layers.level[there] == layers.level[here] and (here, there) not in layers.sideways:
@@ -104,6 +107,44 @@ def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
     if (here, there) == ("reporting", "evaluation") and not imported.startswith(plain):
         return "of evaluation/, reporting/ imports result.py and tradeoff.py only"
     return None
+
+
+def lazy_imports(root: Path, layers: Layers) -> list[str]:
+    """Imports inside functions or TYPE_CHECKING blocks, except in commands and of extras."""
+    found = []
+    for name, file in modules(root):
+        part = _part(name)
+        if part is None or layers.is_command(part):
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        top = {id(node) for node in tree.body}
+        found += [
+            f"{name}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in top and not _is_extra(node)
+        ]
+    return found
+
+
+EXTRAS = {"prodigyopt", "wandb_workspaces", "torch_fidelity"}
+
+
+def _is_extra(node: ast.Import | ast.ImportFrom) -> bool:
+    names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    return all(name.split(".")[0] in EXTRAS for name in names)
+
+
+def names_used_twice(root: Path) -> list[str]:
+    """Base names of files that occur twice; a schema in config/ may have the name of what it configures."""
+    seen: dict[str, Path] = {}
+    twice = []
+    for file in sorted((root / PACKAGE).rglob("*.py")):
+        if file.name == "__init__.py" or file.parent.name == "config":
+            continue
+        if file.name in seen:
+            twice.append(f"{seen[file.name].relative_to(root)} and {file.relative_to(root)}")
+        seen[file.name] = file
+    return twice
 
 
 def wrong_files(root: Path) -> list[str]:
@@ -117,7 +158,11 @@ def wrong_files(root: Path) -> list[str]:
                 wrong.append(f"{label}: {text.count(chr(10))} lines")
             if {*Path(label).with_suffix("").parts} & FORBIDDEN_NAMES:
                 wrong.append(f"{label}: says nothing about what is inside")
-            if file.name == "__init__.py" and not re.fullmatch(r'"""[^"\n]+"""\n', text):
+            if (
+                file.name == "__init__.py"
+                and label != f"{PACKAGE}/__init__.py"
+                and not re.fullmatch(r'"""[^"\n]+"""\n', text)
+            ):
                 wrong.append(f"{label}: must be one docstring line")
     return wrong
 
@@ -140,8 +185,13 @@ def layers() -> Layers:
 
 
 def test_table_is_read(layers: Layers) -> None:
-    assert (layers.level["train"], layers.level["training"], layers.level["assets"]) == (6, 4, 0)
-    assert layers.sideways == {("door", "config"), ("door", "sweep"), ("build", "config")}
+    levels = [layers.level[name] for name in ("train", "recipes", "training", "pixel", "config")]
+    assert levels == [6, 5, 4, 1, 0]
+    assert layers.sideways == set()
+
+
+def test_the_table_lists_exactly_what_exists(layers: Layers) -> None:
+    assert set(layers.level) == {part for name, _ in modules(ROOT) if (part := _part(name)) is not None}
 
 
 def test_imports_go_down(layers: Layers) -> None:
@@ -152,12 +202,48 @@ def test_files_are_short_and_well_named() -> None:
     assert wrong_files(ROOT) == []
 
 
-@pytest.mark.parametrize("room", [*TORCH_FREE_ROOMS, *TORCH_FREE_DOORS])
-def test_light_rooms_and_doors_do_not_load_torch(room: str) -> None:
-    names = [name for name, _ in modules(ROOT) if _room(name) == room]
-    if not names:
-        pytest.skip(f"{room} is not built yet")
+def test_no_two_files_have_the_same_name() -> None:
+    assert names_used_twice(ROOT) == []
+
+
+def test_only_commands_import_lazily(layers: Layers) -> None:
+    assert lazy_imports(ROOT, layers) == []
+
+
+def test_pytest_collects_every_test_file() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "slow or not slow", "tests"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    collected = {line.partition("::")[0] for line in listed.splitlines() if "::" in line}
+    assert collected == {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+@pytest.mark.parametrize("part", TORCH_FREE)
+def test_light_packages_do_not_load_torch(part: str) -> None:
+    names = [name for name, _ in modules(ROOT) if _part(name) == part]
+    assert names
     assert not loads_torch(ROOT, names)
+
+
+def test_commands_do_not_load_torch_before_they_run(layers: Layers) -> None:
+    commands = [name for name, level in layers.level.items() if level == COMMAND_LAYER]
+    assert not loads_torch(ROOT, [f"{PACKAGE}.{name}" for name in commands])
+
+
+@pytest.mark.parametrize("recipe", ["write_report", "pixelation_batch"])
+def test_report_and_pixelate_run_without_torch(recipe: str) -> None:
+    assert not loads_torch(ROOT, [f"{PACKAGE}.recipes.{recipe}"])
+
+
+def test_the_python_interface_is_lazy_and_complete() -> None:
+    assert not loads_torch(ROOT, [PACKAGE])
+    interface = importlib.import_module(PACKAGE)
+    for name in interface.__all__:
+        assert getattr(interface, name).__name__ == name
+    assert re.match(r"\d+\.\d+", interface.__version__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = interface.Nothing
 
 
 # --- the checks find what they are for --------------------------------------------------------------
@@ -178,11 +264,12 @@ def plant(root: Path, name: str, text: str) -> None:
         ("pixel/a.py", "from ..models import codec\n", "sideways"),
         ("pixel/a.py", "from .. import tracking\n", "sideways"),
         ("pixel/deep/a.py", "from ...models.base import BaseModel\n", "sideways"),
-        ("data/a.py", "import importlib\nimportlib.import_module('pixelpersona.build.base')\n", "upward"),
+        ("data/a.py", "import importlib\nimportlib.import_module('pixelpersona.recipes.a')\n", "upward"),
         ("train.py", "from pixelpersona.prepare import main\n", "sideways"),
-        ("config.py", "import pixelpersona.build\n", "sideways"),
-        ("data/a.py", "from omegaconf import OmegaConf\n", "door"),
-        ("web/a.py", "import hydra.utils\n", "door"),
+        ("recipes/a.py", "from pixelpersona.cli.command import command\n", "sideways"),
+        ("data/a.py", "from omegaconf import OmegaConf\n", "only cli and commands"),
+        ("recipes/a.py", "import hydra.utils\n", "only cli and commands"),
+        ("models/a.py", "from pixelpersona.config.model import ModelConfig\n", "import config"),
         ("reporting/a.py", "from pixelpersona.evaluation.compare import score_variant\n", "tradeoff.py only"),
         ("reporting/a.py", "from pixelpersona.evaluation import compare\n", "tradeoff.py only"),
         ("drawer/a.py", "", "not in the layer table"),
@@ -195,12 +282,23 @@ def test_a_wrong_import_is_found(tmp_path: Path, layers: Layers, file: str, text
     assert reason in found
 
 
-def test_right_imports_are_let_through(tmp_path: Path, layers: Layers) -> None:
-    plant(tmp_path, "build/a.py", "import hydra\nfrom pixelpersona.config import explain\n")
+def test_right_imports_are_accepted(tmp_path: Path, layers: Layers) -> None:
+    plant(tmp_path, "cli/a.py", "import hydra\nfrom pixelpersona.config.model import ModelConfig\n")
+    plant(tmp_path, "recipes/a.py", "from pixelpersona.config.model import ModelConfig\n")
     plant(tmp_path, "pixel/a.py", "import numpy\nfrom .grid import Grid\nfrom . import palette\n")
     plant(tmp_path, "reporting/a.py", "from pixelpersona.evaluation.result import EvalResult\n")
-    plant(tmp_path, "train.py", "from pixelpersona.build import data\nfrom pixelpersona import door\n")
+    plant(tmp_path, "train.py", "from pixelpersona.recipes import finetune\nimport omegaconf\n")
     assert wrong_imports(tmp_path, layers) == []
+
+
+def test_lazy_imports_and_repeated_names_are_found(tmp_path: Path, layers: Layers) -> None:
+    plant(tmp_path, "pixel/a.py", "def f():\n    import json\n")
+    plant(tmp_path, "data/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import json\n")
+    plant(tmp_path, "train.py", "def main():\n    import json\n")
+    plant(tmp_path, "training/b.py", "def f():\n    import prodigyopt\n")
+    plant(tmp_path, "config/b.py", "")
+    assert lazy_imports(tmp_path, layers) == ["pixelpersona.data.a:3", "pixelpersona.pixel.a:2"]
+    assert names_used_twice(tmp_path) == ["pixelpersona/data/a.py and pixelpersona/pixel/a.py"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +317,7 @@ def test_a_wrong_file_is_found(tmp_path: Path, file: str, text: str) -> None:
     assert len(wrong_files(tmp_path)) == 1
 
 
-def test_a_right_file_is_let_through(tmp_path: Path) -> None:
+def test_a_right_file_is_accepted(tmp_path: Path) -> None:
     plant(tmp_path, "pixel/__init__.py", '"""Images."""\n')
     plant(tmp_path, "pixel/grid.py", "x = 1\n" * MAX_LINES)
     assert wrong_files(tmp_path) == []

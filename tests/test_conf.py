@@ -1,44 +1,62 @@
-"""Every option file and every experiment composes, fits its schema, and builds."""
+"""Every option of every group and every experiment composes, gives every key, and can be built."""
 
+import dataclasses
 import importlib
 import re
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from pixelpersona.config import config_folder, register
+from pixelpersona.cli.schemas import config_folder, register
+from pixelpersona.data.augment import Augmentation
+from pixelpersona.data.recipe import PairRecipe
+from pixelpersona.inference.sampler import Sampler
+from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.postprocess import Postprocess
+from pixelpersona.recipes.evaluation import check_eval
+from pixelpersona.recipes.training_run import check_loop, count_steps
 
-DOORS = {
-    "prepare": "PrepareConfig",
-    "pretrain": "PretrainConfig",
-    "train": "TrainConfig",
-    "evaluate": "EvaluateConfig",
-    "report": "ReportConfig",
-    "publish": "PublishConfig",
-    "stylize": "StylizeConfig",
-    "pixelate": "PixelateConfig",
-    "export": "ExportConfig",
+COMMANDS = {
+    "prepare": [],
+    "pretrain": ["dataset.path=photos"],
+    "train": [],
+    "evaluate": [],
+    "report": [],
+    "dashboard": [],
+    "stylize": ["photo=a.jpg", "out=a.png"],
+    "pixelate": ["photo=a.jpg", "out=a.png"],
+    "export": ["out=exported"],
 }
-GROUPS = [
-    "dataset",
-    "pixelate",
-    "augment",
-    "model",
-    "method",
-    "lora",
-    "optimizer",
-    "lr_schedule",
-    "loss",
-    "loop",
-    "sampler",
-    "tracker",
-]
-OTHER_GROUPS = ["eval", "experiment", "finish", "hydra", "notebook", "paths"]
+# For each group a command that uses it.
+GROUPS = {
+    "adapter": "stylize",
+    "augment": "train",
+    "dataset": "train",
+    "eval": "evaluate",
+    "experiment": "train",
+    "finetune": "train",
+    "hydra": "train",
+    "loop": "train",
+    "lora": "train",
+    "loss": "train",
+    "lr_schedule": "train",
+    "method": "train",
+    "model": "train",
+    "optimizer": "train",
+    "paths": "train",
+    "pixelate": "train",
+    "postprocess": "evaluate",
+    "sampler": "train",
+    "search": "stylize",
+    "study": "report",
+    "tracker": "train",
+}
 NEEDED = {"dataset=folder": ["dataset.path=photos"]}
 
 
@@ -46,37 +64,118 @@ def _options(group: str) -> list[str]:
     return sorted(file.stem for file in (config_folder() / group).glob("*.yaml"))
 
 
-def _compose(door: str, *words: str) -> Any:
-    schema = getattr(importlib.import_module(f"pixelpersona.{door}"), DOORS[door])
-    register("", f"{door}_schema", schema)
-    required = ["photo=a.jpg", "out=a.png"] if door in ("stylize", "pixelate") else []
-    if door == "pretrain":
-        required = ["dataset.path=photos"]
-    if door == "export":
-        required = ["out=exported"]
+def _schema(command: str) -> Any:
+    module = importlib.import_module(f"pixelpersona.config.{command}")
+    return getattr(module, f"{command.capitalize()}Config")
+
+
+def _compose(command: str, *words: str) -> Any:
+    """The typed configuration of a command; every key must have a value."""
+    schema = _schema(command)
+    register("", f"{command}_schema", schema)
     with initialize_config_dir(str(config_folder()), version_base=None):
-        tree = compose(door, [*words, *required], return_hydra_config=False)
+        tree = compose(command, [*words, *COMMANDS[command]], return_hydra_config=False)
     config = OmegaConf.to_object(tree)
     assert isinstance(config, schema)
     return config
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_door_composes_as_it_is(door: str) -> None:
-    assert _compose(door).name
+def _schemas(schema: type) -> typing.Iterator[type]:
+    yield schema
+    for kind in typing.get_type_hints(schema).values():
+        for part in (kind, *typing.get_args(kind)):
+            if isinstance(part, type) and dataclasses.is_dataclass(part):
+                yield from _schemas(part)
 
 
-def test_no_folder_is_left_out() -> None:
+def _missing(value: Any, key: str) -> typing.Iterator[str]:
+    """The keys below a value of the composed configuration that nothing set."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _missing(item, f"{key}.{name}")
+    elif value == MISSING:
+        yield key
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_schemas_have_no_values(command: str) -> None:
+    for schema in _schemas(_schema(command)):
+        for field in dataclasses.fields(schema):
+            assert field.default in (dataclasses.MISSING, None), f"{schema.__name__}.{field.name}"
+            assert field.default_factory is dataclasses.MISSING, f"{schema.__name__}.{field.name}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes_as_it_is(command: str) -> None:
+    config = _compose(command)
+    assert config.name
+    assert list(_missing(dataclasses.asdict(config), command)) == []
+
+
+def test_all_folders_and_files_are_known() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
-    assert folders == {*GROUPS, *OTHER_GROUPS}
+    assert folders == set(GROUPS)
     files = {path.stem for path in config_folder().glob("*.yaml")}
-    assert files == {*DOORS, "wandb_sweep"}
+    assert files == {*COMMANDS, "wandb_sweep"}
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        (group, option)
+        for group in GROUPS
+        for option in _options(group)
+        if group not in ("hydra", "experiment")
+    ],
+)
+def test_every_option_gives_every_key_of_its_group(group: str, option: str) -> None:
+    """Composed on its own: what another option or a schema would supply does not count."""
+    config = _compose(GROUPS[group], f"{group}={option}", *NEEDED.get(f"{group}={option}", []))
+    schema = type(getattr(config, group))
+    keys = {field.name for field in dataclasses.fields(schema)}
+    found: set[str] = set()
+    names = [option]
+    while names:
+        text = (config_folder() / group / f"{names.pop()}.yaml").read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        names += [name for name in content.pop("defaults", []) if name != "_self_"]
+        found |= set(content[group] if "@package _global_" in text else content)
+    assert found == keys
+
+
+@pytest.mark.parametrize("option", ["quick", "long"])
+def test_options_of_loop_differ_only_in_lengths(option: str) -> None:
+    default, other = (
+        dataclasses.asdict(_compose("train", f"loop={name}").loop) for name in ("default", option)
+    )
+    changed = {key for key in default if default[key] != other[key]}
+    assert changed <= {"num_steps", "batch_size", "num_samples"} | {key for key in default if "every" in key}
+
+
+@pytest.mark.parametrize("dataset", ["folder", "celeba"])
+@pytest.mark.parametrize("model", _options("model"))
+def test_photos_are_cropped_for_training_as_they_are_for_drawing(dataset: str, model: str) -> None:
+    words = [f"model={model}", f"dataset={dataset}", *NEEDED.get(f"dataset={dataset}", [])]
+    trained = _compose("train", *words).dataset.framing
+    assert trained == _compose("stylize", f"model={model}").framing
+    assert trained == {"tiny": "tight", "sd15": "wide"}[model]
+    assert _compose("train", *words, "dataset.framing=center").dataset.framing == "center"
+
+
+@pytest.mark.parametrize("model", _options("model"))
+def test_the_fine_tuning_recipe_follows_the_model(model: str) -> None:
+    text = (config_folder() / "finetune" / f"{model}.yaml").read_text(encoding="utf-8")
+    stated = yaml.safe_load(text)
+    for command in ("train", "evaluate"):
+        config = _compose(command, f"model={model}")
+        assert (config.model.name, config.finetune.num_steps) == (model, stated["num_steps"])
+    assert _compose("train", f"model={model}").optimizer.lr == float(stated["lr"])
 
 
 @pytest.mark.parametrize(("option", "launcher"), [("joblib", "Joblib"), ("submitit", "Slurm")])
 def test_every_launcher_composes(option: str, launcher: str) -> None:
     assert {"default", option} <= set(_options("hydra"))
-    register("", "train_schema", importlib.import_module("pixelpersona.train").TrainConfig)
+    register("", "train_schema", _schema("train"))
     with initialize_config_dir(str(config_folder()), version_base=None):
         tree = compose("train", [f"hydra={option}"], return_hydra_config=True)
     assert launcher in tree.hydra.launcher._target_
@@ -103,66 +202,101 @@ def test_the_wandb_sweep_starts_runs_that_compose(monkeypatch: pytest.MonkeyPatc
     assert config.tracker.project == sweep["project"]
 
 
-@pytest.mark.parametrize("word", [f"{group}={option}" for group in GROUPS for option in _options(group)])
-def test_every_option_of_train_composes_and_builds(word: str) -> None:
-    from pixelpersona.build.data import make_recipe
-    from pixelpersona.build.inference import make_sampler
-    from pixelpersona.build.training import num_steps
-    from pixelpersona.training.optim import lr_factor
+TRAIN_GROUPS = [group for group, command in GROUPS.items() if command == "train" and group != "hydra"]
 
+
+@pytest.mark.parametrize(
+    "word", [f"{group}={option}" for group in TRAIN_GROUPS for option in _options(group)]
+)
+def test_every_option_of_train_builds(word: str) -> None:
     config = _compose("train", word, *NEEDED.get(word, []))
-    recipe = make_recipe(config.dataset, config.pixelate, config.augment, config.model, seed=0)
+    pixelation = Pixelation(**dataclasses.asdict(config.pixelate))
+    recipe = PairRecipe(
+        size=config.model.image_size,
+        framing=config.dataset.framing,
+        pixelate=pixelation,
+        augment=Augmentation(**dataclasses.asdict(config.augment)),
+        variants=config.dataset.variants,
+        caption=config.model.prompt,
+    )
     assert recipe.size == config.model.image_size
-    assert make_sampler(config.sampler).num_calls >= 1
-    assert num_steps(config.loop, steps_per_epoch=10) >= 1
-    assert 0 < lr_factor(config.lr_schedule.kind, 0, num_steps=10, num_warmup_steps=0) <= 1
+    assert Sampler(**dataclasses.asdict(config.sampler)).num_calls >= 1
+    assert count_steps(config.loop, steps_per_epoch=10) >= 1
+    check_loop(config.loop)
+    assert config.lr_schedule.kind in ("constant", "cosine", "linear")
     assert config.optimizer.lr > 0
     assert all(group.lr_scale > 0 for group in config.optimizer.groups.values())
 
 
 @pytest.mark.parametrize("option", _options("eval"))
-def test_every_evaluation_composes(option: str) -> None:
-    assert _compose("evaluate", f"eval={option}").finish.num_colors == 16
+def test_every_evaluation_can_be_measured(option: str) -> None:
+    config = _compose("evaluate", f"eval={option}")
+    check_eval(config.eval, config.model.image_size)
+    assert bool(config.eval.strengths) == (option in ("samplers", "strengths", "tradeoff"))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["eval.features=inception"], "eval.features_path: eval.features=inception needs the file"),
         (["eval.features_path=a.pth"], "eval.features_path: eval.features=inception needs the file"),
         (["eval.also_cells=[3,1]"], "eval.also_cells=1: accepted 2 to 64 pixels"),
         (["eval.also_cells=[100]"], "eval.also_cells=100: accepted 2 to 64 pixels"),
         (["eval.also_colors=[300]"], "eval.also_colors=300: accepted 1 to 256"),
+        (["eval.strengths=[0.5]"], "eval.guidances=[]: accepted one or more"),
+        (["eval.strengths=[1.5]", "eval.guidances=[1]"], "eval.strengths=1.5: accepted above 0, up to 1"),
+        (["eval.strengths=[0.5]", "eval.guidances=[0.5]"], "eval.guidances=0.5: accepted 1 (off) or more"),
+        (["eval.samplers=[euler-20]"], "eval.samplers=euler-20: accepted as dpm-20 or ddim-50"),
+        (["eval.samplers=[dpm-20,dpm-20]"], "eval.samplers=['dpm-20', 'dpm-20']: accepted each value once"),
     ],
 )
-def test_what_an_evaluation_cannot_measure_is_told(words: list[str], said: str) -> None:
+def test_an_evaluation_that_cannot_be_measured_is_refused(words: list[str], message: str) -> None:
     config = _compose("evaluate", *words)
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
-        config.eval.check(config.model.image_size)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        check_eval(config.eval, config.model.image_size)
 
 
-@pytest.mark.parametrize("notebook", _options("notebook"))
-def test_every_entry_composes_for_report(notebook: str) -> None:
-    config = _compose("report", f"notebook={notebook}")
-    assert config.study == Path("experiments") / notebook
-    assert config.commands[-1] == f"python -m pixelpersona.report notebook={notebook}"
+@pytest.mark.parametrize("study", [name for name in _options("study") if name != "none"])
+def test_every_study_composes_for_report(study: str) -> None:
+    config = _compose("report", f"study={study}")
+    assert config.study.folder == Path("experiments") / study
+    assert config.study.commands[-1] == f"python -m pixelpersona.report study={study}"
 
 
-@pytest.mark.parametrize("door", ["evaluate", "stylize"])
-@pytest.mark.parametrize("option", _options("finish"))
-def test_every_finish_composes(door: str, option: str) -> None:
-    assert _compose(door, f"finish={option}").finish.num_colors == 16
+@pytest.mark.parametrize("command", ["evaluate", "stylize"])
+@pytest.mark.parametrize("option", _options("postprocess"))
+def test_every_postprocessing_builds_with_its_values(command: str, option: str) -> None:
+    config = _compose(command, f"postprocess={option}")
+    stated = yaml.safe_load((config_folder() / "postprocess" / f"{option}.yaml").read_text(encoding="utf-8"))
+    assert dataclasses.asdict(config.postprocess) == stated
+    built = Postprocess(**dataclasses.asdict(config.postprocess))
+    assert (built.num_colors, built.detail) == (stated["num_colors"], stated["detail"])
 
 
 @pytest.mark.parametrize("experiment", _options("experiment"))
-def test_every_experiment_composes_for_train(experiment: str) -> None:
+def test_every_experiment_sets_what_it_states(experiment: str) -> None:
+    stated = yaml.safe_load(
+        (config_folder() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
+    )
     config = _compose("train", f"experiment={experiment}")
-    assert str(config.name)
+    for override in stated.get("defaults", []):
+        ((key, option),) = override.items()
+        group = key.removeprefix("override /")
+        model = [] if group == "model" else [f"model={config.model.name}"]
+        chosen = dataclasses.asdict(getattr(_compose("train", f"{group}={option}", *model), group))
+        found = dataclasses.asdict(getattr(config, group))
+        assert {k: v for k, v in chosen.items() if k not in stated.get(group, {})}.items() <= found.items()
+    if "paths" in stated:
+        assert config.paths.runs == Path(stated["paths"]["runs"])
+    finetune = yaml.safe_load(
+        (config_folder() / "finetune" / f"{config.model.name}.yaml").read_text(encoding="utf-8")
+    )
+    assert config.finetune.num_steps == finetune["num_steps"]
 
 
-@pytest.mark.parametrize("door", ["prepare", "train", "evaluate", "report", "stylize"])
-def test_the_demo_is_one_experiment_for_all_its_doors(door: str) -> None:
-    config = _compose(door, "experiment=demo")
+@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "report", "stylize"])
+def test_the_demo_is_one_experiment_for_all_its_commands(command: str) -> None:
+    config = _compose(command, "experiment=demo")
     assert config.paths.runs == Path("runs/demo")
     assert config.timing == Path("runs/demo/timing.json")
 
@@ -180,11 +314,12 @@ def test_the_original_recipe_number_by_number() -> None:
     assert not config.lora.text_encoder
     assert (config.loop.num_epochs, config.loop.batch_size) == (3, 8)
     assert (config.loss.kind, config.loss.snr_gamma, config.lr_schedule.kind) == ("mse", None, "constant")
+    assert config.loss.residual_shift_strength == 0.0
     assert (config.sampler.strength, config.sampler.guidance) == (0.5, 7.5)
     assert config.model.prompt == "pixel art portrait, 16-color style"
 
 
-def test_rank_is_one_word() -> None:
+def test_rank_sets_alpha_and_name() -> None:
     config = _compose("train", "lora.rank=8")
     assert (config.lora.rank, config.lora.alpha, config.name) == (8, 8, "lora-r8")
-    assert _compose("train", "method=translator").name == "translator"
+    assert _compose("train", "method=supervised").name == "supervised"

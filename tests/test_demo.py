@@ -17,7 +17,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["experiment=demo", f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"]
     prepare.main(words)
     train.main(["-m", *words, "lora.rank=4,8"])
-    train.main([*words, "method=translator"])
+    train.main([*words, "method=supervised"])
     evaluate.main(words)
     report.main(words[:2])
     return root / "runs"
@@ -33,9 +33,9 @@ def test_the_style_takes(results: EvalResults, lora: str) -> None:
     tuned, base = results.variant(lora), results.variant("base")
     gain = paired_difference(tuned.per_photo["grid_contrast_raw"], base.per_photo["grid_contrast_raw"])
     assert gain.low > 0.2
-    ceiling = results.variant("teacher-vae").metrics["grid_contrast_raw"].mean
+    ceiling = results.variant("target-vae").metrics["grid_contrast_raw"].mean
     assert tuned.metrics["grid_contrast_raw"].mean >= 0.6 * ceiling
-    assert tuned.metrics["val_loss"].mean < base.metrics["val_loss"].mean
+    assert tuned.metrics["noise_loss"].mean < base.metrics["noise_loss"].mean
 
 
 def test_rank_8_is_not_worse_than_rank_4(results: EvalResults) -> None:
@@ -49,10 +49,10 @@ def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
         "photo",
         "nearest",
         "pyxelate",
-        "teacher",
-        "teacher-vae",
+        "target",
+        "target-vae",
         "base",
-        "translator",
+        "supervised",
         "lora-r4",
         "lora-r8",
     ]
@@ -62,6 +62,6 @@ def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
 def test_the_files_are_there(runs: Path) -> None:
     assert (runs / "report.html").stat().st_size > 10_000
     stages = json.loads((runs / "timing.json").read_text())
-    assert {"prepare", "train lora-r4", "train lora-r8", "train translator", "evaluate", "report"} == set(
+    assert {"prepare", "train lora-r4", "train lora-r8", "train supervised", "evaluate", "report"} == set(
         stages
     )

@@ -17,13 +17,15 @@ from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.evaluation.tradeoff import load_tradeoff
 from pixelpersona.models.adapter import add_lora, save_lora
 from pixelpersona.models.base import load_base
-from pixelpersona.models.translator import Translator, save_translator
+from pixelpersona.models.baseline import BaselineUNet, save_baseline
+from pixelpersona.pixel.sheet import contact_sheet
+from pixelpersona.reporting import sheets
 
 NUM_HELDOUT = 5
 
 
 def save_trained(runs: Path, base_folder: Path) -> None:
-    """Two LoRAs, one of them in a sub-folder, one of another base, and a translator that kept its best."""
+    """Two LoRAs (one in a sub-folder), one of another base, a supervised baseline that kept its best."""
     for name, rank in (("lora-r2", 2), ("ranks/lora-r10", 10), ("foreign", 2)):
         base = load_base(base_folder, name="micro")
         add_lora(base.unet, rank=rank, alpha=rank, seed=1)
@@ -35,12 +37,12 @@ def save_trained(runs: Path, base_folder: Path) -> None:
         sha256 = "0" * 64 if name == "foreign" else base.sha256
         (runs / name / "data.json").write_text(json.dumps({"base": sha256}))
     torch.manual_seed(0)
-    translator = Translator(cell=4, widths=(8, 8, 8))
-    save_translator(translator, runs / "translator" / "best" / "step-000001")
-    torch.nn.init.zeros_(translator.out.bias)
-    save_translator(translator, runs / "translator")
+    supervised = BaselineUNet(cell=4, widths=(8, 8, 8))
+    save_baseline(supervised, runs / "supervised" / "best" / "step-000001")
+    torch.nn.init.zeros_(supervised.out.bias)
+    save_baseline(supervised, runs / "supervised")
     kept = {"kept": [{"step": 1, "value": 0.1, "folder": "step-000001"}]}
-    (runs / "translator" / "best" / "best.json").write_text(json.dumps(kept))
+    (runs / "supervised" / "best" / "best.json").write_text(json.dumps(kept))
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +86,13 @@ def results(runs: Path) -> EvalResults:
 def test_runs_of_this_base_are_found_in_sub_folders_too(results: EvalResults) -> None:
     names = [result.variant for result in results.variants]
     assert names == [
-        "photo", "nearest", "pyxelate", "teacher", "teacher-vae", "base", "translator", "lora-r2",
+        "photo", "nearest", "pyxelate", "target", "target-vae", "base", "supervised", "lora-r2",
         "ranks/lora-r10",
     ]  # fmt: skip
     assert [r.variant for r in results.variants if r.is_fine_tune] == ["lora-r2", "ranks/lora-r10"]
 
 
-def test_a_run_of_another_base_is_left_out_and_told(
+def test_a_run_of_another_base_is_left_out_and_named(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], micro_base_folder: Path
 ) -> None:
     save_trained(tmp_path, micro_base_folder)
@@ -105,19 +107,31 @@ def test_nearest_is_pixel_art_of_16_colours_before_any_snapping(results: EvalRes
     assert nearest["structure_raw"].mean == nearest["structure_snapped"].mean
 
 
-def test_the_translator_is_taken_at_its_best_and_a_lora_at_its_last(results: EvalResults, runs: Path) -> None:
+def test_the_baseline_is_compared_at_its_best_and_a_lora_at_its_last_weights(
+    results: EvalResults, runs: Path
+) -> None:
     assert results.settings["weights"] == {
-        "translator": "translator/best/step-000001/translator.safetensors",
+        "supervised": "supervised/best/step-000001/supervised_baseline.safetensors",
         "lora-r2": "lora-r2/pytorch_lora_weights.safetensors",
         "ranks/lora-r10": "ranks/lora-r10/pytorch_lora_weights.safetensors",
     }
 
 
-def test_sheets_have_the_same_columns_in_one_order(runs: Path) -> None:
-    sizes = {name: Image.open(runs / "sheets" / f"{name}.png").size for name in ("raw", "snapped", "worst")}
-    assert len(set(sizes.values())) == 1
-    num_columns = (sizes["raw"][0] - 6) // (128 + 6)
-    assert num_columns == 6  # photo, Pyxelate, base, translator, two LoRAs
+def test_sheets_have_the_same_columns_in_one_order(
+    runs: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns: list[tuple[str, ...]] = []
+
+    def recorded(rows: list[list[Image.Image]], *, column_titles: list[str]) -> Image.Image:
+        assert {len(row) for row in rows} == {len(column_titles)}
+        columns.append(tuple(column_titles))
+        return contact_sheet(rows, column_titles=column_titles)
+
+    monkeypatch.setattr(sheets, "contact_sheet", recorded)
+    evaluate.main(words)
+    assert columns == 3 * [("photo", "pyxelate", "base", "supervised", "lora-r2", "ranks/lora-r10")]
+    sizes = {Image.open(runs / "sheets" / f"{name}.png").size for name in ("raw", "snapped", "worst")}
+    assert len(sizes) == 1
 
 
 def test_the_same_command_gives_the_same_bytes(runs: Path, words: list[str]) -> None:
@@ -135,13 +149,13 @@ def test_the_same_command_gives_the_same_bytes(runs: Path, words: list[str]) -> 
     assert {name: (runs / name).read_bytes() for name in files} == first
 
 
-def test_settings_are_weighed_beside_a_result_that_stays(
+def test_trade_offs_leave_the_comparison_unchanged(
     runs: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (runs / "result.json").read_bytes()
     grid = ["eval=tradeoff", "eval.strengths=[0.3,0.6]", "eval.guidances=[1,4]", "eval.num_photos=4"]
     evaluate.main([*words[:-1], *grid])
-    told = capsys.readouterr().out
+    shown = capsys.readouterr().out
     first = (runs / "tradeoff.json").read_bytes()
     tradeoff = load_tradeoff(runs / "tradeoff.json")
     assert [(s.variant, s.strength, s.guidance) for s in tradeoff.settings] == [
@@ -152,7 +166,7 @@ def test_settings_are_weighed_beside_a_result_that_stays(
     ]
     assert len({tuple(s.likeness) for s in tradeoff.settings}) == 12  # every setting draws its own
     assert len(tradeoff.photo_ids) == 4
-    assert "base: " in told
+    assert "base: " in shown
     evaluate.main([*words[:-1], *grid])
     assert (runs / "tradeoff.json").read_bytes() == first
     assert (runs / "result.json").read_bytes() == before
@@ -167,14 +181,16 @@ def test_a_setting_of_the_trade_off_is_what_the_comparison_measures(runs: Path, 
         assert setting.style == measured.per_photo["grid_contrast_raw"]
         assert setting.likeness == measured.per_photo["likeness_raw"]
         assert setting.adapter_sha256 == measured.adapter_sha256
-    assert tradeoff.ceiling == results.variant("teacher-vae").per_photo["grid_contrast_raw"]
+    assert tradeoff.ceiling == results.variant("target-vae").per_photo["grid_contrast_raw"]
 
 
-def test_the_report_tells_it_all_and_how_to_repeat_it(
+def test_the_report_has_everything_and_the_commands_that_repeat_it(
     runs: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.main([*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"])
-    report.main([f"paths.runs={runs}", f"study={tmp_path / 'study'}", f"timing={tmp_path / 'timing.json'}"])
+    report.main(
+        [f"paths.runs={runs}", f"study.folder={tmp_path / 'study'}", f"timing={tmp_path / 'timing.json'}"]
+    )
     page = (runs / "report.html").read_text(encoding="utf-8")
     text = (runs / "report.md").read_text(encoding="utf-8")
     assert 'id="tradeoff"' in page
@@ -182,7 +198,7 @@ def test_the_report_tells_it_all_and_how_to_repeat_it(
     assert "(sheets/snapped.png)" in text
     commands = re.findall(r"^python -m pixelpersona\.(\w+) (.*)$", text, re.MULTILINE)
     assert [command for command, _ in commands] == ["evaluate", "evaluate", "report"]
-    assert [shlex.split(told) for command, told in commands if command == "evaluate"] == [
+    assert [shlex.split(shown) for command, shown in commands if command == "evaluate"] == [
         words,
         [*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"],
     ]
@@ -198,25 +214,25 @@ def test_the_report_tells_it_all_and_how_to_repeat_it(
     )
 
 
-def test_the_comparison_is_a_run_at_wandb_where_asked_for(words: list[str], runs: Path) -> None:
+def test_the_comparison_is_a_run_at_wandb_if_asked_for(words: list[str], runs: Path) -> None:
     assert not (runs / "wandb").exists()
     before = (runs / "result.json").read_bytes()
     evaluate.main([*words, "tracker=wandb", "tracker.mode=offline"])
     (run,) = (runs / "wandb").glob("offline-run-*")
     tables = {file.name.split("_")[0]: file for file in (run / "files" / "media" / "table").rglob("*.json")}
     assert set(tables) == {"results", "differences"}
-    told = json.loads(tables["results"].read_text(encoding="utf-8"))
-    assert told["columns"] == ["variant", "metric", "mean", "low", "high"]
+    shown = json.loads(tables["results"].read_text(encoding="utf-8"))
+    assert shown["columns"] == ["variant", "metric", "mean", "low", "high"]
     results = load_results(runs / "result.json")
-    assert len(told["data"]) == sum(len(result.metrics) for result in results.variants)
-    assert {row[0] for row in told["data"]} == {result.variant for result in results.variants}
+    assert len(shown["data"]) == sum(len(result.metrics) for result in results.variants)
+    assert {row[0] for row in shown["data"]} == {result.variant for result in results.variants}
     assert len(list((run / "files" / "media" / "images").rglob("*.png"))) == 3
     assert (runs / "result.json").read_bytes() == before
     assert not (runs / "metrics.jsonl").exists()  # it is no training run
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "shown"),
     [
         ("eval.strengths=[0.5]", r"eval.guidances=\[\]: accepted one or more"),
         ("eval.samplers=[euler-20]", "eval.samplers=euler-20: accepted as dpm-20 or ddim-50"),
@@ -229,9 +245,9 @@ def test_the_comparison_is_a_run_at_wandb_where_asked_for(words: list[str], runs
     ],
 )
 def test_wrong_settings_are_one_line(
-    words: list[str], runs: Path, wrong: str, told: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], runs: Path, wrong: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         evaluate.main([*words, *wrong.split()])
     assert stop.value.code == 2
-    assert re.search(told, capsys.readouterr().err)
+    assert re.search(shown, capsys.readouterr().err)

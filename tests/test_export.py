@@ -1,4 +1,4 @@
-"""The door: what is judged good is written whole, what is not leaves a warning, or nothing."""
+"""The command: what is judged good is written whole, what is not leaves a warning, or nothing."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from pixelpersona.evaluation.result import EvalResult, EvalResults, bootstrap_me
 from pixelpersona.models import formats
 from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
 from pixelpersona.models.base import load_base
+from pixelpersona.recipes import export_adapter
 from tests.failing import disk_full
 
 NUM = 8
@@ -72,7 +73,7 @@ def test_a_good_lora_is_exported_without_a_word_on_stderr(
     format: str,
 ) -> None:
     out = tmp_path / "내보내기 (1)"
-    words = [f"lora.path={runs / 'lora-r2'}", f"out={out}", f"format={format}", "strict=true"]
+    words = [f"adapter.path={runs / 'lora-r2'}", f"out={out}", f"format={format}", "strict=true"]
     export.main([*words, *model(micro_base_folder)])
     printed = capsys.readouterr()
     assert "WARNING" not in printed.err
@@ -100,15 +101,15 @@ def test_a_bad_lora_is_warned_of_and_with_strict_leaves_nothing(
 ) -> None:
     bad = tmp_path / "bad.json"
     save_results(evaluation(runs, "b" * 64, grid=0.2, like=0.5), bad)
-    words = [f"lora.path={runs / 'lora-r2'}", f"result={bad}", f"out={tmp_path / 'deep' / 'out'}"]
-    told = refused([*words, "strict=true"], capsys)
-    assert told.startswith("strict=true: not exported: lora-r2 is not shown to draw pixel art more clearly")
-    assert "loses the person" in told
+    words = [f"adapter.path={runs / 'lora-r2'}", f"result={bad}", f"out={tmp_path / 'deep' / 'out'}"]
+    line = refused([*words, "strict=true"], capsys)
+    assert line.startswith("strict=true: not exported: lora-r2 is not shown to draw pixel art more clearly")
+    assert "loses likeness" in line
     assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
 
     export.main(words)
     assert capsys.readouterr().err.count("WARNING: lora-r2") == 2
-    assert "**Warning.** lora-r2 loses the person" in (tmp_path / "deep" / "out" / "README.md").read_text()
+    assert "**Warning.** lora-r2 loses likeness" in (tmp_path / "deep" / "out" / "README.md").read_text()
     export.main([*words[:2], f"out={tmp_path / 'kept'}", "max_likeness_loss=0.5"])
     assert capsys.readouterr().err.count("WARNING") == 1
 
@@ -116,10 +117,10 @@ def test_a_bad_lora_is_warned_of_and_with_strict_leaves_nothing(
 def test_weights_nobody_evaluated(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.safetensors"
     file.write_bytes((runs / "lora-r2" / ADAPTER_FILE).read_bytes())
-    words = [f"lora.path={file}", f"out={tmp_path / 'out'}", "format=kohya"]
-    assert "no evaluation of these very weights" in refused([*words, "strict=true"], capsys)
+    words = [f"adapter.path={file}", f"out={tmp_path / 'out'}", "format=kohya"]
+    assert "no evaluation of these weights" in refused([*words, "strict=true"], capsys)
     export.main(words)
-    assert "WARNING: no evaluation of these very weights was found" in capsys.readouterr().err
+    assert "WARNING: no evaluation of these weights was found" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.safetensors", "README.md"}
 
 
@@ -128,30 +129,48 @@ def test_another_base_is_no_evaluation_of_the_merged_one(
 ) -> None:
     other = tmp_path / "other.json"
     save_results(evaluation(runs, "c" * 64), other)
-    words = [f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"result={other}", "strict=true"]
+    words = [f"adapter.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"result={other}", "strict=true"]
     assert "another base" in refused([*words, "format=merged", *model(micro_base_folder)], capsys)
     export.main(words)
 
 
-def test_mistakes_are_one_line(
-    runs: Path, micro_base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lora, out = f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}"
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"no weights")
+@pytest.fixture
+def unusable(tmp_path: Path) -> Path:
+    """A folder with a broken LoRA, a broken evaluation, and a folder that is not empty."""
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    (tmp_path / "bad.json").write_text(json.dumps({"variants": []}))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    (tmp_path / "bad.json").write_text(json.dumps({"variants": []}))
-    assert "no such LoRA" in refused([f"lora.path={tmp_path / 'none'}", out], capsys)
-    assert "broken.safetensors: not a LoRA" in refused([f"lora.path={broken}", out], capsys)
-    assert "full: is there already" in refused([lora, f"out={tmp_path / 'full'}"], capsys)
-    assert "none.json: no such file" in refused([lora, out, f"result={tmp_path / 'none.json'}"], capsys)
-    assert "bad.json" in refused([lora, out, f"result={tmp_path / 'bad.json'}"], capsys)
-    assert "max_likeness_loss=3.0: accepted" in refused([lora, out, "max_likeness_loss=3"], capsys)
-    assert "format: 'onnx' is not accepted; give one of" in refused([lora, out, "format=onnx"], capsys)
-    assert "out: is missing" in refused([lora], capsys)
-    assert "no packaged LoRA" in refused([out, *model(micro_base_folder)], capsys)
-    assert not (tmp_path / "out").exists()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("adapter.path={here}/none out={here}/out", "no such LoRA"),
+        ("adapter.path={here}/broken.safetensors out={here}/out", "broken.safetensors: not a LoRA"),
+        ("adapter.path={lora} out={here}/full", "full: already exists"),
+        ("adapter.path={lora} out={here}/out result={here}/none.json", "none.json: no such file"),
+        ("adapter.path={lora} out={here}/out result={here}/bad.json", "bad.json"),
+        ("adapter.path={lora} out={here}/out max_likeness_loss=3", "max_likeness_loss=3.0: accepted"),
+        ("adapter.path={lora} out={here}/out format=onnx", "format: 'onnx' is not accepted; give one of"),
+        ("adapter.path={lora}", "out: is missing"),
+        ("out={here}/out model.path={base} model.image_size=32 model.cell=4", "no packaged LoRA"),
+    ],
+    ids=["missing LoRA", "broken LoRA", "full folder", "missing result", "broken result", "limit", "format",
+         "no out", "no LoRA of this base"],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_writes_nothing(
+    runs: Path,
+    micro_base_folder: Path,
+    unusable: Path,
+    words: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    typed = words.format(here=unusable, lora=runs / "lora-r2", base=micro_base_folder).split()
+    assert message in refused(typed, capsys)
+    assert not (unusable / "out").exists()
 
 
 def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,10 +178,10 @@ def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: p
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(formats, "write_kohya", stops_half_way)
+    monkeypatch.setattr(export_adapter, "write_kohya", stops_half_way)
     (tmp_path / "out").mkdir()
     with pytest.raises(SystemExit) as stop:
-        export.main([f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", "format=kohya"])
+        export.main([f"adapter.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", "format=kohya"])
     assert stop.value.code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert list((tmp_path / "out").iterdir()) == []
@@ -172,11 +191,11 @@ def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: p
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
 ) -> None:
-    words = [f"lora.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"format={format}"]
+    words = [f"adapter.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"format={format}"]
     with disk_full(1000):
-        told = refused(words, capsys)
-    assert "out: cannot be written (" in told
-    assert told.endswith("nothing is left there")
+        line = refused(words, capsys)
+    assert "out: cannot be written (" in line
+    assert line.endswith("nothing was written there")
     assert list(tmp_path.iterdir()) == []
 
 

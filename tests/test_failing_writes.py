@@ -86,7 +86,7 @@ def test_pixelate_gives_a_folder_up_at_the_first_picture(
 
 
 def test_the_timing_file(root: Path, refused: Callable[..., str]) -> None:
-    """What was to be done is done and stays: only its seconds are missing."""
+    """The command's own output is kept; only its seconds are missing."""
     folder = root / "timed"
     folder.mkdir()
     timing, out = folder / "timing.json", folder / "me.png"

@@ -213,7 +213,7 @@ def test_one_palette_over_a_folder(tmp_path: Path, folder: Path) -> None:
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.palette=pico9"], "pico8"),
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.factor=400"], "leaves no cell"),
         (["photo=FOLDER/face.png", "out=a.png", "scale=0"], "scale=0: accepted 1 to 64"),
-        (["photo=FOLDER/clip.gif", "out=a.gif", "pixelate.dither=floyd"], "a clip takes no dither"),
+        (["photo=FOLDER/clip.gif", "out=a.gif", "pixelate.dither=floyd"], "accepted none for a clip"),
         (["photo=FOLDER", "out=FOLDER/face.png"], "is a file; a folder of photos needs a folder"),
         (["photo=FOLDER", "out=o", "palette_out=p.hex"], "accepted with shared=true"),
         (["photo=FOLDER/empty", "out=o"], "no picture in this folder"),

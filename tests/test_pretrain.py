@@ -1,4 +1,4 @@
-"""Making a base from photos: every stage by its command, going on after a kill, training on from a base."""
+"""Pretraining: every stage by its command, resuming, warm starts, other sizes and schedules."""
 
 import json
 import os
@@ -21,11 +21,12 @@ from skimage.data import astronaut
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from pixelpersona import pretrain
-from pixelpersona.build.features import newest_features
-from pixelpersona.build.measuring import BEGIN, END, measured_table, replace_part
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.files import read_jsonl
+from pixelpersona.models.base import load_base
 from pixelpersona.models.features import PersonaFeatures
-from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.models.persona_net import PersonaNet, save_persona_net
+from pixelpersona.reporting.base_table import base_table
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SMALL = [
@@ -40,51 +41,71 @@ SMALL = [
     "portraits.num_heldout=1",
     "portraits.num_steps=2",
     "measure.num_photos=8",
-    "measure.num_imagined=8",
+    "measure.num_text_to_image=8",
     "measure.num_steps=4",
     "dataset.heldout_share=0.3",
 ]
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip of 32 crops of a public-domain portrait, with attributes for their captions."""
+def save_photos(archive: Path, labels: list[dict[str, object]]) -> Path:
+    """A zip of random crops of a public-domain portrait, one per row of metadata."""
     rng = np.random.default_rng(0)
-    archive = tmp_path_factory.mktemp("photos") / "faces.zip"
-    rows = []
     with zipfile.ZipFile(archive, "w") as zipped:
-        for number in range(32):
+        for number in range(len(labels)):
             top, left = rng.integers(0, 200, 2)
             with zipped.open(f"faces/{number}.png", "w") as file:
-                Image.fromarray(astronaut()[top : top + 256, left : left + 256]).resize((128, 128)).save(
-                    file, "PNG"
-                )
-            rows.append({"file_name": f"{number}.png", "age": 20 + number, "gender": "female"})
+                crop = Image.fromarray(astronaut()[top : top + 256, left : left + 256])
+                crop.resize((128, 128)).save(file, "PNG")
+        rows = [{"file_name": f"{number}.png"} | label for number, label in enumerate(labels)]
         zipped.writestr("faces/metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return archive
 
 
+def error(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
+    """The line on stderr of a command that a user can fix."""
+    with pytest.raises(SystemExit) as stop:
+        pretrain.main(words)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 photos with attributes for their captions."""
+    labels: list[dict[str, object]] = [{"age": 20 + number, "gender": "female"} for number in range(32)]
+    return save_photos(tmp_path_factory.mktemp("photos") / "faces.zip", labels)
+
+
 @pytest.fixture(scope="module")
 def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a whole run, two or three steps a stage."""
+    """The folder of a run of all stages of the base, two or three steps each."""
     runs = tmp_path_factory.mktemp("runs")
     pretrain.main([f"dataset.path={photos}", f"paths.runs={runs}", *SMALL])
     return runs / "pretrain"
 
 
-def test_plain_diffusers_draws_with_the_base_it_makes(made: Path) -> None:
+def test_diffusers_draws_with_the_base(made: Path) -> None:
     pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(made / "base")
     pipeline.set_progress_bar_config(disable=True)
     photo = Image.fromarray(astronaut()[:256, 96:352]).resize((128, 128))
     drawn = pipeline("a photo of a woman", image=photo, num_inference_steps=2, strength=0.5).images[0]
     assert drawn.size == (128, 128)
-    # Within half a batch of it: latents of mean 0 and deviation 1, so that a noise schedule fits them.
+    # About mean 0 and std 1, as the noise schedule expects.
     latents = torch.from_numpy(np.load(made / "latents.npy")).float()
     assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.5
     assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.5
 
 
-def test_its_portraits_are_listed_with_caption_seed_and_split(made: Path) -> None:
+def test_a_resumed_stage_keeps_the_tokenizer(made: Path, photos: Path, tmp_path: Path) -> None:
+    """Training it again would number the tokens differently from the text encoder in the checkpoint."""
+    shutil.copytree(made, tmp_path / "pretrain")
+    shutil.rmtree(tmp_path / "pretrain" / "base")
+    pretrain.main([f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=unet"])
+    for file in ("tokenizer/vocab.json", "text_encoder/model.safetensors", f"unet/{WEIGHTS}"):
+        assert (tmp_path / "pretrain" / "base" / file).read_bytes() == (made / "base" / file).read_bytes()
+
+
+def test_portraits_are_listed_with_caption_seed_and_split(made: Path) -> None:
     rows = [json.loads(line) for line in (made / "portraits" / "metadata.jsonl").read_text().splitlines()]
     assert [row["split"] for row in rows] == ["train", "train", "train", "heldout"]
     assert len({row["seed"] for row in rows}) == 4
@@ -93,16 +114,15 @@ def test_its_portraits_are_listed_with_caption_seed_and_split(made: Path) -> Non
         assert Image.open(made / "portraits" / row["file_name"]).size == (128, 128)
 
 
-def test_the_feature_network_goes_on_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
-    """With the drawings it has, and ends with the same weights; what it wrote then does the measuring."""
+def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
+    """It ends with the same weights, and does not draw the pixel art again."""
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
     words.append("features.checkpoint_every_steps=1")
     folder = tmp_path / "pretrain"
     pretrain.main(words)
     file = folder / "persona" / "persona.safetensors"
     whole, drawn = file.read_bytes(), (folder / "drawings.npy").stat().st_mtime_ns
-    assert newest_features(folder).sha256 == PersonaFeatures(file.parent).sha256 != PersonaFeatures().sha256
-    assert newest_features(tmp_path).sha256 == PersonaFeatures().sha256
+    assert PersonaFeatures(file.parent).sha256 != PersonaFeatures().sha256
     shutil.rmtree(folder / "features" / "checkpoints" / "step-000003")
     file.unlink()
     pretrain.main(words)
@@ -111,7 +131,7 @@ def test_the_feature_network_goes_on_from_its_checkpoint(photos: Path, tmp_path:
 
 
 def test_a_damaged_checkpoint_repeats_no_row(photos: Path, tmp_path: Path) -> None:
-    """The record goes on from the checkpoint that was whole, not from the newest; at W&B as one run."""
+    """metrics.jsonl continues from the newest intact checkpoint, and W&B continues the same run."""
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
     words += ["features.num_steps=20", "features.checkpoint_every_steps=10", "tracker=wandb"]
     pretrain.main(words)
@@ -144,18 +164,77 @@ def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: 
     assert (made / "base" / vocabulary).read_text() == (tmp_path / "pretrain/base" / vocabulary).read_text()
 
 
-def test_the_base_is_measured_on_photos_kept_out(made: Path, photos: Path, tmp_path: Path) -> None:
-    """The numbers are those of torchmetrics and of diffusers' own autoencoder; the table goes into a card."""
+def test_captions_are_never_truncated(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For captions with other words, a warm start can learn a new tokenizer and text encoder."""
+    caption = "a photo of a bearded fisherman squinting into morning sunlight"
+    photos = save_photos(tmp_path / "faces.zip", [{"text": caption}] * 4)
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
+    words += ["stage=unet", "warm_start=true", "dataset.heldout_share=0.0"]
+    told = r'caption ".* squinting .*" has \d\d tokens: accepted up to 24, or unet\.new_text_encoder=true'
+    assert re.fullmatch(told, error(capsys, words))
+
+    pretrain.main([*words, "unet.new_text_encoder=true"])
+    folders = [made / "base", tmp_path / "pretrain" / "base"]
+    old, new = (load_base(folder, name="tiny") for folder in folders)
+    assert len(new.tokenizer(caption).input_ids) <= 24 < len(old.tokenizer(caption).input_ids)
+    assert len({(folder / "vae" / WEIGHTS).read_bytes() for folder in folders}) == 1
+
+    long = save_photos(tmp_path / "long.zip", [{"text": " ".join(map(str, range(100)))}] * 4)
+    words += [f"dataset.path={long}", "unet.new_text_encoder=true", "name=long"]
+    assert error(capsys, words).endswith("tokens: accepted up to 24")
+
+
+def test_a_constant_schedule_can_be_extended(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a decay until then, it becomes the same run as one that was as long from the start."""
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=autoencoder"]
+    words += ["autoencoder.lr_schedule=constant", "autoencoder.num_warmup_steps=1", "autoencoder.lr=1e-3"]
+    long = ["autoencoder.num_steps=4", "autoencoder.decay_share=0.5"]
+    pretrain.main([*words, "name=extended", "autoencoder.decay_share=0"])
+    first = load_file(tmp_path / "extended" / "vae" / WEIGHTS)
+    pretrain.main([*words, *long, "name=extended"])
+    pretrain.main([*words, *long, "name=direct"])
+    extended, direct = (load_file(tmp_path / name / "vae" / WEIGHTS) for name in ("extended", "direct"))
+    assert all(torch.equal(extended[name], direct[name]) for name in direct)
+    assert not all(torch.equal(first[name], direct[name]) for name in direct)
+    rows = read_jsonl(tmp_path / "extended" / "autoencoder" / "metrics.jsonl")
+    assert {row["step"]: row["train/lr/all"] for row in rows} == {2: 1e-3, 4: 0.5e-3}
+    told = error(capsys, [*words, "autoencoder.decay_share=2"])
+    assert told == "autoencoder.decay_share=2.0: accepted 0 to 1"
+
+
+def test_a_base_of_another_size(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "model.image_size=64"]
+    told = error(capsys, [*words, "autoencoder.crop=96"])
+    assert told == "autoencoder.crop=96: accepted multiples of 4 up to 64"
+    assert error(capsys, [*words, "model.cell=8"]) == "model.cell=8: accepted 4 for a new autoencoder"
+
+    pretrain.main([*words, "autoencoder.crop=32"])
+    folder = tmp_path / "pretrain"
+    assert load_base(folder / "base", name="tiny").image_size == 64
+    assert np.load(folder / "latents.npy").shape[1:] == (6, 16, 16)
+    assert Image.open(folder / "portraits" / "000.webp").size == (64, 64)
+    pretrain.main([*words, "stage=features"])
+    assert np.load(folder / "photos-128.npy").shape[1:] == (128, 128, 3)
+    assert np.load(folder / "drawings.npy").shape[2:] == (16, 16, 3)
+    told = error(capsys, [*words, "model.image_size=128"])
+    assert told.startswith(f"{folder / 'photos.npy'}: made from other photos")
+
+
+def test_the_base_is_measured_on_held_out_photos(made: Path, photos: Path) -> None:
+    """By the run's own feature network; the PSNR is torchmetrics' of diffusers' reconstruction."""
+    save_persona_net(PersonaNet(), made / "persona")
     study = made / "study"
     words = [*SMALL, "stage=measure", f"measure.study={study}"]
     pretrain.main([f"dataset.path={photos}", f"paths.runs={made.parent}", *words])
     found = json.loads((made / "measured.json").read_text())
     assert found == json.loads((study / "results.json").read_text())
     readme = (study / "README.md").read_text()
-    assert measured_table(found) in readme
-    for stage in ("autoencoder", "unet"):  # the record outlives the run
-        kept = study / "stages" / stage / "metrics.jsonl"
-        assert kept.read_text() == (made / stage / "metrics.jsonl").read_text()
+    assert base_table(found) in readme
+    for stage in ("autoencoder", "unet"):  # the metrics outlive the run
+        metrics = study / "stages" / stage / "metrics.jsonl"
+        assert metrics.read_text() == (made / stage / "metrics.jsonl").read_text()
     for name in re.findall(r"\((\w+\.png)\)", readme):
         assert Image.open(study / name).width > 256
     assert found["portraits"]["kept_nearest_highest"] < found["portraits"]["photos_nearest_99th_percentile"]
@@ -173,26 +252,16 @@ def test_the_base_is_measured_on_photos_kept_out(made: Path, photos: Path, tmp_p
     ]
     assert found["autoencoder"]["photo"]["psnr"] == pytest.approx(np.mean(expected), abs=0.02)
     assert len(found["loss_by_level"]) == 10
-    assert found["features"]["features_sha256"] == PersonaFeatures().sha256
+    assert found["features"]["features_sha256"] == PersonaFeatures(made / "persona").sha256
     assert found["features"]["num"] == 8
-    # All of them are crops of one woman: a gender there is, an ethnicity nobody said.
+    # The captions mention a gender, but no ethnicity.
     assert 0 <= found["features"]["gender_accuracy"] <= 1
     assert np.isnan(found["features"]["ethnicity_accuracy"])
     assert 0 <= found["img2img"]["above_wrong"] <= 1
-    card = tmp_path / "CARD.md"
-    card.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    replace_part(card, measured_table(found))
-    text = card.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert f"{found['autoencoder']['photo']['psnr']:.2f} dB PSNR" in text
-    with pytest.raises(ValueError, match=r"measure\.card="):
-        replace_part(made / "measured.json", "")
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     made: Path, photos: Path, tmp_path: Path
 ) -> None:
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]

@@ -107,7 +107,7 @@ def test_one_training_step_and_one_portrait(reduced_sd15: Path, tmp_path: Path) 
             f"photo={tmp_path / 'me.jpg'}",
             f"out={out}",
             *model,
-            f"lora.path={run}",
+            f"adapter.path={run}",
             "sampler.num_steps=4",
         ]
     )

@@ -1,4 +1,4 @@
-"""The lab notebook's rules: a study runs when what its numbers are made of has changed, and only then."""
+"""Studies: one runs when what its numbers are made from has changed, and only then."""
 
 import os
 import re
@@ -12,23 +12,27 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from pixelpersona import evaluate, train
-from pixelpersona.config import register
-from pixelpersona.sweep import plan_sweep
+from pixelpersona import train
+from pixelpersona.cli.schemas import register
+from pixelpersona.cli.sweeps import plan_sweep
+from pixelpersona.config.evaluate import EvaluateConfig
+from pixelpersona.config.train import TrainConfig
+from pixelpersona.evaluation.result import load_results
+from pixelpersona.reporting.table import variant_title
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 STUDIES = re.search(r"^STUDIES := (.*)$", MAKEFILE, re.MULTILINE).group(1).split()  # type: ignore[union-attr]
 
 
-def notebook(study: str) -> Any:
-    return yaml.safe_load((ROOT / "conf" / "notebook" / f"{study}.yaml").read_text(encoding="utf-8"))
+def page(study: str) -> Any:
+    return yaml.safe_load((ROOT / "conf" / "study" / f"{study}.yaml").read_text(encoding="utf-8"))
 
 
 def rule(study: str) -> list[str]:
-    """The commands of a study's rule that are doors: what follows `$(DOOR)`."""
+    """The project's commands in a study's rule: what follows `$(RUN)`."""
     text = MAKEFILE.partition(f"\nexperiments/{study}/recipe.sha256: ")[2].partition("\n\n")[0]
-    return re.findall(r"^\t\$\(DOOR\)(.*)$", text, re.MULTILINE)
+    return re.findall(r"^\t\$\(RUN\)(.*)$", text, re.MULTILINE)
 
 
 def variable(name: str) -> str:
@@ -39,31 +43,41 @@ def variable(name: str) -> str:
     return made.stdout
 
 
-def test_every_study_has_an_experiment_an_entry_and_a_rule() -> None:
+def test_every_study_has_an_experiment_a_page_and_a_rule() -> None:
     assert STUDIES
     for study in STUDIES:
         assert (ROOT / "conf" / "experiment" / f"{study}.yaml").is_file()
-        entry = notebook(study)
-        assert entry["study"] == f"experiments/{study}"
-        assert entry["paths"]["runs"] == f"runs/{study}"
-        assert entry["question"].endswith("?")
-        assert len(entry["notes"]) > 100
-        assert len(entry["would_change"]) > 100
-    assert {path.stem for path in (ROOT / "conf" / "notebook").glob("*.yaml")} == set(STUDIES)
+        found = page(study)
+        assert found["study"]["folder"] == f"experiments/{study}"
+        assert found["paths"]["runs"] == f"runs/{study}"
+        assert found["study"]["question"].endswith("?")
+        assert rule(study)
+    assert {path.stem for path in (ROOT / "conf" / "study").glob("*.yaml")} == {*STUDIES, "none"}
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_entry_tells_the_rules_commands(study: str) -> None:
-    told = [command for command in notebook(study)["commands"] if "-m pixelpersona." in command]
+def test_the_published_page_has_its_question_notes_and_results(study: str) -> None:
+    """The committed README shows the texts of conf/study and a row per variant of the committed results."""
+    text = " ".join((ROOT / "experiments" / study / "README.md").read_text(encoding="utf-8").split())
+    found = page(study)["study"]
+    assert found["question"] in text
+    results = load_results(ROOT / "experiments" / study / "results.json")
+    for variant in results.variants:
+        assert variant_title(variant.variant) in text
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_page_lists_the_commands_of_the_rule(study: str) -> None:
+    told = [command for command in page(study)["study"]["commands"] if "-m pixelpersona." in command]
     assert [command.removeprefix("python -m pixelpersona.") for command in told] == rule(study)
 
 
-def used_files(door: str, words: list[str]) -> set[str]:
+def used_files(command_name: str, words: list[str]) -> set[str]:
     """The files under conf/ that Hydra composes a command's settings of."""
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        tree = compose(door, words, return_hydra_config=True)
+        tree = compose(command_name, words, return_hydra_config=True)
     choices = {group: option for group, option in tree.hydra.runtime.choices.items() if option}
-    return {f"conf/{door}.yaml"}.union(
+    return {f"conf/{command_name}.yaml"}.union(
         *(with_parents(group, option) for group, option in choices.items() if "/" not in group)
     )
 
@@ -83,18 +97,18 @@ def test_the_recipe_holds_every_setting_that_the_commands_use(study: str) -> Non
     assert all((ROOT / file).is_file() for file in listed)
     # Where files go, who is told, how Hydra behaves: none of it changes a number.
     harmless = re.compile(r"conf/(paths|tracker|hydra)/")
-    for door, schema in (("train", train.TrainConfig), ("evaluate", evaluate.EvaluateConfig)):
-        register("", f"{door}_schema", schema)
+    for command_name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig)):
+        register("", f"{command_name}_schema", schema)
     for command in rule(study):
-        door, *words = command.split()
-        if door == "report":
+        command_name, *words = command.split()
+        if command_name == "report":
             continue
         jobs: list[list[str]] = [words]
         if words[0] == "-m":
             sweep = plan_sweep(words[1:], "train", ROOT / "conf", train.run_folder)
             jobs = [list(job.overrides) for job in sweep.jobs]
         for job in jobs:
-            missing = {file for file in used_files(door, job) if not harmless.match(file)} - listed
+            missing = {file for file in used_files(command_name, job) if not harmless.match(file)} - listed
             assert not missing, (command, missing)
 
 
@@ -119,7 +133,7 @@ def checkout(tmp_path: Path) -> Path:
     python.parent.mkdir(parents=True)
     stub = f"""#!{sys.executable}
 import pathlib, sys
-study = sys.argv[-1].partition("=")[2] if "notebook=" in sys.argv[-1] else ""
+study = sys.argv[-1].partition("=")[2] if "study=" in sys.argv[-1] else ""
 if pathlib.Path("broken").exists() and "pixelpersona.evaluate" in sys.argv:
     sys.exit(2)
 with open("log", "a") as log:
@@ -134,7 +148,7 @@ if study:
 
 
 def make(checkout: Path, target: str, code: int = 0) -> list[str]:
-    """The doors that `make target` called, without `pixelpersona.`."""
+    """The commands that `make target` called, without `pixelpersona.`."""
     (checkout / "log").unlink(missing_ok=True)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
@@ -152,7 +166,7 @@ def test_a_study_runs_once_and_again_only_when_its_recipe_changed(checkout: Path
         os.utime(file, (2e9, 2e9))
     assert make(checkout, "studies") == []
 
-    entry = checkout / "conf" / "notebook" / "rank_sweep.yaml"
+    entry = checkout / "conf" / "study" / "rank_sweep.yaml"
     entry.write_text(entry.read_text() + "# a typing mistake mended\n")
     assert make(checkout, "studies") == []
     palettes = checkout / "conf" / "eval" / "palettes.yaml"

@@ -1,1 +1,1 @@
-"""Packaged files: the tiny base, its portraits, a LoRA, palettes; `locate.path(name)` finds them."""
+"""Packaged files: the tiny base, portraits, a LoRA, the feature network and palettes; see `locate.path`."""

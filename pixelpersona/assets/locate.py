@@ -1,4 +1,4 @@
-"""Where the packaged files lie."""
+"""Finds the packaged files."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ NAMES = ("tiny", "portraits", "lora", "persona", "palettes")
 
 
 def path(name: str) -> Path:
-    """The folder of a packaged asset: tiny (the base), portraits (photos of nobody), lora (a trained style),
-    persona (the network that judges), palettes (colours of the classic machines).
+    """The folder of a packaged asset.
 
-    Raises ValueError when there is no asset of that name, FileNotFoundError when it was not installed.
+    name: tiny (the base), portraits (synthetic photos), lora (a LoRA for the tiny base), persona (the feature
+    network) or palettes (of classic computers and consoles).
+    Raises ValueError for another name, FileNotFoundError when the asset is not installed.
     """
     if name not in NAMES:
         raise ValueError(f"asset {name}: accepted {', '.join(NAMES)}")

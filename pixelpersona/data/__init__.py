@@ -1,1 +1,1 @@
-"""Where photos come from, and what training reads: pairs, cached latents, batches."""
+"""Photos, pairs and latents on disk, and batches of them for training."""

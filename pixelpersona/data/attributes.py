@@ -1,9 +1,7 @@
-"""What a caption says about the person: the other way round from `metadata.attribute_caption`."""
+"""What a caption says about the person: the inverse of `metadata.attribute_caption`."""
 
 import re
 from dataclasses import dataclass
-
-__all__ = ["Attributes", "read_attributes"]
 
 _AGE = re.compile(r"\b(\d{1,3}) year old\b")
 _GENDERS = {"man": "male", "boy": "male", "woman": "female", "girl": "female"}
@@ -12,7 +10,7 @@ _ETHNICITIES = ("white", "black", "asian", "indian")
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """age: years. gender: male or female. ethnicity: white, black, asian or indian. None: not said."""
+    """age: years. gender: male or female. ethnicity: white, black, asian or indian. None: not stated."""
 
     age: int | None = None
     gender: str | None = None

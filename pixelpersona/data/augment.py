@@ -1,6 +1,6 @@
-"""The original project's augmentations of a photo: flip, affine, colour jitter.
+"""Photo augmentation: flip, affine transform, colour jitter.
 
-All of them come before pixelization, so that the art stays on its grid and keeps its palette.
+Photos are augmented before pixelation, so that the pixel art stays on its grid and palette.
 """
 
 import math
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
-__all__ = ["Augmentation"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How far a photo may be changed; 0 everywhere changes nothing.
+    """Strengths of the augmentations; all 0 changes nothing.
 
-    flip: probability of mirroring. degrees: rotation, up to this much either way. translate: shift, as a
-    share of the picture's side. scale, brightness, contrast, saturation: factors in [1 - v, 1 + v].
+    flip: probability of mirroring, 0 to 1. degrees: largest rotation in either direction, 0 to 180.
+    translate: largest shift, as a share of the side, 0 to 0.5.
+    scale, brightness, contrast, saturation: a value of v draws factors from [1 - v, 1 + v]; scale 0 to 0.5,
+    the others 0 to 1. Raises ValueError naming what is out of range.
     """
 
-    flip: float = 0.5
-    degrees: float = 5.0
-    translate: float = 0.03
-    scale: float = 0.05
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.1
+    flip: float
+    degrees: float
+    translate: float
+    scale: float
+    brightness: float
+    contrast: float
+    saturation: float
 
     def __post_init__(self) -> None:
         limits = {"flip": 1.0, "degrees": 180.0, "translate": 0.5, "scale": 0.5}
@@ -36,9 +36,10 @@ class Augmentation:
                 raise ValueError(f"augment.{key} must be in [0, {limit:g}], got {value}")
 
     def geometry(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Flip and affine about the centre; the same size, mirrored where the picture ends.
+        """Flip and affine transform about the centre, same size; beyond its edges the picture is mirrored.
 
-        Every draw is made whatever the settings, so that switching one off leaves the others as they were.
+        The number of draws does not depend on the settings, so that switching one off does not change the
+        others.
         """
         flip = rng.random() < self.flip
         angle = math.radians(rng.uniform(-1, 1) * self.degrees)
@@ -52,7 +53,7 @@ class Augmentation:
         return _affine(image, angle, (shift_x * width, shift_y * height), zoom)
 
     def color(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Brightness, contrast and saturation, in this order, by Pillow's (torchvision's) definitions."""
+        """Brightness, contrast and saturation, in this order, as Pillow and torchvision define them."""
         brightness, contrast, saturation = 1 + rng.uniform(-1, 1, size=3) * (
             self.brightness,
             self.contrast,
@@ -64,14 +65,14 @@ class Augmentation:
 
 
 def _affine(image: Image.Image, angle: float, shift: tuple[float, float], zoom: float) -> Image.Image:
-    """Rotates by `angle` (radians, clockwise on the screen), zooms, then shifts by pixels; bicubic."""
+    """Rotate by `angle` (radians, clockwise on the screen), zoom, then shift by pixels; bicubic."""
     width, height = image.size
     radius = math.hypot(width, height) / 2
     reach = math.hypot(*shift) / zoom + radius * (abs(1 / zoom - 1) + min(2.0, abs(angle)) / zoom)
     margin = math.ceil(reach) + 2
     padded = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
     center_x, center_y = width / 2, height / 2
-    # Pillow asks for the inverse: where an output pixel comes from.
+    # Pillow expects the inverse transform, from output to input pixels.
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     from_x = center_x + margin - cos * (center_x + shift[0]) - sin * (center_y + shift[1])
     from_y = center_y + margin + sin * (center_x + shift[0]) - cos * (center_y + shift[1])

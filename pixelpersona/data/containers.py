@@ -1,7 +1,7 @@
-"""Named bytes from a folder or from a .zip, read alike.
+"""One interface to the files of a folder and of a .zip archive.
 
-An archive is never extracted: an entry's name is only a label, so a hostile path in it leads nowhere,
-and every read is bounded, so that a small archive cannot fill the memory.
+Archives are never extracted, so path traversal in entry names has no effect, and every read is bounded, so
+that a zip bomb cannot fill the memory.
 """
 
 import unicodedata
@@ -12,28 +12,26 @@ from typing import Protocol
 
 from pixelpersona.pixel.photo import PhotoError
 
-__all__ = ["Container", "FolderContainer", "ZipContainer", "open_container"]
-
 MAX_FILE_BYTES = 256 * 2**20
 MAX_ZIP_ENTRIES = 2_000_000
 
 
 class Container(Protocol):
-    """Files under POSIX-style relative names, the same for a folder and for an archive of it."""
+    """Files by POSIX-style relative name; a folder and an archive of it have the same names."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """Every visible file, sorted; hidden ones and macOS's resource forks are left out."""
+        """All files, sorted, except hidden ones and macOS's resource forks."""
         ...
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file; PhotoError when it cannot be read or is larger than 256 MiB."""
+        """The bytes of one file. Raises PhotoError when it cannot be read or exceeds 256 MiB."""
         ...
 
 
 def open_container(path: Path) -> Container:
-    """A folder or a .zip archive; ValueError naming the path when it is neither."""
+    """A folder or a .zip archive. Raises ValueError naming the path when it is neither."""
     path = Path(path).expanduser().absolute()
     if path.is_dir():
         return FolderContainer(path)
@@ -47,7 +45,7 @@ def _is_visible(name: str) -> bool:
 
 
 class FolderContainer:
-    """A folder and everything under it."""
+    """All files below a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -66,7 +64,7 @@ class FolderContainer:
 
 
 class ZipContainer:
-    """A .zip archive. Sent to another process, it is opened there anew."""
+    """A .zip archive; it can be pickled, and the other process opens it again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -92,20 +90,14 @@ class ZipContainer:
     def read(self, name: str) -> bytes:
         try:
             with self._open().open(name) as stream:
-                # The size in the header may lie: read up to the bound, not up to what it says.
+                # The size in the header may be wrong on purpose: the bound is enforced on the bytes read.
                 return _bounded(stream.read(MAX_FILE_BYTES + 1), name)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError) as error:
-            # RuntimeError: an encrypted entry; its subclass NotImplementedError: an unknown compression.
+            # RuntimeError: an encrypted entry. Its subclass NotImplementedError: an unknown compression.
             raise PhotoError(f"cannot be read from {self.path.name} ({error})", name) from error
 
     def __getstate__(self) -> dict[str, object]:
         return {"path": self.path, "_zip": None}
-
-    def close(self) -> None:
-        """Closes the archive; the next read opens it again."""
-        if self._zip is not None:
-            self._zip.close()
-            self._zip = None
 
 
 def _bounded(data: bytes, name: str) -> bytes:
@@ -114,6 +106,6 @@ def _bounded(data: bytes, name: str) -> bytes:
     return data
 
 
-def same_name(name: str) -> str:
-    """A name as it is compared: macOS stores 한글 decomposed, metadata files mostly hold it composed."""
+def normalized_name(name: str) -> str:
+    """The name for comparisons: macOS stores 한글 decomposed, metadata files usually have it composed."""
     return unicodedata.normalize("NFC", name)

@@ -1,4 +1,4 @@
-"""Pixel art of many photos, drawn once: what the feature network must see the same person in."""
+"""Pixel art of many photos, drawn once and cached: second views of the person for the feature network."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pixelpersona.files import whole
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator
-from pixelpersona.writing import whole
-
-__all__ = ["DRAWINGS_PER_PHOTO", "drawn_cells"]
 
 DRAWINGS_PER_PHOTO = 3
 _PHOTOS_PER_JOB = 16
@@ -24,13 +22,13 @@ _SHARP = Pixelation(palette=12, fit="median_cut", downsample="k_centroid")
 def drawn_cells(
     photos: Path, style: Pixelation, cell: int, file: Path, *, num_workers: int | None = None
 ) -> NDArray[np.uint8]:
-    """Cell colours of three drawings of every photo, uint8 [N, 3, H / cell, W / cell, 3], kept in `file`.
+    """Cell colours of three drawings per photo, uint8 [N, 3, H / cell, W / cell, 3], cached in `file` (.npy).
 
-    photos: a .npy of uint8 [N, H, W, 3], H and W multiples of `cell` (pixels). One drawing has few colours,
-    one sharp edges, and one is in turn in `style` and Pyxelate's: the project's own style costs ten times the
-    others. A photo's drawings depend on the photo and its place alone. Half a minute per 1,000 photos on two
-    cores.
-    Raises ValueError when `file` holds the drawings of another number of photos.
+    photos: a .npy file, uint8 [N, H, W, 3], H and W multiples of `cell` (pixels).
+    The first drawing has few colours, the second sharp edges; the third is in `style` for photos with an even
+    index and Pyxelate's for the others, because `style` takes ten times as long. A photo's drawings depend on
+    the photo and its index alone. Takes half a minute per 1,000 photos on two cores.
+    Raises ValueError when `file` holds drawings of another shape.
     """
     pictures = np.load(photos, mmap_mode="r")
     shape = (len(pictures), DRAWINGS_PER_PHOTO, pictures.shape[1] // cell, pictures.shape[2] // cell, 3)
@@ -51,7 +49,7 @@ def drawn_cells(
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
-    """First photo of a job → its photos' cells."""
+    """Index of a job's first photo → the cells of its photos."""
 
     photos: Path
     style: Pixelation
@@ -59,17 +57,10 @@ class _Draw:
 
     def __call__(self, start: int) -> NDArray[np.uint8]:
         pictures = np.load(self.photos, mmap_mode="r")[start : start + _PHOTOS_PER_JOB]
-        return np.stack(
-            [
-                np.stack([self._cells(picture, recipe) for recipe in self._recipes(start + number)])
-                for number, picture in enumerate(pictures)
-            ]
-        )
+        return np.stack([self._drawings(start + number, picture) for number, picture in enumerate(pictures)])
 
-    def _cells(self, picture: NDArray[np.uint8], recipe: Pixelation) -> NDArray[np.uint8]:
-        sized = replace(recipe, factor=self.cell)
+    def _drawings(self, index: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        recipes = (_FEW, _SHARP, _PYXELATE if index % 2 else self.style)
+        pixelators = (Pixelator(replace(recipe, factor=self.cell)) for recipe in recipes)
         picture = np.ascontiguousarray(picture)
-        return Pixelator(sized).fit_apply(picture).snapped.cells
-
-    def _recipes(self, number: int) -> tuple[Pixelation, Pixelation, Pixelation]:
-        return _FEW, _SHARP, _PYXELATE if number % 2 else self.style
+        return np.stack([pixelator.fit_apply(picture).snapped.cells for pixelator in pixelators])

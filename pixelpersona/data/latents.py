@@ -1,6 +1,6 @@
-"""Latents and text states of pairs, each encoded once and cached by content.
+"""Latents and text states of pairs, each encoded once and cached by content hash.
 
-`data/` does not know the models: whatever has the two methods of `Encoder` can fill the cache.
+`data` does not import `models`: any object that satisfies the `Encoder` protocol can fill the cache.
 """
 
 import hashlib
@@ -16,20 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from pixelpersona.data.drafts import remove_leftovers
 from pixelpersona.data.pairset import Pair, PairSet
 from pixelpersona.data.shards import SHARD_ENTRIES, Shards
-from pixelpersona.data.writing import remove_leftovers
-
-__all__ = ["Encoder", "LatentSet", "encode_pairs"]
 
 LATENTS_VERSION = 2
-"""Raised whenever the files' layout or what is encoded changes; part of every key."""
+"""Part of every key; increase it when the file layout or what is encoded changes."""
 
 _IMAGES_AT_ONCE = 32
 
 
 class Encoder(Protocol):
-    """What turns pictures and captions into the diffusion model's numbers."""
+    """Encodes pictures and captions for the diffusion model."""
 
     @property
     def sha256(self) -> str:
@@ -37,11 +35,11 @@ class Encoder(Protocol):
         ...
 
     def encode_images(self, images: NDArray[np.uint8], /) -> Tensor:
-        """uint8 [B, H, W, 3] to scaled latents, float32 [B, C, h, w]."""
+        """uint8 [B, H, W, 3] → scaled latents, float32 [B, C, h, w]."""
         ...
 
     def encode_text(self, captions: Sequence[str], /) -> Tensor:
-        """Captions to text states, float32 [B, L, D]."""
+        """Captions → text states, float32 [B, L, D]."""
         ...
 
 
@@ -49,12 +47,11 @@ class Encoder(Protocol):
 class LatentSet:
     """The encoded pixel art of one split, in the pair set's order; all tensors on the CPU.
 
-    latents: float32 [N, C, h, w]. text: float32 [U, L, D], one for each different caption.
-    captions: those captions. text_index: int64 [N], which of them is whose. empty_text: float32 [L, D], the
-    caption "".
-    mirrored: float32 [N, C, h, w], the latents of the mirrored pictures, where they were asked for: an
-    autoencoder's mirrored latents are not quite those of the mirrored picture. photos, mirrored_photos: of
-    the photos that were drawn from, likewise.
+    latents: float32 [N, C, h, w].
+    text: float32 [U, L, D], text states of the U distinct captions. captions: these captions.
+    text_index: int64 [N], the caption of each sample. empty_text: float32 [L, D], of the caption "".
+    mirrored: float32 [N, C, h, w], latents of the mirrored pictures, if asked for; mirroring the latents
+    instead would not give quite the same. photos, mirrored_photos: the same of the photos, if asked for.
     """
 
     latents: Tensor
@@ -81,13 +78,15 @@ def encode_pairs(
     photos: bool = False,
     progress: bool = True,
 ) -> LatentSet:
-    """The latents of a split's pixel art and its captions' text states, from the cache where they are there.
+    """Latents of a split's pixel art and text states of its captions, encoded where the cache has none.
 
-    The cache is root/latents-<12 hex digits>/, a folder per encoder and LATENTS_VERSION, where a picture is
-    found by the hash of its file and a caption by its own: what sets share is encoded once, and one changed
-    picture is one encoded anew. It is checked on reading; an entry that is damaged is reported in one line of
-    the log and made again. An interrupted run keeps every full shard. Raises ValueError when the encoder
-    gives what is not finite, or when the cache cannot be written (what is there stays).
+    The cache is root/latents-<12 hex digits>/, one folder per encoder and LATENTS_VERSION. Entries are keyed
+    by the hash of the picture's file or of the caption: what pair sets share is encoded once, and changing
+    one picture encodes one picture. Entries are checked on reading; damaged ones are logged and encoded
+    again. An interrupted run keeps every full shard.
+    mirrored, photos: encode the mirrored pictures and the photos as well.
+    Raises ValueError when the encoder returns values that are not finite, or when the cache cannot be written
+    (it then stays as it was).
     """
     pairs = pair_set.pairs(split)
     made_by = hashlib.sha256(json.dumps([LATENTS_VERSION, encoder.sha256]).encode()).hexdigest()
@@ -127,7 +126,7 @@ def _pictures(
     mirrored: bool,
     progress: bool,
 ) -> Tensor:
-    """kind: pixel or photo."""
+    """Latents of the pairs' pictures; kind: pixel or photo."""
     read = {"pixel": pair_set.pixel, "photo": pair_set.photo}[kind]
 
     def encode(places: Sequence[int]) -> Tensor:
@@ -142,7 +141,7 @@ def _pictures(
 def _fill(
     shards: Shards, keys: Sequence[str], encode: Callable[[Sequence[int]], Tensor], progress: bool = False
 ) -> Tensor:
-    """float32 [len(keys), ...], one row for each key; `encode` makes those of the places it is given."""
+    """float32 [len(keys), ...], one row per key; `encode` gets the positions of keys that are missing."""
     values, missing = shards.gather(keys)
     todo = list(missing)
     with tqdm(total=len(todo), desc="pairs to latents", unit="pair", disable=not (progress and todo)) as bar:
@@ -155,7 +154,7 @@ def _fill(
                 bar.update(len(chunk))
             made = torch.cat(rows)
             if not torch.isfinite(made).all():
-                raise ValueError(f"{shards.folder}: the encoder gave {shards.kind} that are not finite")
+                raise ValueError(f"{shards.folder}: the encoder returned {shards.kind} that are not finite")
             shards.add(shard, made)
             values = torch.empty(len(keys), *made.shape[1:]) if values is None else values
             for key, row in zip(shard, made, strict=True):

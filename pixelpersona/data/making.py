@@ -1,7 +1,7 @@
-"""One photo's pairs: found in a set made before, by the hash of what they are made from, or made now.
+"""The pairs of one photo: reused from an existing set, found by content key, or made now.
 
-What a pair looks like depends on the recipe, the photo's bytes and, for augmented variants, on (seed, photo,
-variant) alone. So an entry made for one set is good for every other one that asks for the same.
+A pair depends only on the recipe, the photo's bytes and, for augmented variants, on (seed, photo id,
+variant). An entry made for one set can therefore be reused by every set that has the same key.
 """
 
 import hashlib
@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixelpersona.data.drafts import writing
 from pixelpersona.data.metadata import TRAIN
 from pixelpersona.data.pairset import DATA_VERSION, read_rows
-from pixelpersona.data.recipe import PairRecipe, crop, pixelize, vary
+from pixelpersona.data.recipe import PairRecipe, crop, vary
 from pixelpersona.data.sources import PhotoSource
-from pixelpersona.data.writing import writing
 from pixelpersona.pixel.photo import PhotoError
-
-__all__ = ["Job", "Made", "Maker", "Row", "find_made", "with_entries"]
+from pixelpersona.pixel.pixelator import pixelize
 
 Row = dict[str, Any]
 """One line of metadata.jsonl."""
@@ -40,8 +39,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """An entry of a finished set: the folder, and the part of its row that says what the pictures are."""
+class Entry:
+    """An entry of a finished set: its folder, and the part of its row that describes the pictures."""
 
     folder: Path
     art: Row
@@ -49,21 +48,25 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo to be made into pairs; `number` names its files. found: what is there, by entry key."""
+    """One photo to make pairs of.
+
+    number: names its files. digest: SHA-256 of the photo file. keys: content key of each variant.
+    found: the entries that exist in other sets, by key.
+    """
 
     number: int
     photo_id: str
     digest: str
     split: str
     caption: str | None
-    entries: tuple[str, ...] = ()
-    found: Mapping[str, Made] | None = None
+    keys: tuple[str, ...] = ()
+    found: Mapping[str, Entry] | None = None
 
 
-def with_entries(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
-    """The jobs with the content keys of their variants: SHA-256 of code version, photo bytes and parameters.
+def with_keys(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
+    """The jobs with the content keys of their variants: SHA-256 of code version, photo bytes and settings.
 
-    Caption and split are not part of a key: they change a row, not a picture.
+    Caption and split are not part of a key, because they change a row but no picture.
     """
     settings = [DATA_VERSION, recipe.size, recipe.framing, asdict(recipe.pixelate)]
     plain = json.dumps(settings, sort_keys=True)
@@ -74,7 +77,7 @@ def with_entries(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     return [
-        replace(job, entries=tuple(key(job, variant) for variant in range(_num_variants(recipe, job))))
+        replace(job, keys=tuple(key(job, variant) for variant in range(_num_variants(recipe, job))))
         for job in jobs
     ]
 
@@ -83,10 +86,10 @@ def _num_variants(recipe: PairRecipe, job: Job) -> int:
     return recipe.variants if job.split == TRAIN else 1
 
 
-def find_made(root: Path, wanted: Iterable[str]) -> dict[str, Made]:
-    """The wanted entries in the finished sets of a folder. Sets that cannot be trusted are passed over."""
+def find_entries(root: Path, wanted: Iterable[str]) -> dict[str, Entry]:
+    """The wanted entries that the finished sets in a folder have. Damaged sets are skipped."""
     missing = set(wanted)
-    found: dict[str, Made] = {}
+    found: dict[str, Entry] = {}
     for folder in sorted(root.glob("pairs-*")):
         if not missing:
             break
@@ -97,15 +100,15 @@ def find_made(root: Path, wanted: Iterable[str]) -> dict[str, Made]:
         for row in rows:
             if row["entry"] in missing:
                 missing.discard(row["entry"])
-                found[row["entry"]] = Made(folder, {name: row[name] for name in _ART})
+                found[row["entry"]] = Entry(folder, {name: row[name] for name in _ART})
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Puts one photo's pairs into a folder; its rows, or the reason why it cannot be used.
+    """Writes one photo's pairs into a folder; returns their rows, or the reason why the photo is rejected.
 
-    root: named when a file cannot be written (ValueError).
+    root: the cache folder, named in the ValueError when a file cannot be written.
     """
 
     source: PhotoSource
@@ -116,39 +119,39 @@ class Maker:
     def __call__(self, job: Job) -> list[Row] | str:
         rows: list[Row] = []
         square: Image.Image | None = None
-        for variant, entry in enumerate(job.entries):
-            made = job.found.get(entry) if job.found else None
-            art = self._take(made, job, variant) if made else None
+        for variant, key in enumerate(job.keys):
+            existing = job.found.get(key) if job.found else None
+            art = self._reuse(existing, job, variant) if existing else None
             if art is None:
                 try:
                     square = square or self._crop(job)
                 except PhotoError as error:
                     return error.reason
                 art = self._make(square, job, variant)
-            rows.append(_row(self.recipe, job, variant, entry, art))
+            rows.append(_row(self.recipe, job, variant, key, art))
         return rows
 
     def _crop(self, job: Job) -> Image.Image:
         photo = self.source.open(job.photo_id)
-        # Its first reading named the entry: other bytes now would be kept under the wrong name for good.
+        # The key was computed from earlier bytes: other bytes would be cached under the wrong key for good.
         if self.source.digest(job.photo_id) != job.digest:
             raise ValueError(f"{job.photo_id}: changed while the data was prepared; prepare it again")
         return crop(photo, self.recipe)
 
-    def _take(self, made: Made, job: Job, variant: int) -> Row | None:
-        """Links the pictures of an entry made before; None, with one line in the log, when one is damaged."""
+    def _reuse(self, entry: Entry, job: Job, variant: int) -> Row | None:
+        """Link the pictures of an existing entry; None, and one line in the log, when one is damaged."""
         pictures: list[tuple[Path, bytes]] = []
         for kind in _KINDS:
-            file = made.folder / made.art[f"{kind}_file_name"]
+            file = entry.folder / entry.art[f"{kind}_file_name"]
             try:
                 data = file.read_bytes()
             except OSError:
                 data = b""
-            if hashlib.sha256(data).hexdigest() != made.art[f"{kind}_sha256"]:
-                _log.warning("%s: missing or damaged, made anew", file)
+            if hashlib.sha256(data).hexdigest() != entry.art[f"{kind}_sha256"]:
+                _log.warning("%s: missing or damaged, made again", file)
                 return None
             pictures.append((file, data))
-        art = dict(made.art)
+        art = dict(entry.art)
         for kind, (file, data) in zip(_KINDS, pictures, strict=True):
             art[f"{kind}_file_name"] = _file_name(kind, job, variant)
             self._link(file, data, self.folder / art[f"{kind}_file_name"])
@@ -158,7 +161,7 @@ class Maker:
         with writing(self.root, "pairs"):
             try:
                 os.link(file, new)
-            except OSError:  # no links on this file system, or too many
+            except OSError:  # the file system has no hard links, or the file has too many
                 new.write_bytes(data)
 
     def _make(self, square: Image.Image, job: Job, variant: int) -> Row:
@@ -187,7 +190,7 @@ def _png(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _row(recipe: PairRecipe, job: Job, variant: int, entry: str, art: Row) -> Row:
+def _row(recipe: PairRecipe, job: Job, variant: int, key: str, art: Row) -> Row:
     row: Row = {
         "id": job.photo_id + (f"#{variant}" if variant else ""),
         "text": recipe.caption,
@@ -196,7 +199,7 @@ def _row(recipe: PairRecipe, job: Job, variant: int, entry: str, art: Row) -> Ro
         "variant": variant,
         "source_sha256": job.digest,
         "source_text": job.caption,
-        "entry": entry,
+        "entry": key,
     }
     row |= {name: art[name] for name in _ART}
     row["sha256"] = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()

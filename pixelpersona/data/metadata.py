@@ -1,14 +1,12 @@
-"""What is written about photos: metadata.jsonl in Hugging Face's imagefolder layout, captions, splits."""
+"""Photo metadata: captions and splits, read from metadata.jsonl in Hugging Face's imagefolder layout."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pixelpersona.data.containers import Container, same_name
+from pixelpersona.data.containers import Container, normalized_name
 from pixelpersona.pixel.photo import PhotoError
-
-__all__ = ["HELDOUT", "TRAIN", "PhotoRecord", "attribute_caption", "hash_split", "read_records"]
 
 TRAIN = "train"
 HELDOUT = "heldout"
@@ -21,16 +19,16 @@ _ADULT_AGE = 16
 
 @dataclass(frozen=True, slots=True)
 class PhotoRecord:
-    """What the metadata says about one photo; None where it says nothing."""
+    """Metadata of one photo; None where there is none."""
 
     caption: str | None = None
     split: str | None = None
 
 
 def attribute_caption(age: int | None, gender: str | None, ethnicity: str | None = None) -> str:
-    """ "a photo of a 26 year old asian woman"; what is None or unknown ("other") is left out.
+    """For instance "a photo of a 26 year old asian woman"; omits what is None or "other".
 
-    age: years. gender: "male" or "female". Below 16 years: boy and girl.
+    age: years; below 16, the words are boy and girl. gender: "male" or "female".
     """
     child = age is not None and age < _ADULT_AGE
     nouns = {"male": "boy" if child else "man", "female": "girl" if child else "woman"}
@@ -48,18 +46,18 @@ def _article(word: str) -> str:
 
 
 def hash_split(digest: str, heldout_share: float) -> str:
-    """A split decided by the photo's own bytes: copies stay together, new photos move no old one."""
+    """The split by content hash: copies share a split, and new photos do not change that of others."""
     return HELDOUT if int(digest[:13], 16) / 16**13 < heldout_share else TRAIN
 
 
 def read_records(container: Container, names: Iterable[str]) -> dict[str, PhotoRecord]:
-    """The records of every metadata.jsonl in a folder or archive, by the photo's name there.
+    """The records of all metadata.jsonl files in a folder or archive, by the photo's name there.
 
     A row's file_name is relative to the metadata file. Raises ValueError, naming file and line, for a
-    row that is not JSON, lacks file_name, names a photo that is not there, or has an unknown split.
+    row that is not JSON, has no file_name, names a missing photo, or has an unknown split.
     """
     names = list(names)
-    known = {same_name(name): name for name in names}
+    known = {normalized_name(name): name for name in names}
     records: dict[str, PhotoRecord] = {}
     for metadata in (name for name in names if name.rpartition("/")[2] == _METADATA_NAME):
         folder = metadata.removesuffix(_METADATA_NAME)
@@ -68,7 +66,7 @@ def read_records(container: Container, names: Iterable[str]) -> dict[str, PhotoR
                 continue
             place = f"{container.path}: {metadata}, line {number}"
             row = _row(line, place)
-            name = known.get(same_name(folder + str(row["file_name"])))
+            name = known.get(normalized_name(folder + str(row["file_name"])))
             if name is None:
                 raise ValueError(f"{place}: there is no file {row['file_name']}")
             records[name] = PhotoRecord(_caption(row, place), _split(row, place))

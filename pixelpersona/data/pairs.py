@@ -1,9 +1,9 @@
-"""prepare: photos to pairs, in a folder named by the hash of the photos and the recipe.
+"""Preparation of a pair set: a folder of pairs named by the hash of the photos and the recipe.
 
-The folder is written aside and renamed when it is complete, so it is whole or not there, also when two
-processes make the same one. What a pair looks like depends on (seed, photo, variant) alone: any number of
-processes, in any order, writes the same bytes. Pairs that a set made before has already are linked from
-there: one changed photo is one pair made anew.
+The folder is written under a draft name and renamed when it is complete, so it is never seen half-written,
+even when two processes make the same one. A pair depends on (recipe, photo, variant) alone: any number of
+processes in any order writes the same bytes. Pairs that exist in other sets are linked from there, so that
+changing one photo makes one pair.
 """
 
 import hashlib
@@ -17,18 +17,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pixelpersona.data.making import Job, Maker, Row, find_made, with_entries
+from pixelpersona.data.drafts import draft_path, remove_leftovers, writing
+from pixelpersona.data.making import Job, Maker, Row, find_entries, with_keys
 from pixelpersona.data.metadata import HELDOUT, TRAIN
-from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, REJECTED, Pair, PairSet, damage, seal
-from pixelpersona.data.recipe import PairRecipe, pixelize
+from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, REJECTED, PairSet, damage, seal
+from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import PhotoSource
-from pixelpersona.data.writing import aside, remove_leftovers, writing
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import PhotoError
 
-__all__ = ["Pair", "PairRecipe", "PairSet", "pixelize", "prepare_pairs"]
-
-_LINKED_AS_FAST_AS_ONE_MADE = 100
+_LINKS_PER_MADE_PHOTO = 100  # linking this many photos takes as long as making one
 
 
 def prepare_pairs(
@@ -41,15 +39,16 @@ def prepare_pairs(
     progress: bool = True,
     thorough: bool = False,
 ) -> PairSet:
-    """The pairs of a source's photos, made where they are missing: root/pairs-<12 hex digits>/.
+    """The pairs of a source's photos in root/pairs-<12 hex digits>/, made if they are missing.
 
-    limit: take this many photos, the first of an order given by recipe.seed (so a larger limit keeps the
-    photos of a smaller one). num_workers: processes; None takes all cores for many photos, 1 only this one.
-    thorough: a set that is there is checked byte by byte, not by its files' sizes, and mended.
-    Broken photos are skipped and listed in rejected.jsonl; ValueError when no photo is left, or when root
-    cannot be written (the sets there stay as they are). What killed processes left in root is removed.
+    limit: number of photos, the first in an order given by recipe.seed, so that a larger limit keeps the
+    photos of a smaller one. num_workers: processes; None uses all cores for many photos, 1 only this process.
+    thorough: check an existing set byte by byte instead of by file sizes, and repair it.
+    Photos that cannot be read are skipped and listed in rejected.jsonl. What killed processes left in root is
+    removed. Raises ValueError when no photo can be used, or when root cannot be written (existing sets then
+    stay as they are).
     """
-    choose_num_workers(1, num_workers)  # a wrong number is told before all photos are read
+    choose_num_workers(1, num_workers)  # reject a wrong number before reading all photos
     root = Path(root)
     remove_leftovers(root)
     jobs, rejected = _plan(source, recipe, limit, progress)
@@ -58,7 +57,7 @@ def prepare_pairs(
     finished = _load_if_valid(target, key, thorough)
     if finished is not None:
         return finished
-    draft = aside(target)
+    draft = draft_path(target)
     try:
         with writing(root, "pairs"):
             for kind in ("photo", "pixel"):
@@ -78,13 +77,10 @@ def prepare_pairs(
     return PairSet.load(target)
 
 
-# What is to be made
-
-
 def _plan(
     source: PhotoSource, recipe: PairRecipe, limit: int | None, progress: bool
 ) -> tuple[list[Job], dict[str, str]]:
-    """The chosen photos, sorted by id, with digest and split; and those whose bytes cannot even be read."""
+    """The chosen photos, sorted by id, with digest and split; and the reasons why others cannot be read."""
     photo_ids = _first(source.ids(), limit, recipe.seed)
     if not photo_ids:
         raise ValueError(f"{source.name}: no photos")
@@ -113,7 +109,7 @@ def _first(photo_ids: Sequence[str], limit: int | None, seed: int) -> list[str]:
 
 
 def _fill_both_sides(jobs: list[Job]) -> list[Job]:
-    """With few photos the hashes may leave one side empty: then one photo moves there."""
+    """Move one photo to a split that the hashes left empty, as happens with few photos."""
     splits = {job.split for job in jobs}
     if len(jobs) < 2 or len(splits) == 2:
         return jobs
@@ -129,7 +125,7 @@ def _key(recipe: PairRecipe, jobs: Sequence[Job], rejected: Mapping[str, str]) -
 
 
 def _load_if_valid(folder: Path, key: str, thorough: bool) -> PairSet | None:
-    """The finished set in a folder; None when there is none, or one that lost or changed a file."""
+    """The finished set in a folder; None when there is none, or when a file is missing or changed."""
     try:
         pair_set = PairSet.load(folder)
     except ValueError:
@@ -139,20 +135,15 @@ def _load_if_valid(folder: Path, key: str, thorough: bool) -> PairSet | None:
     return pair_set
 
 
-# Making it
-
-
 def _make_all(
     maker: Maker, jobs: Sequence[Job], num_workers: int | None, progress: bool
 ) -> tuple[list[Row], dict[str, str]]:
-    """All rows in the jobs' order; and the reasons why photos cannot be used, by photo id."""
-    jobs = with_entries(maker.recipe, jobs)
-    found = find_made(maker.root, (entry for job in jobs for entry in job.entries))
-    jobs = [
-        replace(job, found={entry: found[entry] for entry in job.entries if entry in found}) for job in jobs
-    ]
-    to_make = sum(len(job.found or ()) < len(job.entries) for job in jobs)
-    worth = to_make + (len(jobs) - to_make) // _LINKED_AS_FAST_AS_ONE_MADE
+    """All rows in the jobs' order; and the reasons why photos are rejected, by photo id."""
+    jobs = with_keys(maker.recipe, jobs)
+    found = find_entries(maker.root, (key for job in jobs for key in job.keys))
+    jobs = [replace(job, found={key: found[key] for key in job.keys if key in found}) for job in jobs]
+    to_make = sum(len(job.found or ()) < len(job.keys) for job in jobs)
+    worth = to_make + (len(jobs) - to_make) // _LINKS_PER_MADE_PHOTO
     results: dict[int, list[Row] | str] = {}
     with tqdm(total=len(jobs), desc="photos to pairs", unit="photo", disable=not progress) as bar:
         for number, made in unordered(maker, jobs, choose_num_workers(worth, num_workers)):
@@ -169,11 +160,8 @@ def _make_all(
     return rows, broken
 
 
-# Putting it in place
-
-
 def _json_line(value: Mapping[str, Any]) -> bytes:
-    # A file name that is no valid Unicode has lone surrogates; escaped as \udcxx they are valid JSON.
+    # A file name that is not valid Unicode has lone surrogates; escaped as \udcxx they are valid JSON.
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
@@ -201,7 +189,7 @@ def _write_lists(
 
 
 def _put_in_place(draft: Path, target: Path, key: str, thorough: bool) -> None:
-    """Renames the finished folder. Another process may have been faster: its folder is used, if whole."""
+    """Rename the finished folder. If another process was faster and its folder is valid, use that one."""
     for _ in range(3):
         try:
             draft.rename(target)  # fails when the target is a folder with anything in it
@@ -212,12 +200,12 @@ def _put_in_place(draft: Path, target: Path, key: str, thorough: bool) -> None:
             if _load_if_valid(target, key, thorough) is not None:
                 return
             _remove(target)
-    raise ValueError(f"{target}: cannot be replaced by the data set prepared anew")
+    raise ValueError(f"{target}: cannot be replaced by the new data set")
 
 
 def _remove(folder: Path) -> None:
-    """Takes a damaged folder out of the way in one step, then deletes it."""
-    broken = aside(folder)
+    """Rename a damaged folder in one step, then delete it."""
+    broken = draft_path(folder)
     with suppress(FileNotFoundError):  # another process was faster
         folder.rename(broken)
     shutil.rmtree(broken, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Pairs on disk: a folder of photos and their pixel art, named by the hash of what it is made from.
+"""Pairs on disk: a folder of photos and their pixel art, named by the hash of its inputs.
 
 Layout (Hugging Face's imagefolder): photo/*.png, pixel/*.png, metadata.jsonl with photo_file_name,
-pixel_file_name, text, split and hashes; manifest.json; rejected.jsonl with the photos that were broken.
-A row's `entry` is the hash of what its pair is made from; other sets find the pair by it.
+pixel_file_name, text, split and hashes; manifest.json; rejected.jsonl with the photos that cannot be used.
+A row's `entry` is the pair's content key, by which other sets find it.
 """
 
 import hashlib
@@ -22,20 +22,8 @@ from pixelpersona.data.metadata import HELDOUT, TRAIN
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
 
-__all__ = [
-    "DATA_VERSION",
-    "MANIFEST",
-    "METADATA",
-    "REJECTED",
-    "Pair",
-    "PairSet",
-    "damage",
-    "read_rows",
-    "seal",
-]
-
 DATA_VERSION = 2
-"""Raised whenever the same photos and recipe would give other files; part of every key."""
+"""Part of every key; increase it when the same photos and recipe give other files."""
 
 _KINDS = ("photo", "pixel")
 MANIFEST, METADATA, REJECTED = "manifest.json", "metadata.jsonl", "rejected.jsonl"
@@ -45,8 +33,8 @@ MANIFEST, METADATA, REJECTED = "manifest.json", "metadata.jsonl", "rejected.json
 class Pair:
     """One photo and its pixel art, both RGB PNG files of the set's size.
 
-    id: the photo's own id, with "#1", "#2", ... for its augmented variants. grid: None where cells differ
-    in size. sha256: over both files' hashes.
+    id: the photo's id, with "#1", "#2", ... appended for its augmented variants. grid: None where cells
+    differ in size. sha256: digest of both files' digests.
     """
 
     id: str
@@ -66,8 +54,8 @@ class Pair:
 class PairSet:
     """A finished folder of pairs; read-only.
 
-    key: hash of what the set is made from (its folder carries the first 12 digits). sha256: hash of what it
-    contains, pictures included.
+    key: hash of the set's inputs; its first 12 digits are in the folder's name. sha256: hash of the set's
+    contents, pictures included. size: side of the pictures, pixels. recipe: the fields of its PairRecipe.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any], pairs: list[Pair]) -> None:
@@ -81,9 +69,9 @@ class PairSet:
 
     @classmethod
     def load(cls, folder: Path | str) -> "PairSet":
-        """Reads and checks a folder: manifest, hash of the metadata, presence and size of every picture.
+        """Read a folder and check its manifest, the hash of its metadata and the size of every picture.
 
-        Raises ValueError, naming the file, when something is missing or not as it was written.
+        Raises ValueError naming the file when something is missing or was changed.
         """
         folder = Path(folder)
         manifest = _read_manifest(folder / MANIFEST)
@@ -97,7 +85,7 @@ class PairSet:
         return len(self._pairs)
 
     def pairs(self, split: str) -> list[Pair]:
-        """The pairs of "train" or "heldout", ordered by their photos' ids; ValueError when there are none."""
+        """The pairs of "train" or "heldout", ordered by photo id. Raises ValueError when there are none."""
         if split not in (TRAIN, HELDOUT):
             raise ValueError(f"split must be {TRAIN} or {HELDOUT}, got {split!r}")
         pairs = [pair for pair in self._pairs.values() if pair.split == split]
@@ -107,12 +95,12 @@ class PairSet:
         return pairs
 
     def photo(self, pair_id: str) -> NDArray[np.uint8]:
-        """The pair's photo, uint8 [H, W, 3], checked against its hash (ValueError)."""
+        """The pair's photo, uint8 [H, W, 3]. Raises ValueError when its file was changed."""
         pair = self._pair(pair_id)
         return _read_picture(pair.photo, pair.photo_sha256)
 
     def pixel(self, pair_id: str) -> NDArray[np.uint8]:
-        """The pair's pixel art, uint8 [H, W, 3], checked against its hash (ValueError)."""
+        """The pair's pixel art, uint8 [H, W, 3]. Raises ValueError when its file was changed."""
         pair = self._pair(pair_id)
         return _read_picture(pair.pixel, pair.pixel_sha256)
 
@@ -123,27 +111,27 @@ class PairSet:
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a set's metadata, as they were written; ValueError when they are not."""
+    """The rows of a set's metadata. Raises ValueError when a file is missing or was changed."""
     return _rows(folder, _read_manifest(folder / MANIFEST))
 
 
 def seal(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 over all of a manifest but its own "sha256"."""
+    """SHA-256 of a manifest without its own "sha256" field."""
     values = {name: value for name, value in manifest.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def damage(folder: Path) -> Iterator[str]:
-    """One line for every file of a set that is missing or not as it was written; reads all of them."""
+    """One line for every file of a set that is missing or was changed; reads all files."""
     try:
         manifest = _read_manifest(folder / MANIFEST)
     except ValueError as error:
         yield str(error)
         manifest = {}
-    for name, digest in (("metadata", METADATA), ("rejected", REJECTED)):
-        problem = _problem(folder / digest, manifest.get(f"{name}_sha256"))
+    for key, name in (("metadata", METADATA), ("rejected", REJECTED)):
+        problem = _problem(folder / name, manifest.get(f"{key}_sha256"))
         if problem:
-            yield f"{folder / digest}: {problem}"
+            yield f"{folder / name}: {problem}"
     yield from _damaged_pictures(folder)
 
 
@@ -157,10 +145,10 @@ def _damaged_pictures(folder: Path) -> Iterator[str]:
             row = json.loads(line)
             names = [row[f"{kind}_file_name"] for kind in _KINDS]
             digests = [row[f"{kind}_sha256"] for kind in _KINDS]
-            sound = _agrees(row, names, digests)
+            consistent = _is_consistent(row, names, digests)
         except (ValueError, KeyError, TypeError, AttributeError):
-            sound = False
-        if not sound:  # the line is damaged, and with it the metadata's hash, which is told already
+            consistent = False
+        if not consistent:  # the line itself is damaged, which the metadata's hash has already reported
             continue
         for name, digest in zip(names, digests, strict=True):
             problem = _problem(folder / name, digest)
@@ -168,15 +156,15 @@ def _damaged_pictures(folder: Path) -> Iterator[str]:
                 yield f"{folder / name}: {problem} (of {row['photo_id']})"
 
 
-def _agrees(row: Mapping[str, Any], names: list[str], digests: list[str]) -> bool:
-    """Whether a row agrees with itself, so that a damaged row accuses no picture."""
+def _is_consistent(row: Mapping[str, Any], names: list[str], digests: list[str]) -> bool:
+    """Whether a row matches its own digest, so that a damaged row does not make pictures look damaged."""
     numbers = {name.removeprefix(f"{kind}/") for kind, name in zip(_KINDS, names, strict=True)}
     own = hashlib.sha256("".join(digests).encode()).hexdigest()
     return len(numbers) == 1 and own == row["sha256"] and isinstance(row["photo_id"], str)
 
 
 def _problem(file: Path, sha256: str | None) -> str | None:
-    """What is wrong with a file; None when it is there with the bytes of this digest (None: with any)."""
+    """What is wrong with a file; None when it exists and has this digest (None: any)."""
     try:
         data = file.read_bytes()
     except FileNotFoundError:

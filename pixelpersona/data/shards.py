@@ -1,7 +1,8 @@
-"""Tensors by content key, in files of up to 256: an entry is found whoever stored it and beside whatever.
+"""A tensor cache by content key, in files (shards) of up to 256 entries.
 
-A shard is written once, aside and renamed, and never changed; its name is the hash of its index. So any
-number of processes may read and add at once: at worst an entry is there twice. 200,000 entries are 800 files.
+A shard is written under a draft name, renamed, and never changed; its name contains the hash of its index.
+Any number of processes can therefore read and add at the same time; at worst an entry is stored twice.
+200,000 entries are 800 files.
 """
 
 import hashlib
@@ -18,10 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from pixelpersona.data.writing import aside, writing
-from pixelpersona.writing import drafted
-
-__all__ = ["SHARD_ENTRIES", "Shards", "shard_damage"]
+from pixelpersona.data.drafts import draft_path, writing
+from pixelpersona.files import drafted
 
 SHARD_ENTRIES = 256
 _log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """What a shard says of itself: the maker of its entries, their keys, and a digest of each."""
+    """Header of a shard: digest of what made its entries, their keys, and a digest of each entry."""
 
     made_by: str
     keys: tuple[str, ...]
@@ -43,19 +42,19 @@ class _Index:
 
 
 class Shards:
-    """The entries of one kind ("latents", "text") in one folder, all of one maker and of one shape.
+    """The entries of one kind ("latents", "text") in one folder, all of one shape.
 
-    made_by: digest of code version and weights; a shard of another maker counts as damaged.
+    made_by: digest of code version and weights; a shard with another one counts as damaged.
     """
 
     def __init__(self, folder: Path, kind: str, made_by: str) -> None:
         self.folder, self.kind, self.made_by = folder, kind, made_by
 
     def gather(self, keys: Sequence[str]) -> tuple[Tensor | None, dict[str, list[int]]]:
-        """(float32 [len(keys), ...] with the rows that are there, the places of the keys that are not).
+        """(float32 [len(keys), ...] with the cached rows filled in, positions of each missing key).
 
-        The first is None when no key is there. Every row is checked; a damaged shard is one line of the log
-        and is replaced by one of its sound rows (ValueError when the folder cannot be written).
+        The tensor is None when no key is cached. Every row is checked; a damaged shard is logged in one line
+        and replaced by a shard of its undamaged rows. Raises ValueError when the folder cannot be written.
         """
         missing: dict[str, list[int]] = {}
         for place, key in enumerate(keys):
@@ -70,42 +69,40 @@ class Shards:
         return values, missing
 
     def _wanted(self, file: Path, missing: dict[str, list[int]]) -> Iterator[tuple[str, Tensor]]:
-        """The sound rows of a shard that are asked for."""
+        """(key, row) of the missing keys that a shard has, undamaged."""
         try:
             index = _read_index(file)
             if index.made_by != self.made_by:
-                raise ValueError("it belongs to other data")
+                raise ValueError("made by another encoder or version")
             wanted = [place for place, key in enumerate(index.keys) if key in missing]
             rows = _read_rows(file, index) if wanted else torch.empty(0)
         except FileNotFoundError:
-            return  # another process has just mended it
+            return  # another process has just repaired it
         except OSError as error:
             _log.warning("%s: cannot be read (%s), made again", file, error.strerror or error)
             return
         except ValueError as error:
             _log.warning("%s: damaged (%s), made again", file, error)
-            with suppress(
-                OSError
-            ):  # if it cannot be removed, what is made again cannot be written: told there
+            with suppress(OSError):  # if removal fails, writing fails as well and reports it
                 file.unlink()
             return
         if any(_digest(index.keys[place], rows[place]) != index.sha256[place] for place in wanted):
-            sound = self._mend(file, index, rows)
-            wanted = [place for place in wanted if place in sound]
+            intact = self._repair(file, index, rows)
+            wanted = [place for place in wanted if place in intact]
         yield from ((index.keys[place], rows[place]) for place in wanted)
 
-    def _mend(self, file: Path, index: _Index, rows: Tensor) -> set[int]:
-        """Puts a shard of the sound rows in the place of a damaged one; which rows they are."""
-        sound = [p for p, key in enumerate(index.keys) if _digest(key, rows[p]) == index.sha256[p]]
-        _log.warning("%s: damaged (%d of %d entries), made again", file, len(rows) - len(sound), len(rows))
-        if sound:
-            self.add([index.keys[place] for place in sound], rows[sound])
+    def _repair(self, file: Path, index: _Index, rows: Tensor) -> set[int]:
+        """Replace a damaged shard by one of its undamaged rows; returns their indices."""
+        intact = [p for p, key in enumerate(index.keys) if _digest(key, rows[p]) == index.sha256[p]]
+        _log.warning("%s: damaged (%d of %d entries), made again", file, len(rows) - len(intact), len(rows))
+        if intact:
+            self.add([index.keys[place] for place in intact], rows[intact])
         with writing(self.folder, self.kind):
             file.unlink(missing_ok=True)
-        return set(sound)
+        return set(intact)
 
     def add(self, keys: Sequence[str], values: Tensor) -> None:
-        """Stores float32 [len(keys), ...]; ValueError, and nothing changed, when it cannot be written."""
+        """Store float32 [len(keys), ...] as one shard. Raises ValueError when it cannot be written."""
         values = values.contiguous()
         digests = tuple(_digest(key, row) for key, row in zip(keys, values, strict=True))
         index = _Index(self.made_by, tuple(keys), digests)
@@ -113,12 +110,12 @@ class Shards:
         with writing(self.folder, self.kind):
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self.folder / index.file_name(self.kind)
-            with drafted(file, aside(file)) as draft:
+            with drafted(file, draft_path(file)) as draft:
                 draft.write_bytes(data)
 
 
 def shard_damage(file: Path) -> tuple[int, list[str]]:
-    """(entries of a shard, one line for each damaged one); a shard that cannot be read is one line."""
+    """(number of entries, one line per damaged entry); a shard that cannot be read gives (0, one line)."""
     try:
         index = _read_index(file)
         rows = _read_rows(file, index)
@@ -133,7 +130,7 @@ def shard_damage(file: Path) -> tuple[int, list[str]]:
 
 
 def _read_index(file: Path) -> _Index:
-    """ValueError for whatever is not the index that gave the file its name; OSError as reading gives it."""
+    """Raises ValueError when it is not the index that the file is named after; OSError when reading fails."""
     try:
         with safe_open(file, framework="pt") as stored:
             text = (stored.metadata() or {}).get("index", "null")
@@ -143,9 +140,9 @@ def _read_index(file: Path) -> _Index:
         made_by, keys, sha256 = json.loads(text)
         index = _Index(made_by, tuple(keys), tuple(sha256))
     except (ValueError, TypeError) as error:
-        raise ValueError("its index is no index") from error
+        raise ValueError("invalid index") from error
     if file.name != index.file_name(file.name.partition("-")[0]):
-        raise ValueError("its index is not the one in its name")
+        raise ValueError("the index does not match the file name")
     return index
 
 
@@ -161,7 +158,7 @@ def _read_rows(file: Path, index: _Index) -> Tensor:
 
 
 def _digest(key: str, row: Tensor) -> str:
-    """SHA-256 of key, shape and values: the file format itself notices a cut, but no flipped bit."""
+    """SHA-256 of key, dtype, shape and values: safetensors detects a truncated file, but no flipped bit."""
     values = np.ascontiguousarray(row.numpy())
     digest = hashlib.sha256(f"{key} {values.dtype} {values.shape};".encode())
     digest.update(values.data)

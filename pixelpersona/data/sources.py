@@ -1,4 +1,4 @@
-"""Where photos come from: a folder, an archive, or CelebA as Kaggle packs it."""
+"""Photo sources: a folder or archive, CelebA as Kaggle packs it, the training photos of another source."""
 
 import csv
 import hashlib
@@ -8,30 +8,29 @@ from typing import Protocol
 
 from PIL import Image
 
+from pixelpersona.assets.locate import path as asset
 from pixelpersona.data.containers import MAX_FILE_BYTES, FolderContainer, open_container
 from pixelpersona.data.metadata import HELDOUT, TRAIN, attribute_caption, hash_split, read_records
 from pixelpersona.pixel.photo import PHOTO_SUFFIXES, open_photo
 
-__all__ = ["CelebASource", "FolderSource", "PhotoSource", "attribute_caption", "caption_of"]
-
 
 class PhotoSource(Protocol):
-    """Photos by id. A source travels to worker processes, so it must be picklable."""
+    """Photos by id. A source is sent to worker processes, so it must be picklable."""
 
     name: str
     split_is_given: bool
-    """True when the data set says itself which photos are held out, False when their hashes decide."""
+    """Whether the data set defines which photos are held out; if not, their hashes decide."""
 
     def ids(self) -> list[str]:
-        """Every photo's id, sorted: stable names, for instance relative paths."""
+        """The ids of all photos, sorted: stable names, for instance relative paths."""
         ...
 
     def open(self, photo_id: str, /) -> Image.Image:
-        """The photo, upright RGB in sRGB; PhotoError when it is broken."""
+        """The photo, upright, RGB in sRGB. Raises PhotoError when it is broken."""
         ...
 
     def caption(self, photo_id: str, /) -> str | None:
-        """What the data set says the photo shows, if it says anything."""
+        """The data set's caption of the photo, if there is one."""
         ...
 
     def split(self, photo_id: str, /) -> str:
@@ -39,25 +38,54 @@ class PhotoSource(Protocol):
         ...
 
     def digest(self, photo_id: str, /) -> str:
-        """SHA-256 of the photo file's bytes, hex; PhotoError when it cannot be read."""
+        """SHA-256 of the photo file's bytes, hex. Raises PhotoError when it cannot be read."""
         ...
 
 
+def open_source(
+    kind: str, path: Path | None, *, heldout_share: float, num_tuning: int | None = None
+) -> PhotoSource:
+    """The photos of a data set.
+
+    kind: "portraits" (packaged; path is not used), "folder" (a folder or .zip) or "celeba".
+    heldout_share: share held out where the data set defines no split, 0 to below 1.
+    num_tuning: hold out this many of the training photos instead of the data set's own; see `TuningSource`.
+    Raises ValueError naming dataset.path when it is needed or does not hold the data set.
+    """
+    source: PhotoSource
+    match kind:
+        case "portraits":
+            source = FolderSource(asset("portraits"), heldout_share=heldout_share)
+        case "folder":
+            if path is None:
+                raise ValueError(
+                    "dataset.path: dataset=folder needs a folder or zip of photos, dataset.path=DIR"
+                )
+            source = FolderSource(path, heldout_share=heldout_share)
+        case "celeba":
+            if path is None:
+                raise ValueError("dataset.path: dataset=celeba needs the folder of CelebA, dataset.path=DIR")
+            source = CelebASource(path, heldout_share=heldout_share)
+        case _:
+            raise ValueError(f"dataset.kind={kind}: accepted portraits, folder, celeba")
+    return source if num_tuning is None else TuningSource(source, num_tuning)
+
+
 def caption_of(source: PhotoSource, photo_id: str) -> str:
-    """What the data set says the photo shows; that it is a person where it says nothing."""
+    """The data set's caption of the photo, or "a photo of a person"."""
     return source.caption(photo_id) or attribute_caption(None, None)
 
 
 class FolderSource:
-    """Photos (.jpg .jpeg .png .webp) anywhere under a folder or inside a .zip archive.
+    """Photos (.jpg .jpeg .png .webp) anywhere below a folder or inside a .zip archive.
 
-    A metadata.jsonl beside the photos may give each a caption (text, or age, gender and ethnicity) and
-    a split; where it gives no split, `heldout_share` of the photos is held out by the hash of their bytes.
+    A metadata.jsonl beside the photos may define captions (text, or age, gender and ethnicity) and splits.
+    Photos without a split are split by content hash: a share of `heldout_share`, 0 to below 1, is held out.
 
     Raises ValueError naming the path when it is missing, is no archive, or holds no photo.
     """
 
-    def __init__(self, path: Path | str, *, heldout_share: float = 0.1) -> None:
+    def __init__(self, path: Path | str, *, heldout_share: float = 0.0) -> None:
         _check_share(heldout_share)
         self._container = open_container(Path(path))
         self.name = self._container.path.name
@@ -94,14 +122,14 @@ class CelebASource:
     """CelebA in the layout of Kaggle's jessicali9530/celeba-dataset archive, unpacked.
 
     img_align_celeba/img_align_celeba/000001.jpg ..., list_eval_partition.csv (0 is training, 1 and 2 are
-    held out) and list_attr_celeba.csv (captions), with one or two folders around or between them, or with
-    the flat folder of the original release. Without the partition file, hashes decide.
+    held out) and list_attr_celeba.csv (captions), with further folders around or between them, or in the flat
+    folder of the original release. Without the partition file, hashes decide as in `FolderSource`.
 
     Liu et al. 2015, "Deep Learning Face Attributes in the Wild", arXiv:1411.7766; for research only.
-    Raises ValueError with the way to get it when `root` does not hold it.
+    Raises ValueError saying how to download it when `root` does not hold it.
     """
 
-    def __init__(self, root: Path | str, *, heldout_share: float = 0.1) -> None:
+    def __init__(self, root: Path | str, *, heldout_share: float = 0.0) -> None:
         _check_share(heldout_share)
         self.name = "celeba"
         root = Path(root).expanduser().absolute()
@@ -132,8 +160,45 @@ class CelebASource:
         return hashlib.sha256(self._photos.read(photo_id)).hexdigest()
 
 
+class TuningSource:
+    """The training photos of a source, `num_heldout` of them held out to tune settings on.
+
+    The source's own held-out photos are not used, so that they can evaluate the result once. Photos are
+    chosen by content hash, the same in every run. Raises ValueError when num_heldout is below 1 or no photo
+    is left for training.
+    """
+
+    split_is_given = True
+
+    def __init__(self, source: PhotoSource, num_heldout: int) -> None:
+        self._source = source
+        self.name = f"{source.name}-tuning"
+        self._ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == TRAIN]
+        if not 1 <= num_heldout < len(self._ids):
+            raise ValueError(
+                f"dataset.num_tuning={num_heldout}: accepted 1 to {len(self._ids) - 1}; "
+                f"{source.name} has {len(self._ids)} training photos"
+            )
+        self._heldout = set(sorted(self._ids, key=source.digest)[:num_heldout])
+
+    def ids(self) -> list[str]:
+        return list(self._ids)
+
+    def open(self, photo_id: str, /) -> Image.Image:
+        return self._source.open(photo_id)
+
+    def caption(self, photo_id: str, /) -> str | None:
+        return self._source.caption(photo_id)
+
+    def split(self, photo_id: str, /) -> str:
+        return HELDOUT if photo_id in self._heldout else TRAIN
+
+    def digest(self, photo_id: str, /) -> str:
+        return self._source.digest(photo_id)
+
+
 def _celeba_photos(root: Path) -> Path:
-    """The innermost folder called img_align_celeba that holds .jpg files, at most five folders down."""
+    """The folder called img_align_celeba that holds .jpg files, at most five levels below root."""
     patterns = ["", *("/".join(["*"] * depth) for depth in range(1, 6))]
     for pattern in patterns if root.is_dir() else ():
         for folder in sorted(root.glob(pattern)) if pattern else [root]:
@@ -146,7 +211,7 @@ def _celeba_photos(root: Path) -> Path:
 
 
 def _celeba_table(root: Path, photos: Path, file_name: str) -> dict[str, dict[str, str]]:
-    """A CSV file's rows by image_id, from the photos' folder or one around it up to root; {} when missing."""
+    """A CSV file's rows by image_id, searched from the photos' folder up to root; {} when it is missing."""
     for folder in (photos, *photos.parents):
         file = folder / file_name
         if file.is_file():

@@ -1,4 +1,4 @@
-"""Every file of a cache against the digest it was written with. Changes nothing."""
+"""Checks every file of a cache against its recorded digest. Read-only."""
 
 import json
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ from pathlib import Path
 from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, damage, seal
 from pixelpersona.data.shards import shard_damage
 
-__all__ = ["Verdict", "verify_cache"]
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """damaged: one line for each damaged entry, naming its file. The numbers count entries, sound or not."""
+    """Result of a check.
+
+    num_sets, num_pairs, num_encoded: entries checked, damaged or not.
+    damaged: one line per damaged entry, naming its file.
+    """
 
     num_sets: int
     num_pairs: int
@@ -24,9 +26,10 @@ class Verdict:
 
 
 def verify_cache(root: Path) -> Verdict:
-    """Reads every pair set and every shard of latents and text below root.
+    """Read every pair set and every shard of latents and text states in root.
 
-    Sets of other code versions are left out: nobody reads them. Raises ValueError when root is not a folder.
+    Sets of other data versions are skipped, because they are never used. Raises ValueError when root is not a
+    folder.
     """
     if not root.is_dir():
         raise ValueError(f"paths.cache={root}: no such folder")
@@ -42,7 +45,7 @@ def verify_cache(root: Path) -> Verdict:
 
 
 def _is_of_other_version(folder: Path) -> bool:
-    """By a manifest that is sound: one whose version alone was changed is damaged. Version 1 had no seal."""
+    """Whether an intact manifest has another version (version 1 had no seal); a changed one is damage."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         version = int(manifest["data_version"])

@@ -1,7 +1,7 @@
-"""Two views of one person, a photo and pixel art, altered so that only the person is the same in both.
+"""Two views of one person, a photo and pixel art, augmented so that only the person is the same in both.
 
-Contrastive learning is as good as its views (SimCLR, Chen et al. 2020, arXiv:2002.05709): whatever both views
-share, the network may use. So crop, colours and background are drawn anew for each.
+Contrastive learning learns whatever both views share (SimCLR, Chen et al. 2020, arXiv:2002.05709), so crop,
+colours and background are drawn independently for each view.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelpersona.data.attributes import Attributes
-from pixelpersona.data.randomness import epoch_order, step_rng
+from pixelpersona.data.generators import step_rng
+from pixelpersona.data.randomness import BatchOrder
 from pixelpersona.pixel.framing import face_weight
-
-__all__ = ["UNKNOWN", "ViewBatch", "ViewBatches"]
 
 UNKNOWN = -1
 _MAX_SCALE, _MAX_SHIFT, _MAX_DEGREES = 0.12, 0.06, 7.0
@@ -30,8 +29,11 @@ _CELL_SIZES = (2, 4, 8)
 
 @dataclass(frozen=True, slots=True)
 class ViewBatch:
-    """views: float32 [2 B, 3, H, W] in [-1, 1], rows i and B + i of one person. age: float32 [B] years, NaN
-    when unknown. gender, ethnicity: int64 [B], UNKNOWN when unknown."""
+    """A batch of B people.
+
+    views: float32 [2 B, 3, H, W] in [-1, 1]; rows i and B + i show the same person.
+    age: float32 [B], years, NaN when unknown. gender, ethnicity: class index int64 [B] or UNKNOWN.
+    """
 
     views: Tensor
     age: Tensor
@@ -40,10 +42,10 @@ class ViewBatch:
 
 
 class ViewBatches:
-    """Batches of two views.
+    """Batches of two views per person; every photo once per epoch.
 
-    photos: uint8 [N, H, W, 3]. drawings: uint8 [N, S, h, w, 3] cell colours of S drawings of each photo, H a
-    multiple of h. genders, ethnicities: the classes, in order; attributes: one of each photo.
+    photos: uint8 [N, H, W, 3]. drawings: uint8 [N, S, h, w, 3], cell colours of S drawings per photo, H a
+    multiple of h. attributes: one per photo. genders, ethnicities: names of the classes, in order.
     Raises ValueError when the lists differ in length.
     """
 
@@ -62,23 +64,21 @@ class ViewBatches:
             raise ValueError(f"{len(photos)} photos, {len(drawings)} drawings, {len(attributes)} attributes")
         self.photos, self.drawings = photos, drawings
         self.batch_size, self.seed = batch_size, seed
+        self._order = BatchOrder(len(photos), batch_size, seed)
         self._age = torch.tensor([float("nan") if a.age is None else float(a.age) for a in attributes])
         self._gender = torch.tensor([_class(a.gender, genders) for a in attributes])
         self._ethnicity = torch.tensor([_class(a.ethnicity, ethnicities) for a in attributes])
 
     def at(self, step: int) -> ViewBatch:
-        """Every photo once per epoch; a pure function of (seed, step)."""
-        num = len(self.photos)
-        positions = range(step * self.batch_size, (step + 1) * self.batch_size)
-        orders = {epoch: epoch_order(num, self.seed, epoch) for epoch in {p // num for p in positions}}
-        index = np.array([orders[p // num][p % num] for p in positions])
+        """The batch of a step, a function of (seed, step)."""
+        index = np.array(self._order.at(step))
         rng = step_rng(self.seed, step, "views")
         style = torch.randint(self.drawings.shape[1], (len(index),), generator=rng).numpy()
         photos, cells = _unit(self.photos[index]), _unit(self.drawings[index, style])
         mirrored = torch.rand(len(index), generator=rng) < 0.5
         photos = torch.where(mirrored[:, None, None, None], photos.flip(3), photos)
         cells = torch.where(mirrored[:, None, None, None], cells.flip(3), cells)
-        first = _as_cells(_altered(photos, rng), _CELLS_SHARE, rng)
+        first = _as_cells(_augmented(photos, rng), _CELLS_SHARE, rng)
         second = _drawn_or_photo(photos, cells, rng)
         views = _noised(_blurred(torch.cat([first, second]), rng), rng).clamp(0, 1) * 2 - 1
         chosen = torch.from_numpy(index)
@@ -100,18 +100,18 @@ def _unit(images: NDArray[np.uint8]) -> Tensor:
 
 
 def _drawn_or_photo(photos: Tensor, cells: Tensor, rng: torch.Generator) -> Tensor:
-    """Mostly the drawing; else the photo, altered anew and often cut into cells of some other size."""
+    """Mostly the drawing; otherwise the photo, augmented again and often cut into cells of another size."""
     size = photos.shape[2:]
-    drawn = F.interpolate(_altered(cells, rng, mode="nearest"), size=size, mode="nearest")
-    # The first rows are as good as any: a batch is in random order.
+    drawn = F.interpolate(_augmented(cells, rng, mode="nearest"), size=size, mode="nearest")
+    # Taking the first rows is a random choice, since the batch is in random order.
     number = int(torch.rand(len(photos), generator=rng).lt(1 - _DRAWN_SHARE).sum())
     if number:
-        drawn[:number] = _as_cells(_altered(photos[:number], rng), 0.7, rng)
+        drawn[:number] = _as_cells(_augmented(photos[:number], rng), 0.7, rng)
     return drawn
 
 
-def _altered(images: Tensor, rng: torch.Generator, *, mode: str = "bilinear") -> Tensor:
-    """Cropped, coloured and set before another background; float [B, 3, h, w] in [0, 1]."""
+def _augmented(images: Tensor, rng: torch.Generator, *, mode: str = "bilinear") -> Tensor:
+    """Random crop, colours and background; float [B, 3, h, w] in [0, 1]."""
     return _background(_colored(_cropped(images, rng, mode), rng), rng)
 
 
@@ -120,7 +120,7 @@ def _symmetric(num: int, limit: float, rng: torch.Generator) -> Tensor:
 
 
 def _cropped(images: Tensor, rng: torch.Generator, mode: str) -> Tensor:
-    """Scaled, turned and moved about the centre. "nearest" keeps cells whole and their colours few."""
+    """Random scale, rotation and shift about the centre. mode="nearest" introduces no new colours."""
     num = len(images)
     angle = _symmetric(num, _MAX_DEGREES * torch.pi / 180, rng)
     scale = 1 + _symmetric(num, _MAX_SCALE, rng)
@@ -132,7 +132,7 @@ def _cropped(images: Tensor, rng: torch.Generator, mode: str) -> Tensor:
 
 
 def _colored(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation and a tint per picture; some grey altogether."""
+    """Random brightness, contrast, saturation and tint per picture; some pictures become greyscale."""
     num = len(images)
     brightness, contrast, saturation = (
         (1 + _symmetric(num, _MAX_JITTER, rng))[:, None, None, None] for _ in range(3)
@@ -147,7 +147,7 @@ def _colored(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _background(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Outside an ellipse around the centre: one colour, or another picture of the batch."""
+    """Replace what is outside an ellipse around the centre by a plain colour or another picture."""
     num, _, height, width = images.shape
     stretch = 1 + _symmetric(2 * num, _AXES_VARY, rng).reshape(num, 2)
     face = torch.from_numpy(face_weight(width, height, stretch.numpy()))[:, None]
@@ -159,7 +159,7 @@ def _background(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _as_cells(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Some of the pictures made of flat cells of one size and 3 to 8 levels per channel."""
+    """Turn a share of the pictures into flat cells of one size with 3 to 8 levels per channel."""
     num = len(images)
     chosen = torch.rand(num, generator=rng)[:, None, None, None] < share
     cell = _CELL_SIZES[int(torch.randint(len(_CELL_SIZES), (1,), generator=rng))]
@@ -169,7 +169,7 @@ def _as_cells(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 
 def _blurred(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Some of the pictures mixed with their 5x5 means, by a share of 0 to 1."""
+    """Blend some of the pictures with their 5x5 means, by a random share of 0 to 1."""
     num = len(images)
     chosen = torch.rand(num, generator=rng) < _BLUR_SHARE
     share = torch.rand(num, generator=rng)[chosen][:, None, None, None]
@@ -180,7 +180,7 @@ def _blurred(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _noised(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Normal noise of a deviation up to 0.12 on some of the pictures."""
+    """Add Gaussian noise with a standard deviation of up to 0.12 to some of the pictures."""
     num = len(images)
     chosen = torch.rand(num, generator=rng) < _NOISE_SHARE
     deviation = torch.rand(num, generator=rng)[chosen][:, None, None, None] * _MAX_NOISE

@@ -1,1 +1,1 @@
-"""The comparison: the same photos and seeds for every variant, with intervals."""
+"""Compares variants on the same photos and seeds, with confidence intervals."""

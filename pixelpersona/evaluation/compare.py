@@ -1,4 +1,4 @@
-"""The same photos, seeds and measures for every variant, then their differences, paired over the photos."""
+"""Scores every variant on the same photos and seeds, then their differences, paired over the photos."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ _Images = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Benchmark:
-    """What every variant is measured against, made once by `make_benchmark`.
+    """What every variant is measured on and compared with, built once by `make_benchmark`.
 
-    photos, altered: N RGB pictures of one size. art: features [M, D] of the reference pixel art; paired:
-    M = N and its row i was drawn from photo i. people: likeness features [N, L] of the altered photos.
-    also_cells, also_colors: further cell sizes and numbers of colours that raw pictures are measured with.
-    inception: further features for KID and FID, None without; inception_art: those of the reference art.
+    photos, altered: N RGB pictures of one size. art: features [N, D] of the reference pixel art, row i drawn
+    from photo i. people: likeness features [N, L] of the altered photos. cell: pixels per cell and side.
+    also_cells, also_colors: further cell sizes and numbers of colours at which raw pictures are measured.
+    inception, inception_art: Inception features for KID and FID, and those of the reference art, or None.
     """
 
     photos: list[Image.Image]
@@ -42,7 +42,6 @@ class Benchmark:
     altered: list[Image.Image]
     people: Tensor
     art: Tensor
-    paired: bool
     features: FeatureExtractor
     cell: int
     num_colors: int
@@ -61,20 +60,18 @@ def make_benchmark(
     features: FeatureExtractor,
     *,
     cell: int,
+    num_colors: int,
     base_sha256: str,
-    paired: bool,
-    num_colors: int = 16,
-    altered_seed: int = 0,
     also_cells: Sequence[int] = (),
     also_colors: Sequence[int] = (),
     inception: SetFeatures | None = None,
 ) -> Benchmark:
-    """Alter the photos and take the features that all variants share.
+    """Alter the photos and compute the features that all variants are compared with.
 
-    photos: held out, RGB, of one size, at least 4. seeds: one random seed per photo, for every variant.
-    reference_art: pixel art the model has not seen, true cells enlarged to the photos' size. paired: it was
-    drawn from these very photos, in this order; else from other people's.
-    Raises ValueError when the lists do not match, an id comes twice, or a size differs.
+    photos: at least 4 held-out photos of one size. seeds: one random seed per photo, used for every variant.
+    reference_art: the pixel art of these photos, in their order and size. The other arguments: see
+    `Benchmark`.
+    Raises ValueError when lengths or sizes differ, or an id is not unique.
     """
     photos = [photo.convert("RGB") for photo in photos]
     if not len(photos) == len(photo_ids) == len(seeds):
@@ -82,16 +79,14 @@ def make_benchmark(
             f"{len(photos)} photos, {len(photo_ids)} ids, {len(seeds)} seeds: accepted one of each per photo"
         )
     if len(set(photo_ids)) != len(photo_ids):
-        raise ValueError("photo_ids: an id comes twice; accepted one photo per id")
-    if paired and len(reference_art) != len(photos):
+        raise ValueError("photo_ids: an id occurs twice; accepted one photo per id")
+    if len(reference_art) != len(photos):
         raise ValueError(
             f"{len(reference_art)} reference pictures for {len(photos)} photos: accepted one each"
         )
-    if len(photos) < 4 or len(reference_art) < 4:
-        raise ValueError(f"{len(photos)} photos, {len(reference_art)} reference pictures: accepted 4 or more")
-    altered = [
-        altered_photo(photo, name, altered_seed) for photo, name in zip(photos, photo_ids, strict=True)
-    ]
+    if len(photos) < 4:
+        raise ValueError(f"{len(photos)} photos: accepted 4 or more")
+    altered = [altered_photo(photo, name) for photo, name in zip(photos, photo_ids, strict=True)]
     return Benchmark(
         photos=photos,
         photo_ids=list(photo_ids),
@@ -99,7 +94,6 @@ def make_benchmark(
         altered=altered,
         people=features.likeness_features(_stack(altered)),
         art=features.features(_stack(reference_art)),
-        paired=paired,
         features=features,
         cell=cell,
         num_colors=num_colors,
@@ -120,7 +114,7 @@ def compare_variant(
     num_parameters: int = 0,
     losses: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[EvalResult, list[Portrait]]:
-    """Let a maker draw the benchmark's photos at its seeds, and score what it drew."""
+    """Draw the photos of the benchmark at its seeds and score the portraits; see `score_variant`."""
     portraits = maker.portraits(benchmark.photos, benchmark.seeds)
     raw = [portrait.image for portrait in portraits]
     snapped = [Image.fromarray(portrait.snapped.image()) for portrait in portraits]
@@ -146,10 +140,11 @@ def score_variant(
     num_parameters: int = 0,
     losses: Mapping[str, Sequence[float]] | None = None,
 ) -> EvalResult:
-    """Every measure of one variant's portraits, with 95 % intervals over the photos.
+    """Measure every metric of a variant's portraits, with 95 % intervals over the photos.
 
-    raw, snapped: one RGB picture per photo, in the photos' order and size. losses: fixed-noise losses
-    by their names in `METRICS`, one per photo each, for variants that have them.
+    raw, snapped: one RGB picture per photo, in the order and size of the photos. losses: metric name → one
+    fixed-noise loss per photo, for variants that predict noise. adapter_sha256, num_parameters: see
+    `EvalResult`.
     Raises ValueError naming the variant when pictures are missing or of another size.
     """
     per_photo: dict[str, list[float]] = {}
@@ -161,13 +156,13 @@ def score_variant(
         arrays = _stack(pictures)
         surface, people = benchmark.features.views(arrays)
         values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, people, benchmark)
-        if stage == "raw":  # snapping settles them
+        if stage == "raw":  # snapped pictures are on one grid and palette by construction
             values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
         metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
         metrics |= {f"{key}_{stage}": value for key, value in _set_scores(arrays, surface, benchmark).items()}
-    for key, of_photos in (losses or {}).items():
-        per_photo[key] = [float(value) for value in of_photos]
+    for key, loss_of_photos in (losses or {}).items():
+        per_photo[key] = [float(value) for value in loss_of_photos]
         metrics[key] = bootstrap_mean(per_photo[key])
     return EvalResult(
         variant=name,
@@ -185,7 +180,7 @@ def score_variant(
 def style_and_likeness(
     portraits: Sequence[Portrait], benchmark: Benchmark
 ) -> tuple[list[float], list[float]]:
-    """Raw grid contrast and raw likeness per photo: what `score_variant` says of them, and no more.
+    """Raw grid contrast and raw likeness per photo, as `score_variant` measures them.
 
     portraits: one per photo of the benchmark, in order. Raises ValueError when their sizes differ.
     """
@@ -196,13 +191,13 @@ def style_and_likeness(
 
 
 def differences(results: Sequence[EvalResult], baseline: str = "base") -> list[Difference]:
-    """Every other variant minus the baseline, in every metric both have per photo, paired over the photos.
+    """Every other variant minus the baseline, in all metrics that both have per photo, paired over photos.
 
-    Raises ValueError when there is no such baseline, or photos, seeds or features differ.
+    Raises ValueError when the baseline is missing, or photos, seeds or features differ.
     """
     found = {result.variant: result for result in results}
     if baseline not in found:
-        raise ValueError(f"no variant {baseline!r} to compare with; there are: {', '.join(found)}")
+        raise ValueError(f"no variant {baseline!r} to compare with; accepted: {', '.join(found)}")
     require_same_features(results)
     base = found[baseline]
     made = []
@@ -211,7 +206,7 @@ def differences(results: Sequence[EvalResult], baseline: str = "base") -> list[D
             continue
         if (result.photo_ids, result.seeds) != (base.photo_ids, base.seeds):
             raise ValueError(
-                f"{result.variant} and {baseline} are of different photos or seeds: not comparable"
+                f"{result.variant} and {baseline} have different photos or seeds: not comparable"
             )
         for metric, values in result.per_photo.items():
             if metric in base.per_photo:
@@ -232,10 +227,10 @@ def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float
 
 
 def _other_grids(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float]]:
-    """The same pictures on other grids and palettes than the benchmark's: those their model was trained on.
+    """Measured on grids and palettes other than the benchmark's, for models that were trained on those.
 
-    A cell size that does not divide the picture is measured as `data.recipe.pixelize` enlarges it: whole
-    cells, brought to the picture's size by nearest neighbour, are taken back to their own size first.
+    For a cell size that does not divide the picture's size, `pixelator.pixelize` resizes a picture of whole
+    cells by nearest neighbour; here that is undone first.
     """
     values: dict[str, list[float]] = {}
     for cell in benchmark.also_cells:
@@ -259,19 +254,19 @@ def _fidelity_scores(
 
 
 def _set_scores(arrays: _Images, surface: Tensor, benchmark: Benchmark) -> dict[str, Estimate]:
-    """surface: our own features of the pictures."""
+    """KID and FID. surface: `features` of the pictures."""
     found = {"persona": (surface, benchmark.art)}
     if benchmark.inception is not None and benchmark.inception_art is not None:
         found["inception"] = (benchmark.inception.features(arrays), benchmark.inception_art)
     scores = {}
     for name, (drawn, art) in found.items():
-        scores[f"kid_{name}"] = kid(drawn, art, paired=benchmark.paired)
-        scores[f"fid_{name}"] = fid_estimate(drawn, art, paired=benchmark.paired)
+        scores[f"kid_{name}"] = kid(drawn, art, paired=True)
+        scores[f"fid_{name}"] = fid_estimate(drawn, art, paired=True)
     return scores
 
 
 def _stack(pictures: Sequence[Image.Image]) -> _Images:
-    """RGB pictures of one size → uint8 [N, H, W, 3]. Raises ValueError when sizes differ."""
+    """RGB pictures of one size → uint8 [N, H, W, 3]. Raises ValueError when the sizes differ."""
     if len({picture.size for picture in pictures}) != 1:
         sizes = sorted({f"{picture.width}x{picture.height}" for picture in pictures})
         raise ValueError(f"pictures must be of one size, got {', '.join(sizes) or 'none'}")

@@ -1,4 +1,4 @@
-"""Which of many drawn portraits are kept: well formed, in given proportions, and no copies of photos."""
+"""Selects drawn portraits: well formed, in given proportions, and not copies of photos."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -12,15 +12,16 @@ from torch import Tensor
 
 from pixelpersona.models.features import similarities
 
-_ROWS = 1024  # pictures compared at once: 16,000 photos are 64 MB of cosines
-_STRANGE_PERCENTILE = 95.0  # of the photos' own distances to their mean: beyond is no skin, but a pattern
-_SHRINKAGE = 1e-3  # of the covariance towards a sphere: it can be inverted whatever the features are
+_ROWS = 1024  # pictures compared at once; with 16,000 photos, 64 MB of cosines
+_STRANGE_PERCENTILE = 95.0  # of the photos; surfaces that are stranger are patterns, not skin
+_SHRINKAGE = 1e-3  # of the covariance towards a multiple of the identity, which makes it invertible
 
 
 def strangeness(real: Tensor, drawn: Tensor) -> NDArray[np.float64]:
-    """How far each drawn picture is from the mean of real ones, in units of the real ones' own distances.
+    """Standard score of each drawn picture's distance to the mean of the real ones, float64 [M].
 
-    real, drawn: features [N, D] and [M, D] → float64 [M]. Per feature in deviations of the real ones.
+    real, drawn: features [N, D] and [M, D]. Distances are RMS over features standardised by the real
+    pictures; mean and deviation of the score are those of the real pictures' own distances.
     """
     deviation, mean = real.double().std(dim=0).clamp(min=1e-6), real.double().mean(dim=0)
     far, usual = (((f.double() - mean) / deviation).square().mean(dim=1).sqrt() for f in (drawn, real))
@@ -31,12 +32,13 @@ def strangeness(real: Tensor, drawn: Tensor) -> NDArray[np.float64]:
 def form(
     real: tuple[Tensor, Tensor], drawn: tuple[Tensor, Tensor], support: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How well formed each drawn face is, float64 [M], and which are better than malformed, bool [M].
+    """Score of how well formed each drawn face is, float64 [M], and which faces are acceptable, bool [M].
 
-    real, drawn: surface and likeness features of photos and pictures, [N, D] and [M, D] each. support: how
-    many windows of the face search agree on each picture. The sum of three standard scores: `photo_side` in
-    likeness features, log(1 + support), and minus the surface's excess `strangeness`. Malformed are those
-    below the mean, and those with a surface stranger than 95 % of the photos have.
+    real, drawn: surface and likeness features of photos and pictures, [N, D] and [M, D] each. support:
+    number of windows of the face detector that agree, per picture. The score is the sum of three standard
+    scores: `photo_side` of the likeness features, log(1 + support), and minus the positive part of the
+    surface's `strangeness`. Acceptable faces score at least the mean and have a surface no stranger than the
+    95th percentile of the photos.
     """
     strange = strangeness(real[0], drawn[0])
     scores = (photo_side(real[1], drawn[1]), np.log1p(support), -np.clip(strange, 0.0, None))
@@ -46,10 +48,9 @@ def form(
 
 
 def photo_side(real: Tensor, drawn: Tensor) -> NDArray[np.float64]:
-    """How far each drawn picture lies on the real ones' side of what tells the two sets apart best.
+    """Fisher's linear discriminant (1936) of each drawn picture, float64 [M]; above 0 on the photos' side.
 
-    Fisher's linear discriminant (1936), both sets weighing the same. real, drawn: features [N, D] and [M, D]
-    → float64 [M], above 0 where a picture is nearer to the photos.
+    real, drawn: features [N, D] and [M, D]; both sets have the same prior.
     """
     both = torch.cat([drawn, real]).double().numpy()
     is_photo = np.repeat([0, 1], [len(drawn), len(real)])
@@ -59,10 +60,10 @@ def photo_side(real: Tensor, drawn: Tensor) -> NDArray[np.float64]:
 
 
 def nearest_similarity(pictures: Tensor, photos: Tensor, *, same: bool = False) -> NDArray[np.float64]:
-    """The highest cosine of each picture with any photo, after centring on the photos' mean, float64 [M].
+    """Highest cosine of each picture with any photo, after centring on the photos' mean, float64 [M].
 
-    pictures, photos: likeness features [M, D] and [N, D]. same: they are the same pictures in the same order,
-    and none counts as its own neighbour. Raises ValueError when `same` and the numbers differ.
+    pictures, photos: likeness features [M, D] and [N, D]. same: both are the same pictures in the same order,
+    and a picture is not its own neighbour. Raises ValueError when `same` and the numbers differ.
     """
     if same and len(pictures) != len(photos):
         raise ValueError(f"same: {len(pictures)} pictures are not the {len(photos)} photos")
@@ -82,12 +83,12 @@ def proportional_choice(
     wanted: Sequence[Hashable],
     poor: Sequence[int] = (),
 ) -> list[int]:
-    """Indices of `num` of the candidates, of every group as many as its share of `wanted` asks for.
+    """Choose `num` candidates whose groups have the proportions of `wanted`; ascending indices.
 
-    groups: of every candidate. order: candidates that may be taken, best first. wanted: the groups of a
-    population; shares are rounded by largest remainders. A group with too few gives its places to the best
-    of all that are left. poor: candidates that get only what `order` cannot fill, best first. Ascending;
-    fewer than `num` when both together are.
+    groups: group of every candidate. order: indices of the eligible candidates, best first. wanted: groups of
+    the members of a population; fractional places are rounded by the largest-remainder method. Places that a
+    group cannot fill go to the best remaining candidates, then to those of `poor`, best first. Returns fewer
+    than `num` when both together are fewer.
     """
     counts = Counter(wanted)
     exact = {group: num * count / len(wanted) for group, count in counts.items()}

@@ -1,7 +1,7 @@
-"""Is it still this person: likeness, retrieval, and the floor that colour blobs alone reach.
+"""Whether a portrait still shows the person: retrieval of the photo, and retrieval by layout as the floor.
 
-img2img keeps the layout, so even colour blobs are matched to their photo. The photo side is therefore
-altered first: cropped anew, other colours, another background.
+img2img keeps the layout, so even blobs of colour would find their photo. The photos are therefore altered
+first: another crop, other colours, another background.
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.models.features import similarities
 from pixelpersona.pixel.framing import face_weight
 
-_MAX_CROP = 0.10  # share of the side by which the crop is wider or narrower, and half of it for its centre
+_MAX_CROP = 0.10  # largest change of the crop's side, as a share; half of it for its centre
 _MAX_JITTER = 0.3
 _MAX_TINT = 0.2
 _UNSTRETCHED = np.ones(2)
 _LAYOUT_SIZE = 12
 
 
-def altered_photo(photo: Image.Image, photo_id: str, seed: int = 0) -> Image.Image:
-    """The photo cropped anew by ±10 %, moved by up to ±5 %, jittered by ±30 % in brightness, contrast and
-    saturation and by ±20 % in each colour channel, everything outside the centred face's ellipse in one
-    random colour; RGB of the same size. So strong, because at ±20 % and no tint colour blobs inside the
-    ellipse still found 0.89 of 64 photos.
+def altered_photo(photo: Image.Image, photo_id: str) -> Image.Image:
+    """The photo with another crop, other colours and another background; RGB of the same size.
 
-    A function of the photo, its id and the seed alone, not of its place in a list.
+    The crop's side changes by up to ±10 %, its centre by ±5 %; brightness, contrast and saturation by ±30 %,
+    each colour channel by ±20 %; everything outside the ellipse of the centred face gets one random colour.
+    With ±20 % and no change of single channels, blobs of colour inside the ellipse still found 0.89 of 64
+    photos. The result depends on the photo and its id alone.
     """
-    rng = numpy_rng(seed, photo_id, "altered photo")
+    rng = numpy_rng(0, photo_id, "altered photo")
     width, height = photo.size
     scale = 1.0 + rng.uniform(-_MAX_CROP, _MAX_CROP)
     center_x, center_y = 0.5 + rng.uniform(-_MAX_CROP / 2, _MAX_CROP / 2, size=2)
@@ -45,7 +45,7 @@ def altered_photo(photo: Image.Image, photo_id: str, seed: int = 0) -> Image.Ima
 
 
 def top1(similarity: Tensor) -> list[float]:
-    """For each portrait 1.0 when its own photo is the most similar of all, else 0.0; a tie is no match.
+    """Per portrait, 1.0 if its own photo is the most similar one, else 0.0, also for a tie.
 
     similarity: float [N portraits, N photos], own photos on the diagonal.
     """
@@ -55,16 +55,16 @@ def top1(similarity: Tensor) -> list[float]:
 
 
 def layout_similarities(photos: Sequence[Image.Image], portraits: Sequence[Image.Image]) -> Tensor:
-    """Cosines of pictures shrunk to 12x12 colours: the floor; float64 [portraits, photos].
+    """Cosines of pictures shrunk to 12x12 colours, float64 [portraits, photos]: the floor for likeness.
 
-    Inside the face's ellipse, as likeness is: else the replaced background would decide, and the floor
-    would be low for no merit of the features.
+    Restricted to the ellipse of the face, as likeness is: otherwise the replaced background would decide, and
+    the floor would be too low.
     """
     return similarities(_layout(photos), _layout(portraits))
 
 
 def _crop(picture: Image.Image, scale: float, center_x: float, center_y: float) -> Image.Image:
-    """The part of the picture `scale` times its size around a centre, at its size; edges go on outside."""
+    """Crop of `scale` times the picture's size around a centre, resized to that size; edges are repeated."""
     width, height = picture.size
     border = int(max(width, height) * (_MAX_CROP + 0.05)) + 2
     padded = Image.fromarray(

@@ -1,4 +1,4 @@
-"""How well a feature network knows people: found again in pixel art, and what lowers the likeness."""
+"""How well a feature network recognises people in pixel art, and which changes lower the likeness."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,19 @@ from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities,
 from pixelpersona.evaluation.result import Estimate, bootstrap_mean
 from pixelpersona.models.features import FeatureExtractor, likeness, similarities
 
-_FEWEST = 8  # two halves that KID can compare
-_BLUR_CELLS = 64  # the blur's deviation is one cell of so many a side: soft, but everything is still there
-_NOISE_DEVIATION = 96.0  # of 255: the face is hard to make out
+_MIN_PHOTOS = 8  # KID compares two halves of at least 4
+_BLUR_CELLS = 64  # the blur's deviation is 1/64 of the side: soft, but with all features of the face
+_NOISE_DEVIATION = 96.0  # of 255: the face is hard to recognise
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """top1: share of pixel-art pictures of altered photos whose own photo is the nearest of all `num` by the
-    network; layout_top1: by 12x12 colours inside the face, the floor. likeness: mean of photo and altered
-    photo's pixel art, of photo and "blur", "noise", "wrong person". style: KID of photos to pixel art of
-    others, of pictures half-way, and of pixel art to pixel art.
+    """What `recognition` measured on `num` photos.
+
+    top1: share of pixel-art pictures of altered photos whose own photo is the nearest by the network;
+    layout_top1: the same by 12x12 colours inside the face, the floor. likeness: mean likeness to the photo of
+    the altered photo's pixel art, and of the photo's "blur", "noise" and "wrong person". style: KID to pixel
+    art of other people, of photos, of pictures half-way between photo and art, and of pixel art.
     """
 
     num: int
@@ -40,14 +42,14 @@ def recognition(
     features: FeatureExtractor,
     draw: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
 ) -> Recognition:
-    """Measure a network on photos it has not seen.
+    """Measure a feature network on photos that it was not trained on.
 
-    photos: RGB, of one size. draw: photo uint8 [H, W, 3] → pixel art of the same size. Every photo is altered
-    as `altered_photo` does (crop, colours, background), then drawn, then looked for among all photos.
+    photos: RGB, of one size. draw: photo uint8 [H, W, 3] → pixel art of the same size. Every photo is changed
+    by `altered_photo`, drawn as pixel art, and looked up among all photos.
     Raises ValueError for fewer than 8 photos.
     """
-    if len(photos) < _FEWEST:
-        raise ValueError(f"recognition: {len(photos)} photos; accepted {_FEWEST} or more")
+    if len(photos) < _MIN_PHOTOS:
+        raise ValueError(f"recognition: {len(photos)} photos; accepted {_MIN_PHOTOS} or more")
     altered = [altered_photo(photo, name) for photo, name in zip(photos, photo_ids, strict=True)]
     drawn = np.stack([draw(np.asarray(photo)) for photo in altered])
     originals = np.stack([np.asarray(photo.convert("RGB")) for photo in photos])
@@ -76,7 +78,7 @@ def _style(
     features: FeatureExtractor,
     draw: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
 ) -> dict[str, Estimate]:
-    """One half of the people against pixel art of the other half: only the style may tell."""
+    """KID of one half of the people to pixel art of the other half, so that only the style differs."""
     half = len(photos) // 2
     art = np.stack([draw(photo) for photo in photos])
     blended = ((photos.astype(np.uint16) + art) // 2).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How well an autoencoder gives pictures back."""
+"""Reconstruction quality of an autoencoder."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from pixelpersona.models.codec import to_uint8, to_unit
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """psnr: dB, mean over pictures, higher is better. ssim: -1 to 1 (Wang et al. 2004), of RGB, likewise."""
+    """Means over pictures. psnr: in dB. ssim: -1 to 1, on RGB (Wang et al. 2004). Higher is better."""
 
     psnr: float
     ssim: float
@@ -23,7 +23,7 @@ class Reconstruction:
 def reconstruction(
     vae: AutoencoderKL, pictures: NDArray[np.uint8], *, batch_size: int = 16
 ) -> Reconstruction:
-    """Encode and decode, uint8 [N, H, W, 3], without sampling, rounded to 8 bits as a user sees it."""
+    """Encode pictures uint8 [N, H, W, 3] to the mode of their latents, decode them and round to 8 bits."""
     psnr, ssim = [], []
     for start in range(0, len(pictures), batch_size):
         part = pictures[start : start + batch_size]

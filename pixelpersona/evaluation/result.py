@@ -1,6 +1,4 @@
-"""Plain results of a comparison, their intervals and their JSON. No torch: reports read this too."""
-
-from __future__ import annotations
+"""Results of a comparison, their intervals and their JSON files. Needs no torch, so reports can use it."""
 
 import json
 import math
@@ -11,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.stats import bootstrap
 
-from pixelpersona.writing import write_whole
+from pixelpersona.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with the bounds of its 95 % interval, all in the metric's own unit."""
+    """A value with the bounds of its 95 % interval, in the unit of the metric."""
 
     mean: float
     low: float
@@ -26,12 +25,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """One variant, measured.
+    """All metrics of one variant.
 
-    metrics: metric name → value with interval. per_photo: metric name → one value per photo, in the
-    order of photo_ids; metrics of the whole set (KID, FID) have no entry there.
+    metrics: metric name → value with interval. per_photo: metric name → one value per photo, in the order
+    of photo_ids; metrics of the whole set (KID, FID) have no entry. num_parameters: trained parameters.
     adapter_sha256 is None and num_parameters 0 when nothing was trained for the variant.
-    Raises ValueError when a per-photo list is not as long as photo_ids.
+    Raises ValueError when a list in per_photo is not as long as photo_ids.
     """
 
     variant: str
@@ -54,8 +53,8 @@ class EvalResult:
 
     @property
     def is_fine_tune(self) -> bool:
-        """Trained weights of a model that predicts noise, by any name: a LoRA, and not the translator."""
-        return self.adapter_sha256 is not None and "val_loss" in self.metrics
+        """Whether it has trained weights and predicts noise: a LoRA, not the supervised baseline."""
+        return self.adapter_sha256 is not None and "noise_loss" in self.metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +69,24 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class EvalResults:
-    """Everything one evaluation says. settings: sampler, prompt, data set hash, versions."""
+    """The results of one evaluation. settings: sampler, prompt, data set hash, versions."""
 
     variants: list[EvalResult]
     differences: list[Difference]
     settings: dict[str, object] = field(default_factory=dict)
 
     def variant(self, name: str) -> EvalResult:
-        """The result of that name. Raises ValueError listing the names there are."""
+        """The result of that name. Raises ValueError listing the accepted names."""
         for result in self.variants:
             if result.variant == name:
                 return result
         names = ", ".join(result.variant for result in self.variants)
-        raise ValueError(f"no variant {name!r} in the results; there are: {names}")
+        raise ValueError(f"no variant {name!r} in the results; accepted: {names}")
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a metric is called, which way is better, its range (infinite where unbounded), what it says."""
+    """Title, better direction, range (infinite where unbounded) and meaning of a metric."""
 
     name: str
     title: str
@@ -98,19 +97,19 @@ class Metric:
 
     @property
     def stage(self) -> Literal["raw", "snapped", ""]:
-        """Measured on the sampler's picture ("raw") or after the grid and palette ("snapped")."""
+        """Whether it is measured before ("raw") or after snapping to grid and palette; "" for neither."""
         if self.name.endswith("_raw"):
             return "raw"
         return "snapped" if self.name.endswith("_snapped") else ""
 
     @property
     def stem(self) -> str:
-        """The name without its stage: grid_contrast_raw and grid_contrast_snapped share one."""
+        """The name without its stage: grid_contrast for grid_contrast_raw and grid_contrast_snapped."""
         return self.name.removesuffix(f"_{self.stage}") if self.stage else self.name
 
     @property
     def range(self) -> str:
-        """In words: "−1 to 1", "≥ 0", "≤ 1", "any number"."""
+        """As text: "−1 to 1", "≥ 0", "≤ 1" or "any number"."""
         low, high = (f"{bound:g}".replace("-", "\N{MINUS SIGN}") for bound in (self.low, self.high))
         if math.isfinite(self.low) and math.isfinite(self.high):
             return f"{low} to {high}"
@@ -121,60 +120,60 @@ class Metric:
 
 _STAGED: tuple[Metric, ...] = (
     Metric("grid_contrast", "grid contrast", "higher", -math.inf, 1.0,
-           "how much the picture is made of this grid's cells: 1 is pixel art, near 0 a photo or a blur"),
+           "how clearly the picture consists of cells of this grid: 1 for pixel art, near 0 for a photo"),
     Metric("palette_error", "palette error", "lower", 0.0, math.inf,
-           "colour distance to the best palette of 16 colours; 0 is exactly such a palette"),
+           "colour distance to the best palette of 16 colours; 0 for a picture with at most that many"),
     Metric("structure", "structure", "higher", -1.0, 1.0,
-           "structural similarity of brightness to the photo, one value per cell"),
+           "structural similarity (SSIM) of brightness to the photo, at one value per cell"),
     Metric("delta_e", "colour difference", "lower", 0.0, math.inf,
-           "CIEDE2000 to the photo, mean over the cells; about 1 is just visible, 0 the same colours"),
+           "CIEDE2000 to the photo, mean over cells; 0 for equal colours, about 1 is just noticeable"),
     Metric("likeness", "likeness", "higher", -1.0, 1.0,
-           "cosine between the features of portrait and photo, after centring"),
+           "cosine of the centred identity features of portrait and altered photo"),
     Metric("likeness_top1", "likeness top-1", "higher", 0.0, 1.0,
-           "share of portraits whose own photo, altered, is the nearest of all by features"),
+           "share of portraits whose own altered photo is the nearest of all by these features"),
     Metric("layout_top1", "layout top-1", "higher", 0.0, 1.0,
-           "the same share for a ranker that sees only 12x12 colour blobs: the floor for likeness"),
+           "the same share by 12x12 colours alone: the floor for likeness top-1"),
     Metric("kid_persona", "KID persona", "lower", -math.inf, math.inf,
-           "kernel distance to the reference pixel art in our own features; 0 is the same distribution"),
+           "kernel distance to the reference pixel art in the packaged features; 0 for equal distributions"),
     Metric("fid_persona", "FID persona", "lower", 0.0, math.inf,
-           "Fréchet distance to the reference pixel art in our own features; biased on few pictures"),
+           "Fréchet distance to the reference pixel art in these features; biased upwards on few pictures"),
     Metric("kid_inception", "KID Inception", "lower", -math.inf, math.inf,
            "kernel distance to the reference pixel art in Inception's features"),
     Metric("fid_inception", "FID Inception", "lower", 0.0, math.inf,
-           "Fréchet distance in Inception's features; large and biased on fewer than 2,048 pictures"),
+           "Fréchet distance in Inception's features; biased upwards, strongly below 2,048 pictures"),
 )  # fmt: skip
 
 
 def _metric_table() -> dict[str, Metric]:
-    """Every staged metric twice (raw first, snapped after all raw ones), then the unstaged."""
+    """All raw metrics, then the same snapped, then the losses."""
     table = {}
     for stage in ("raw", "snapped"):
         for m in _STAGED:
             name = f"{m.name}_{stage}"
             table[name] = Metric(name, f"{m.title}, {stage}", m.better, m.low, m.high, m.meaning)
-    table["val_loss"] = Metric(
-        "val_loss", "validation loss", "lower", 0.0, math.inf,
-        "squared error of the predicted noise on held-out pixel art at fixed noise, all noise levels",
+    table["noise_loss"] = Metric(
+        "noise_loss", "noise loss", "lower", 0.0, math.inf,
+        "squared error of the predicted noise on held-out pixel art, at fixed noise, over all noise levels",
     )  # fmt: skip
-    table["path_loss"] = Metric(
-        "path_loss", "path loss", "lower", 0.0, math.inf,
-        "the same along img2img's path from photo to art, where the noise carries the photo",
+    table["residual_shift_loss"] = Metric(
+        "residual_shift_loss", "residual-shift loss", "lower", 0.0, math.inf,
+        "the same on img2img's path from photo to pixel art, where the noise contains their difference",
     )  # fmt: skip
     return table
 
 
 METRICS: dict[str, Metric] = _metric_table()
-"""Every metric an evaluation may report, in the order tables show them."""
+"""All metrics of an evaluation, in the order of the tables."""
 
 STYLE, LIKENESS = "grid_contrast_raw", "likeness_raw"
-"""What a fine-tune is judged by: is it pixel art, and is it the person; both before any snapping."""
+"""The metrics that fine-tunes are judged by, both on raw pictures: is it pixel art, is it the person?"""
 
 
 def metric_of(name: str) -> Metric:
-    """The metric of that name: one of `METRICS`, or the same measure with another number.
+    """The metric of that name: one of `METRICS`, or one of them with another parameter.
 
     "palette_error_8_raw" is palette_error_raw with 8 colours, "grid_contrast_6_raw" is grid_contrast_raw
-    for cells of 6 pixels. An unknown name is a metric of which nothing is known.
+    for cells of 6 pixels. An unknown name gives a metric without title, range and meaning.
     """
     if name in METRICS:
         return METRICS[name]
@@ -190,43 +189,39 @@ def metric_of(name: str) -> Metric:
     return Metric(name, name, "higher", -math.inf, math.inf, "")
 
 
-def bootstrap_mean(values: Sequence[float], seed: int = 0, num_resamples: int = 2000) -> Estimate:
+def bootstrap_mean(values: Sequence[float]) -> Estimate:
     """Mean with a 95 % percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
 
-    values: one per photo, at least 2, finite. The same values and seed give the same interval.
+    values: one per photo, at least 2, finite. The random seed is fixed, so the interval is reproducible.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size < 2:
         raise ValueError(f"an interval needs a list of at least 2 values, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"an interval needs finite values, got {array[~np.isfinite(array)][0]}")
-    rng = np.random.default_rng(seed)
-    # A block of resamples at a time keeps the index table small for any number of photos.
-    block = max(1, 2**20 // array.size)
-    means = np.concatenate(
-        [
-            array[rng.integers(0, array.size, (min(block, num_resamples - start), array.size))].mean(axis=1)
-            for start in range(0, num_resamples, block)
-        ]
-    )
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Estimate(float(array.mean()), float(low), float(high))
+    interval = bootstrap(
+        (array,),
+        np.mean,
+        method="percentile",
+        n_resamples=2000,
+        batch=max(1, 2**20 // array.size),  # limits the memory for many photos
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(float(array.mean()), float(interval.low), float(interval.high))
 
 
-def paired_difference(
-    a: Sequence[float], b: Sequence[float], seed: int = 0, num_resamples: int = 2000
-) -> Estimate:
-    """Mean of a - b over the same photos with its 95 % interval: photos are resampled, not values.
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
+    """Mean of a - b over the same photos with its 95 % interval; photos are resampled, not single values.
 
     Raises ValueError when the lists differ in length, are shorter than 2 or not finite.
     """
     if len(a) != len(b):
         raise ValueError(f"a paired difference needs the same photos twice, got {len(a)} and {len(b)} values")
-    return bootstrap_mean(np.subtract(a, b, dtype=np.float64).tolist(), seed, num_resamples)
+    return bootstrap_mean(np.subtract(a, b, dtype=np.float64).tolist())
 
 
 def require_same_features(results: Iterable[EvalResult]) -> str:
-    """The one feature hash of all results; metrics made of different features are not comparable.
+    """The feature hash that all results share; metrics in different features are not comparable.
 
     Raises ValueError when two hashes differ or there is no result.
     """
@@ -242,9 +237,9 @@ def require_same_features(results: Iterable[EvalResult]) -> str:
 
 
 def save_results(results: EvalResults, path: Path) -> None:
-    """Write result.json, whole or not at all; settings hold JSON values only.
+    """Write result.json atomically; the settings must be JSON values.
 
-    Raises ValueError naming the variant and metric for a number that is not finite.
+    Raises ValueError naming variant and metric of a number that is not finite.
     """
     _require_finite(results)
     text = json.dumps(asdict(results), indent=1, ensure_ascii=False, allow_nan=False)
@@ -252,7 +247,7 @@ def save_results(results: EvalResults, path: Path) -> None:
 
 
 def load_results(path: Path) -> EvalResults:
-    """Read what save_results wrote. Raises ValueError naming the file and what is wrong in it."""
+    """Read a file of `save_results`. Raises ValueError naming the file and what is wrong with it."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,6 +1,4 @@
-"""Style against likeness at many settings: the Pareto front, and the best setting per variant. No torch."""
-
-from __future__ import annotations
+"""Style against likeness at many settings: Pareto fronts and best settings. Needs no torch."""
 
 import json
 import math
@@ -10,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pixelpersona.evaluation.result import Estimate, bootstrap_mean
-from pixelpersona.writing import write_whole
+from pixelpersona.files import write_whole
 
-ENOUGH = 0.5
-"""Pixel art enough: this share of the grid contrast that true pixel art keeps through the autoencoder."""
+STYLE_SHARE = 0.5
+"""A setting counts as pixel art from this share of the ceiling's mean grid contrast."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One variant drawn at one strength and guidance. style: raw grid contrast, likeness: raw; per photo.
+    """One variant at one setting of the sampler.
 
-    sampler: "dpm-20", kind and steps. num_passes: of the UNet per portrait, its cost: two per step that is
-    walked when there is guidance.
+    style, likeness: raw grid contrast and raw likeness, one value per photo. sampler: kind and steps,
+    "dpm-20". num_passes: UNet passes per portrait, two per step with guidance.
     """
 
     variant: str
@@ -51,9 +49,9 @@ class Setting:
 class Tradeoff:
     """Every variant at every setting, on the same photos and seeds.
 
-    ceiling: raw grid contrast per photo of the teacher's pictures through the autoencoder, the most a LoRA
-    can reach. conditions: what all settings share: prompt, data set hash, weights, versions.
-    Raises ValueError naming the setting whose lists are not as long as photo_ids, or not finite.
+    ceiling: raw grid contrast per photo of the target after a VAE round trip, the upper bound for a LoRA.
+    conditions: common to all settings: prompt, data set hash, weights, versions.
+    Raises ValueError naming the setting whose lists are not as long as photo_ids or not finite.
     """
 
     settings: list[Setting]
@@ -79,37 +77,35 @@ class Tradeoff:
         return list(dict.fromkeys(setting.variant for setting in self.settings))
 
     @property
-    def enough(self) -> float:
-        """The mean grid contrast from which a setting counts as pixel art: `ENOUGH` of the ceiling's."""
-        return ENOUGH * _mean(self.ceiling)
+    def style_threshold(self) -> float:
+        """Mean grid contrast from which a setting counts as pixel art."""
+        return STYLE_SHARE * _mean(self.ceiling)
 
     def of(self, variant: str) -> list[Setting]:
         return [setting for setting in self.settings if setting.variant == variant]
 
-    def front(self, variant: str | None = None) -> list[Setting]:
-        """The settings of a variant, or of all, that no other one of them beats; by rising style."""
-        among = self.settings if variant is None else self.of(variant)
+    def front(self, variant: str) -> list[Setting]:
+        """Pareto front of a variant's settings, by ascending style."""
+        among = self.of(variant)
         kept = [among[index] for index in pareto_front([setting.point for setting in among])]
         return sorted(kept, key=lambda setting: setting.point)
 
     def best(self, variant: str) -> Setting | None:
-        """The setting that keeps most of the person among those that draw pixel art.
+        """The setting with the highest mean likeness among those that count as pixel art; None without any.
 
-        Of the variant's settings whose mean grid contrast is `enough`, the one with the highest mean
-        likeness, the first of equals; None when no setting draws pixel art enough. By means: where intervals
-        overlap, another one may be as good.
+        The choice is by means alone: a setting whose interval overlaps may be as good.
         """
-        drawn = [setting for setting in self.of(variant) if setting.point[0] >= self.enough]
+        drawn = [setting for setting in self.of(variant) if setting.point[0] >= self.style_threshold]
         return max(drawn, key=lambda setting: setting.point[1], default=None)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other point beats, ascending; more is better in both coordinates.
+    """Ascending indices of the points that no other point dominates; higher is better in both coordinates.
 
-    A point is beaten by one that is at least as high in both and higher in one; equal points stay together.
+    A point dominates another if it is at least as high in both and higher in one; equal points do not.
     """
     front: list[int] = []
-    best: tuple[float, float] | None = None  # the last one kept: highest in the second coordinate so far
+    best: tuple[float, float] | None = None  # the last point kept: the highest second coordinate so far
     for index in sorted(range(len(points)), key=lambda index: points[index], reverse=True):
         if best is None or points[index] == best or points[index][1] > best[1]:
             front.append(index)
@@ -118,26 +114,26 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
-    """Write tradeoff.json, whole or not at all: every value in full, and what follows from them."""
-    fronts = {variant: [_named(s) for s in tradeoff.front(variant)] for variant in tradeoff.variants}
+    """Write tradeoff.json atomically: all values per photo, and means, fronts and best settings."""
+    fronts = {variant: [_summary(s) for s in tradeoff.front(variant)] for variant in tradeoff.variants}
     best = {variant: tradeoff.best(variant) for variant in tradeoff.variants}
     rows = [
         asdict(s) | {"mean": {"style": asdict(s.style_estimate), "likeness": asdict(s.likeness_estimate)}}
         for s in tradeoff.settings
     ]
-    told = {
-        "best": {variant: s and _named(s) for variant, s in best.items()},
-        "enough": tradeoff.enough,
+    content = {
+        "best": {variant: s and _summary(s) for variant, s in best.items()},
+        "style_threshold": tradeoff.style_threshold,
         "front": fronts,
         **asdict(tradeoff),
         "settings": rows,
     }
-    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(path, text + "\n")
 
 
 def load_tradeoff(path: Path) -> Tradeoff:
-    """Read what save_tradeoff wrote. Raises ValueError naming the file and what is wrong in it."""
+    """Read a file of `save_tradeoff`. Raises ValueError naming the file and what is wrong with it."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Tradeoff(
@@ -171,10 +167,15 @@ def _decode(raw: Mapping[str, Any]) -> Setting:
     )
 
 
-def _named(setting: Setting) -> dict[str, float | str]:
+def _summary(setting: Setting) -> dict[str, float | str]:
     style, likeness = setting.point
-    named: dict[str, float | str] = {"strength": setting.strength, "guidance": setting.guidance}
-    return named | {"sampler": setting.sampler, "style": style, "likeness": likeness}
+    return {
+        "strength": setting.strength,
+        "guidance": setting.guidance,
+        "sampler": setting.sampler,
+        "style": style,
+        "likeness": likeness,
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,1 +1,1 @@
-"""A photo in, a pixel-art portrait out: samplers, and everything that makes portraits."""
+"""From photo to pixel-art portrait: samplers, img2img, baselines, controls, seed and strength search."""

@@ -1,4 +1,4 @@
-"""What a portrait is, and what everything that makes portraits has in common."""
+"""The portrait, the protocol of everything that makes portraits, and the check of its input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from pixelpersona.pixel.snap import Snapped
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
-    """A finished picture and how it came to be.
+    """A picture and how it was made.
 
-    image: RGB, as the model drew it. snapped: the same on its grid and palette. photo: RGB, what it was
-    drawn from, of the same size. strength and guidance are 0 for makers that do not sample.
+    image: RGB, as the model drew it. snapped: the image after postprocessing, on its grid and palette.
+    photo: RGB, what it was drawn from, of the same size. strength, guidance: 0 for makers that do not sample.
+    adapter: name of the adapter; None for the base itself.
     """
 
     image: Image.Image
@@ -40,7 +41,7 @@ class Portrait:
 
 
 class PortraitMaker(Protocol):
-    """A model, a baseline or a control: all are asked and compared alike."""
+    """A model, a baseline or a control."""
 
     def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
         """One portrait per photo, in order; each depends on its own photo and seed alone."""
@@ -50,9 +51,10 @@ class PortraitMaker(Protocol):
 def checked_photos(
     photos: Sequence[Image.Image], seeds: Sequence[int], *, image_size: int | None, multiple_of: int
 ) -> list[Image.Image]:
-    """The photos in RGB. Raises ValueError when seeds do not match them or a size is not accepted.
+    """The photos in RGB.
 
-    image_size: the side every photo must have; None: any, with both sides multiples of `multiple_of`.
+    image_size: the side that every photo must have, pixels; None for any. multiple_of: divides both sides.
+    Raises ValueError when the number of seeds differs or a size is not accepted.
     """
     if len(photos) != len(seeds):
         raise ValueError(f"{len(photos)} photos and {len(seeds)} seeds: accepted one seed per photo")

@@ -1,33 +1,34 @@
-"""How portraits are sampled: which solver, how many steps, how much of the photo is given up."""
+"""Sampler settings and the diffusers schedulers that implement them."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-Kind = Literal["ddim", "dpm"]
+_KINDS = ("ddim", "dpm")
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Settings of img2img, checked.
+    """Settings of img2img.
 
     kind: "ddim" (Song et al. 2020, arXiv:2010.02502) or "dpm" (DPM-Solver++ 2M, Lu et al. 2022,
     arXiv:2211.01095).
-    num_steps: steps of the whole schedule, from pure noise; strength: the share of them that is walked,
-    above 0 (the photo itself) up to 1 (nothing left of it); guidance: classifier-free guidance, 1 = off.
+    num_steps: steps of the whole schedule, from pure noise, 1 to 1000.
+    strength: share of these steps that img2img takes, above 0 (the photo itself) up to 1 (pure noise).
+    guidance: scale of classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598); 1 is off.
     Raises ValueError naming the key and its accepted values.
     """
 
-    kind: Kind
+    kind: str
     num_steps: int
     strength: float
     guidance: float
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"sampler.kind={self.kind}: accepted {', '.join(get_args(Kind))}")
+        if self.kind not in _KINDS:
+            raise ValueError(f"sampler.kind={self.kind}: accepted {', '.join(_KINDS)}")
         if not 1 <= self.num_steps <= 1000:
             raise ValueError(f"sampler.num_steps={self.num_steps}: accepted 1 to 1000")
         if not 0.0 < self.strength <= 1.0:
@@ -42,21 +43,22 @@ class Sampler:
 
     @property
     def num_calls(self) -> int:
-        """Steps that are walked; each is one UNet call (of twice the batch when guidance is on)."""
+        """Steps that img2img takes, each one UNet call (on twice the batch with guidance)."""
         return min(int(self.num_steps * self.strength), self.num_steps)
 
     @property
     def num_passes(self) -> int:
-        """Passes of the UNet that one portrait takes."""
+        """UNet passes per portrait; guidance doubles them."""
         return self.num_calls if self.guidance == 1.0 else 2 * self.num_calls
 
 
 def make_scheduler(sampler: Sampler, noise_schedule: Any) -> DDIMScheduler | DPMSolverMultistepScheduler:
-    """diffusers' scheduler for these settings on a base's noise schedule (any diffusers scheduler).
+    """The diffusers scheduler for these settings.
 
-    DPM-Solver++ takes "trailing" steps (Lin et al. 2023, arXiv:2305.08891): then a strength of s starts at
-    timestep 1000 s whatever the number of steps, so fewer steps do not mean less style. DDIM keeps the
-    schedule's own spacing, as Stable Diffusion 1.5 was published.
+    noise_schedule: the base's scheduler, of any diffusers class; only its config is used.
+    DPM-Solver++ uses "trailing" timesteps (Lin et al. 2023, arXiv:2305.08891): strength s then starts at
+    timestep 1000 s whatever num_steps is, so that fewer steps do not mean less style. DDIM keeps the spacing
+    of the published Stable Diffusion 1.5.
     """
     config = noise_schedule.config
     if sampler.kind == "ddim":

@@ -1,7 +1,7 @@
-"""One photo drawn at several random seeds and strengths, and the best of the drawings.
+"""Search over random seeds and strengths: draw one photo several times and choose the best drawing.
 
-Judged before snapping, by the photo alone: `structure` says how much of it is kept. A comparison's likeness
-is no judge here, as it is taken around the mean of many photos.
+Drawings are scored before postprocessing, by their structural similarity to the photo. The likeness of a
+comparison cannot be used here, because it is centred on the mean of many photos.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from pixelpersona.pixel.score import grid_contrast, structure
 
 
 def most_alike(maker: PortraitMaker, photo: Image.Image, seeds: Sequence[int]) -> Portrait:
-    """Draw the photo once per seed and choose by highest `pixel.score.structure`, the first of equals.
+    """Draw the photo once per seed and choose the highest `pixel.score.structure`, the first of equals.
 
-    The noise of img2img decides which features of a face survive; on a small model that differs much from
-    seed to seed. Raises ValueError when there are no seeds, or as the maker does.
+    The noise of img2img decides which features of a face survive; on a small model this varies much between
+    seeds. Raises ValueError when there are no seeds, and as the maker does.
     """
     return max(_drawn([maker], photo, seeds), key=_structure)
 
@@ -26,12 +26,12 @@ def most_alike(maker: PortraitMaker, photo: Image.Image, seeds: Sequence[int]) -
 def best_portrait(
     makers: Sequence[PortraitMaker], photo: Image.Image, seeds: Sequence[int], *, min_grid_contrast: float
 ) -> Portrait:
-    """Draw the photo by every maker at every seed; choose what keeps most of it and still is pixel art.
+    """Draw the photo with every maker and seed; choose the drawing closest to the photo that is pixel art.
 
-    makers: one per strength, say; more strength draws flatter cells and keeps less of the photo.
-    Of the drawings whose `grid_contrast` is at least `min_grid_contrast`, the one with the highest
-    `structure`; where none is, the one with the highest grid contrast. The first of equals, makers in their
-    order. Raises ValueError when there are no makers or no seeds, or as a maker does.
+    makers: for instance one per strength: more strength draws flatter cells and keeps less of the photo.
+    Chosen is the highest `structure` among drawings whose `grid_contrast` is at least `min_grid_contrast`,
+    or the highest grid contrast when there are none; the first of equals, in the order of the makers.
+    Raises ValueError when there are no makers or no seeds, and as the makers do.
     """
     if not makers:
         raise ValueError("makers: need at least one")

@@ -1,4 +1,4 @@
-"""Photo in, portrait out, by diffusers' own img2img pipeline."""
+"""Portraits by diffusers' img2img pipeline."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,22 +9,20 @@ from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 from torch import Tensor
 
-from pixelpersona.inference.portrait import Portrait, PortraitMaker, checked_photos
+from pixelpersona.inference.portrait import Portrait, checked_photos
 from pixelpersona.inference.sampler import Sampler, make_scheduler
 from pixelpersona.models.base import BaseModel
-from pixelpersona.pixel.finish import Finish
-
-__all__ = ["Portrait", "PortraitMaker", "Stylizer"]
+from pixelpersona.pixel.postprocess import Postprocess
 
 
 class Stylizer:
-    """Draws photos in the base's style, or in the style of the LoRA its UNet carries.
+    """Draws photos with a base model, including any LoRA that it carries.
 
-    It holds no copy: whatever is trained into base.unet or base.text_encoder shows in the next portrait, so
-    the same object serves samples during training.
+    It shares the base's modules: what is trained into base.unet or base.text_encoder shows in the next
+    portrait, so that one object can draw the samples of a whole training run.
 
-    finish: what makes the snapped portraits of the drawn ones. adapter: the LoRA's name, None for the
-    base itself. batch_size: photos per UNet call; memory and speed only.
+    prompt: the same for all photos. postprocess: applied to every drawing. adapter: the LoRA's name, None for
+    the base itself. batch_size: photos per UNet call; affects memory and speed only.
     """
 
     def __init__(
@@ -33,14 +31,14 @@ class Stylizer:
         *,
         sampler: Sampler,
         prompt: str,
-        finish: Finish | None = None,
+        postprocess: Postprocess | None = None,
         adapter: str | None = None,
         batch_size: int = 8,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: accepted 1 or more")
         self.base, self.sampler, self.prompt = base, sampler, prompt
-        self.finish, self.adapter, self.batch_size = finish or Finish(), adapter, batch_size
+        self.postprocess, self.adapter, self.batch_size = postprocess or Postprocess(), adapter, batch_size
         self._pipeline = StableDiffusionImg2ImgPipeline(
             vae=base.vae,
             text_encoder=base.text_encoder,
@@ -54,9 +52,9 @@ class Stylizer:
         self._pipeline.set_progress_bar_config(disable=True)
 
     def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
-        """One portrait per photo, in order; a photo's portrait does not depend on its batch beyond rounding.
+        """One portrait per photo, in order; up to rounding, independent of the batch.
 
-        photos: square, of the base's image size. seeds: one random seed per photo.
+        photos: squares of the base's image size. seeds: one random seed per photo.
         Raises ValueError when a size or the number of seeds is wrong.
         """
         cell = self.base.cell
@@ -72,7 +70,7 @@ class Stylizer:
                 made.append(
                     Portrait(
                         image=image,
-                        snapped=self.finish.apply(np.asarray(image), cell, np.asarray(photo)),
+                        snapped=self.postprocess.apply(np.asarray(image), cell, np.asarray(photo)),
                         photo=photo,
                         prompt=self.prompt,
                         seed=seed,
@@ -86,7 +84,7 @@ class Stylizer:
     def _draw(
         self, photos: Sequence[Image.Image], seeds: Sequence[int], text: Tensor, empty_text: Tensor | None
     ) -> list[Image.Image]:
-        # On the CPU whatever the device: the same seed is then the same noise everywhere.
+        # On the CPU, so that a seed gives the same noise on all devices.
         generators = [torch.Generator(device="cpu").manual_seed(seed) for seed in seeds]
         num = len(photos)
         with _evaluating(self.base):
@@ -105,7 +103,7 @@ class Stylizer:
 
     @torch.no_grad()
     def _encode_prompt(self) -> tuple[Tensor, Tensor | None]:
-        """The prompt's states [1, L, D], and the empty prompt's when guidance needs them."""
+        """The prompt's text states [1, L, D], and the empty prompt's if guidance needs them."""
         text, empty_text = self._pipeline.encode_prompt(
             self.prompt,
             device=self.base.unet.device,
@@ -118,7 +116,7 @@ class Stylizer:
 
 @contextmanager
 def _evaluating(base: BaseModel) -> Iterator[None]:
-    """Dropout off while sampling; a model in training is in training again afterwards."""
+    """Eval mode (no dropout) inside the context; training mode is restored afterwards."""
     modules = [module for module in (base.unet, base.vae, base.text_encoder) if module.training]
     for module in modules:
         module.eval()

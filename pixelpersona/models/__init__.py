@@ -1,1 +1,1 @@
-"""Networks: the Stable Diffusion bundle, its tiny packaged twin, adapters, the translator, features."""
+"""Networks: Stable Diffusion bases, their codec, LoRA adapters, the supervised baseline, feature networks."""

@@ -1,4 +1,4 @@
-"""LoRA adapters: PEFT makes them, diffusers' own functions write and read them."""
+"""LoRA adapters: made by PEFT, written and read by diffusers."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import nn
 from transformers import CLIPTextModel
 
+from pixelpersona.assets.locate import path as asset
 from pixelpersona.models.base import BaseModel
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
@@ -36,13 +37,12 @@ def add_lora(
 
     targets: ends of module names; the default is every attention projection, 797,184 parameters at
     rank 4 on SD 1.5. The base stays frozen in its own dtype, the adapter trains in float32.
-    Returns the number of trainable parameters. Raises ValueError when rank < 1 or nothing matches.
+    Returns the number of trainable parameters. Raises ValueError when rank < 1 or a target matches nothing.
     """
     if rank < 1:
         raise ValueError(f"lora.rank={rank}: accepted 1 or more")
-    unmatched = [
-        t for t in targets if not any(n == t or n.endswith(f".{t}") for n, _ in unet.named_modules())
-    ]
+    names = [name for name, _ in unet.named_modules()]
+    unmatched = [t for t in targets if not any(name == t or name.endswith(f".{t}") for name in names)]
     if unmatched:
         raise ValueError(f"lora.targets: no module of the UNet is called {', '.join(unmatched)}")
     return _add(unet, targets, rank, alpha, dropout, seed)
@@ -51,7 +51,7 @@ def add_lora(
 def add_text_lora(
     text_encoder: CLIPTextModel, *, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0
 ) -> int:
-    """The same for the text encoder's attention: the prompt comes to mean the style."""
+    """Add a LoRA to the text encoder's attention, as `add_lora` does: the prompt learns to mean the style."""
     return _add(text_encoder, TEXT_ATTENTION, rank, alpha, dropout, seed)
 
 
@@ -80,14 +80,14 @@ def _add(
 
 @contextmanager
 def without_adapters(*models: UNet2DConditionModel | CLIPTextModel) -> Iterator[None]:
-    """While it is open, models that carry a LoRA compute as before they had one; afterwards they train on."""
+    """Disable the models' LoRAs inside the context; afterwards they are active and trainable as before."""
     try:
         for model in models:
             model.disable_adapters()
         yield
     finally:
-        # Twice: a signal may raise in the middle of the first pass, and weights left disabled would be
-        # missing in the checkpoint that is saved then.
+        # Twice: a signal handler may raise during the first pass, and the weights of adapters left disabled
+        # would be missing in the checkpoint that is saved then.
         try:
             _enable(models)
         finally:
@@ -102,16 +102,16 @@ def _enable(models: Sequence[UNet2DConditionModel | CLIPTextModel]) -> None:
 def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTextModel | None = None) -> Path:
     """Write folder/pytorch_lora_weights.safetensors as diffusers does, alpha in its metadata.
 
-    text_encoder: given when it carries a LoRA too, which goes into the same file.
+    text_encoder: given when it carries a LoRA as well, which goes into the same file. Returns the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     models = {"unet": unet} | ({} if text_encoder is None else {"text_encoder": text_encoder})
     metadata = _collate_lora_metadata(models)
-    for told in metadata.values():
-        told["base_model_name_or_path"] = None  # of the text encoder PEFT says the folder it came from
+    for settings in metadata.values():
+        settings["base_model_name_or_path"] = None  # PEFT records the text encoder's folder on this machine
     StableDiffusionPipeline.save_lora_weights(
         save_directory=str(folder),
-        # PEFT's own key names: diffusers' older ones exist for attention alone, and of a file that mixes
+        # Under PEFT's key names: diffusers' older ones exist for attention only, and from a file that mixes
         # both it silently loads one half.
         unet_lora_layers=_state_dict(unet),
         text_encoder_lora_layers=None if text_encoder is None else _state_dict(text_encoder),
@@ -124,19 +124,39 @@ def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTex
 
 
 def _state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
-    # "auto" would ask the hub for the base's configuration, to see whether the vocabulary grew.
+    # The default, "auto", asks the hub for the base's configuration to see whether the vocabulary grew.
     state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
     return state
 
 
-def load_lora(base: BaseModel, path: Path) -> None:
-    """Put a LoRA file, or a folder holding one, onto a base that has none, in place: all of it.
+def lora_file(path: Path) -> Path:
+    """The LoRA file at a path: the file itself, or pytorch_lora_weights.safetensors in that folder.
 
-    Raises ValueError naming the path when it is missing or is no LoRA of this base.
+    Raises ValueError naming adapter.path when there is none.
     """
     file = path / ADAPTER_FILE if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"lora.path={path}: no such LoRA (a {ADAPTER_FILE} or a folder with one)")
+        raise ValueError(f"adapter.path={path}: no such LoRA (a {ADAPTER_FILE} or a folder with one)")
+    return file
+
+
+def adapter_file(path: Path | None, *, base_name: str, base_path: str | None) -> Path | None:
+    """The LoRA file that a command loads onto a base; None for the base alone.
+
+    path: a file or the folder that holds it; None for the packaged LoRA when the base is the packaged one
+    (base_name "tiny", base_path None), for no LoRA otherwise. Raises ValueError as `lora_file` does.
+    """
+    if path is None and base_name == "tiny" and base_path is None:
+        path = asset("lora")
+    return None if path is None else lora_file(path)
+
+
+def load_lora(base: BaseModel, path: Path) -> None:
+    """Put all of a LoRA, from a file or the folder that holds it, onto a base that has none, in place.
+
+    Raises ValueError naming adapter.path when it is missing or does not fit this base.
+    """
+    file = lora_file(path)
     try:
         weights, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
             str(file.parent),
@@ -157,18 +177,17 @@ def load_lora(base: BaseModel, path: Path) -> None:
                 metadata=metadata,
             )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"lora.path={path}: not a LoRA of this base ({str(error).splitlines()[0]})"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"adapter.path={path}: not a LoRA of this base ({reason})") from error
     base.unet.requires_grad_(False)
     base.text_encoder.requires_grad_(False)
 
 
 def merge_lora(base: BaseModel, path: Path) -> tuple[BaseModel, int]:
-    """The base with a LoRA file added into copies of its weights, and the LoRA's number of parameters.
+    """A copy of the base with a LoRA merged into its weights, and the LoRA's number of parameters.
 
-    Draws what the base with `load_lora` draws, up to rounding, in a quarter less time on a CPU: no small
-    matrices beside every layer. Raises ValueError as `load_lora` does.
+    It draws what the base with `load_lora` draws, up to rounding, in a quarter less time on a CPU: there are
+    no small matrix products beside every layer. Raises ValueError as `load_lora` does.
     """
     merged = replace(base, unet=copy.deepcopy(base.unet), text_encoder=copy.deepcopy(base.text_encoder))
     load_lora(merged, path)
@@ -178,7 +197,7 @@ def merge_lora(base: BaseModel, path: Path) -> tuple[BaseModel, int]:
             if isinstance(layer, BaseTunerLayer):
                 layer.merge()
         recurse_remove_peft_layers(model)
-        # As diffusers' own unloading does: transformers would save a model with an adapter it no longer has.
+        # As diffusers' own unloading does: otherwise transformers saves the removed adapter's settings.
         if hasattr(model, "peft_config"):
             del model.peft_config
         model._hf_peft_config_loaded = False
@@ -186,5 +205,5 @@ def merge_lora(base: BaseModel, path: Path) -> tuple[BaseModel, int]:
 
 
 def count_parameters(*models: nn.Module) -> int:
-    """Parameters of the adapters alone."""
+    """Number of parameters of the LoRAs that the models carry."""
     return sum(p.numel() for model in models for name, p in model.named_parameters() if "lora_" in name)

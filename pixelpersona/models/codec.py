@@ -1,4 +1,4 @@
-"""Pixels ↔ latents and captions ↔ text states: the only place that knows [-1, 1] and the scaling factor."""
+"""Pixels ↔ latents and captions → text states: the only place for [-1, 1] and the scaling factor."""
 
 import hashlib
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Codec:
 
     @torch.no_grad()
     def encode_images(self, images: NDArray[np.uint8]) -> Tensor:
-        """uint8 [B, H, W, 3] → latents float32 [B, C, H/cell, W/cell], the posterior's mean, scaled."""
+        """uint8 [B, H, W, 3] → scaled posterior means, float32 [B, C, H / cell, W / cell] on the CPU."""
         latents = []
         for start in range(0, len(images), self.batch_size):
             pixels = to_unit(images[start : start + self.batch_size]).to(
@@ -49,7 +49,7 @@ class Codec:
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> NDArray[np.uint8]:
-        """latents float [B, C, h, w] → uint8 [B, h*cell, w*cell, 3]."""
+        """Latents float [B, C, h, w] → uint8 [B, h * cell, w * cell, 3]."""
         images = []
         for start in range(0, len(latents), self.batch_size):
             chunk = latents[start : start + self.batch_size] / self.scaling_factor
@@ -60,14 +60,14 @@ class Codec:
 
     @torch.no_grad()
     def encode_text(self, captions: Sequence[str]) -> Tensor:
-        """Captions → last hidden states float32 [B, L, D], padded to the tokenizer's maximum length L."""
+        """Captions → last hidden states, float32 [B, L, D] on the CPU, L the tokenizer's maximum length."""
         tokens = tokenize(self.base, captions).to(self.base.text_encoder.device)
         states: Tensor = self.base.text_encoder(tokens).last_hidden_state.float().cpu()
         return states
 
 
 def tokenize(base: BaseModel, captions: Sequence[str]) -> Tensor:
-    """Captions → token ids int64 [B, L], padded and cut to the tokenizer's maximum length L."""
+    """Captions → token ids int64 [B, L], padded or truncated to the tokenizer's maximum length L."""
     ids: Tensor = base.tokenizer(
         list(captions),
         padding="max_length",
@@ -80,10 +80,10 @@ def tokenize(base: BaseModel, captions: Sequence[str]) -> Tensor:
 
 @torch.no_grad()
 def normalise_latents(vae: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
-    """Fold per-channel statistics into the 1x1 convolutions, so that latents have mean 0 and deviation 1.
+    """Fold per-channel statistics into the 1x1 convolutions, so that latents have mean 0 and std 1.
 
-    One scaling factor cannot do it (channels differ in both) and the Stable Diffusion pipelines ignore
-    latents_mean/latents_std. Pictures stay the same; every LoRA trained before becomes invalid.
+    A single scaling factor cannot do this, since channels differ in both, and the Stable Diffusion pipelines
+    ignore latents_mean and latents_std. Decoded pictures stay the same; LoRAs trained before become invalid.
 
     mean, std: float [C], measured on the posterior means of the training photos.
     """

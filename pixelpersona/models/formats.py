@@ -1,6 +1,6 @@
-"""A LoRA in the formats others read: diffusers' own file, kohya's for A1111 and ComfyUI, a merged pipeline.
+"""LoRA export formats: diffusers' own file, kohya's for A1111 and ComfyUI, a merged pipeline.
 
-diffusers' and PEFT's functions convert; what is ours is what those leave out, with a comment at each place.
+diffusers and PEFT do the conversion; the code here adds what they omit, with a comment at each place.
 """
 
 import shutil
@@ -17,16 +17,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
-from pixelpersona.models.base import BaseModel, save_base
+from pixelpersona.models.base import BaseModel, quiet_libraries, save_base
 
 _PARTS = ("unet", "text_encoder")
 
 
 @dataclass(frozen=True, slots=True)
 class LoraFile:
-    """weights: PEFT's key names below `unet.` or `text_encoder.`. settings: part → its LoraConfig as stored.
+    """A LoRA read from a file in diffusers' format.
 
-    settings is empty for files without metadata: alpha is the rank then, as diffusers has it.
+    weights: tensors under PEFT's key names, prefixed by `unet.` or `text_encoder.`.
+    settings: the LoraConfig stored for each of these parts; empty for a file without metadata, whose alpha is
+    then the rank, as in diffusers.
     """
 
     file: Path
@@ -34,28 +36,21 @@ class LoraFile:
     settings: dict[str, dict[str, Any]]
 
 
-def lora_file(path: Path) -> Path:
-    """The LoRA file at a path: itself, or the one in a run folder. Raises ValueError when there is none."""
-    file = path / ADAPTER_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(f"lora.path={path}: no such LoRA (a {ADAPTER_FILE} or a folder with one)")
-    return file
-
-
 def read_lora(file: Path) -> LoraFile:
-    """Read a file in diffusers' format, without a base.
+    """Read a LoRA in diffusers' format; needs no base.
 
-    Raises ValueError naming the file when it is damaged, no LoRA, or in another format.
+    Raises ValueError naming adapter.path when the file is damaged, no LoRA, or in another format.
     """
+    quiet_libraries()
     try:
         weights, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
             str(file.parent), weight_name=file.name, return_lora_metadata=True, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ValueError(f"lora.path={file}: not a LoRA ({str(error).splitlines()[0]})") from error
-    # kohya's files come out under diffusers' older names, their alphas apart: not to be taken for ours.
+        raise ValueError(f"adapter.path={file}: not a LoRA ({str(error).splitlines()[0]})") from error
+    # Reading a kohya file gives diffusers' older key names and separate alphas: refuse it.
     if alphas or not weights or not all(".lora_" in k and k.partition(".")[0] in _PARTS for k in weights):
-        raise ValueError(f"lora.path={file}: accepted a LoRA in diffusers' format, as training writes it")
+        raise ValueError(f"adapter.path={file}: accepted a LoRA in diffusers' format, as training writes it")
     settings: dict[str, dict[str, Any]] = {}
     for key, value in (metadata or {}).items():
         part, _, name = key.partition(".")
@@ -64,57 +59,59 @@ def read_lora(file: Path) -> LoraFile:
 
 
 def write_diffusers(lora: LoraFile, folder: Path) -> Path:
-    """folder/pytorch_lora_weights.safetensors, byte for byte the file itself: its sha256 stays what was
-    evaluated. `pipeline.load_lora_weights(folder)` loads it."""
+    """Copy the file to folder/pytorch_lora_weights.safetensors, for `pipeline.load_lora_weights(folder)`.
+
+    A plain copy, so that its sha256 is still the one that was evaluated.
+    """
     return Path(shutil.copyfile(lora.file, folder / ADAPTER_FILE))
 
 
 def write_kohya(lora: LoraFile, file: Path) -> Path:
-    """kohya's key names in one file, for A1111, ComfyUI and kohya's own scripts; diffusers loads it, too.
+    """Write a file with kohya's key names, for A1111, ComfyUI, kohya's own scripts and diffusers.
 
     Raises ValueError for a DoRA: diffusers' conversion does not name its magnitudes as kohya does.
     """
     if any("lora_magnitude_vector" in key for key in lora.weights):
-        raise ValueError("format=kohya: accepted plain LoRAs; a DoRA travels with format=diffusers or merged")
-    made: dict[str, Tensor] = {}
+        raise ValueError("format=kohya: accepted plain LoRAs; export a DoRA with format=diffusers or merged")
+    converted: dict[str, Tensor] = {}
     for key, weight in lora.weights.items():
         part, _, name = key.partition(".")
         if part == "text_encoder" and not name.startswith("text_model."):
-            # transformers 5 left this level out; every kohya file has it.
+            # transformers 5 dropped this level of the module names; every kohya file has it.
             key = f"{part}.text_model.{name}"
         for new, value in convert_state_dict_to_kohya({key: weight}, StateDictType.PEFT).items():
-            # diffusers says alpha = rank whatever it was.
-            kept = _alpha(lora.settings.get(part), name, len(weight)) if new.endswith(".alpha") else value
-            # te1 is kohya's name in SDXL, which has two text encoders; te that of one.
-            made[new.replace("lora_te1_", "lora_te_", 1)] = kept.contiguous()
-    save_file(made, file, metadata=_kohya_metadata(lora))
+            if new.endswith(".alpha"):  # diffusers writes the rank, whatever alpha was
+                value = _alpha(lora.settings.get(part), name, len(weight))
+            # kohya says te for a single text encoder; te1 is for SDXL, which has two.
+            converted[new.replace("lora_te1_", "lora_te_", 1)] = value.contiguous()
+    save_file(converted, file, metadata=_kohya_metadata(lora))
     file.chmod(0o644)  # safetensors writes 0600
     return file
 
 
 def write_merged(lora: LoraFile, base: BaseModel, folder: Path, *, dtype: torch.dtype) -> Path:
-    """A whole pipeline in diffusers' layout with the LoRA added into its weights, stored in `dtype`.
+    """Write a whole pipeline in diffusers' layout, the LoRA merged into its weights, stored in `dtype`.
 
-    Raises ValueError when it is no LoRA of this base.
+    Raises ValueError when the LoRA does not fit this base.
     """
     save_base(merge_lora(base, lora.file)[0], folder, dtype=dtype)
     return folder
 
 
 def _alpha(settings: Mapping[str, Any] | None, name: str, rank: int) -> Tensor:
-    """Scale times rank of one module, with which kohya's reader scales as PEFT did."""
+    """The alpha of one module with which kohya's reader, which scales by alpha / rank, scales as PEFT did."""
     if settings is None:
         return torch.tensor(float(rank))
     patterns = settings.get("alpha_pattern") or {}
     module = name.partition(".lora_")[0]
     alpha = float(patterns.get(get_pattern_key(patterns.keys(), module), settings["lora_alpha"]))
-    # Rank-stabilised LoRA divides by the root of the rank; kohya's reader divides by the rank.
+    # Rank-stabilised LoRA (Kalajdzievski 2023, arXiv:2312.03732) divides alpha by the root of the rank.
     return torch.tensor(alpha * rank**0.5 if settings.get("use_rslora") else alpha)
 
 
 def _kohya_metadata(lora: LoraFile) -> dict[str, str]:
-    """What readers show: the kind of network, rank and alpha. No names of folders."""
-    told = {"format": "pt", "ss_network_module": "networks.lora"}
+    """What readers display: kind of network, rank and alpha."""
+    metadata = {"format": "pt", "ss_network_module": "networks.lora"}
     if settings := lora.settings.get("unet"):
-        told |= {"ss_network_dim": str(settings["r"]), "ss_network_alpha": str(settings["lora_alpha"])}
-    return told
+        metadata |= {"ss_network_dim": str(settings["r"]), "ss_network_alpha": str(settings["lora_alpha"])}
+    return metadata

@@ -1,9 +1,9 @@
-"""The feature network: who is in the picture, how old, which gender; small enough to be packaged.
+"""The feature network: identity embedding, age, gender and ethnicity; small enough to be packaged.
 
 Plain 3x3 convolutions: on a CPU with bf16 matrix units they train three times as fast as inverted residuals
 of the same size. GroupNorm (Wu & He 2018, arXiv:1803.08494), so that no value depends on the batch. The last
-map is weighed position by position (global depthwise convolution, Chen et al. 2018, arXiv:1804.07573): eyes
-and mouths of centred faces are at known places, and a plain mean would forget them.
+map is pooled by a global depthwise convolution (Chen et al. 2018, arXiv:1804.07573) instead of a mean: in
+centred faces, eyes and mouth have fixed positions.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pixelpersona.writing import whole
+from pixelpersona.files import whole
 
 IMAGE_SIZE = 128
 NUM_EMBEDDING = 128
@@ -25,14 +25,17 @@ WEIGHTS_FILE = "persona.safetensors"
 _WIDTHS = (24, 32, 64, 80)
 _NUM_TOP = 192
 _NUM_GROUPS = 8
-# Mean and deviation over UTKFace: the head begins at everybody's mean, and its loss at 1.
+# Mean and standard deviation over UTKFace, years: the head starts at the mean age, and its loss near 1.
 _AGE_MEAN, AGE_DEVIATION = 33.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """embedding: float [B, 128] of length 1, for cosines. age: float [B] years. gender, ethnicity: logits
-    float [B, 2] and [B, 4], in the order of GENDERS and ETHNICITIES."""
+    """Outputs of the network.
+
+    embedding: float [B, 128] of length 1, for cosine similarities. age: float [B], years.
+    gender, ethnicity: logits float [B, 2] and [B, 4], in the order of GENDERS and ETHNICITIES.
+    """
 
     embedding: Tensor
     age: Tensor
@@ -41,12 +44,12 @@ class Persona:
 
 
 class PersonaNet(nn.Module):
-    """float [B, 3, 128, 128] in [-1, 1] → `Persona`; 0.3 M parameters, 70 M multiplications a picture."""
+    """float [B, 3, 128, 128] in [-1, 1] → `Persona`; 0.3 M parameters, 70 M multiplications per picture."""
 
     def __init__(self) -> None:
         super().__init__()
         first, second, third, fourth = _WIDTHS
-        self.num_early = first + second  # channels of all early maps
+        self.num_early = first + second  # channels of both early maps together
         self.early = nn.ModuleList([_layer(3, first, stride=2), _layer(first, second, stride=2)])
         self.late = nn.Sequential(
             _Residual(second),
@@ -64,7 +67,7 @@ class PersonaNet(nn.Module):
         self.attributes = nn.Linear(_NUM_TOP, 1 + len(GENDERS) + len(ETHNICITIES))
 
     def early_maps(self, images: Tensor) -> list[Tensor]:
-        """What the first two layers see: float [B, 24, 64, 64] and [B, 32, 32, 32]."""
+        """Activations of the first two layers: float [B, 24, 64, 64] and [B, 32, 32, 32]."""
         maps, hidden = [], images
         for layer in self.early:
             hidden = layer(hidden)
@@ -72,7 +75,7 @@ class PersonaNet(nn.Module):
         return maps
 
     def persona(self, early: Tensor) -> Persona:
-        """The last of `early_maps` → who it is."""
+        """The last of `early_maps` → the network's outputs."""
         top = self.places(self.late(early)).flatten(1)
         widths = [1, len(GENDERS), len(ETHNICITIES)]
         age, gender, ethnicity = self.attributes(top).float().split(widths, dim=1)
@@ -88,7 +91,7 @@ class PersonaNet(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity (He et al. 2016, arXiv:1512.03385)."""
+    """Residual block of two 3x3 convolutions (He et al. 2016, arXiv:1512.03385)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -109,7 +112,7 @@ def _layer(num_in: int, num_out: int, *, stride: int = 1) -> nn.Sequential:
 
 
 def save_persona_net(net: PersonaNet, folder: Path) -> Path:
-    """Writes folder/persona.safetensors in fp16, whole or not at all. Returns the file."""
+    """Write folder/persona.safetensors in fp16, atomically. Returns the file."""
     file = folder / WEIGHTS_FILE
     weights = {name: value.detach().half().contiguous() for name, value in net.state_dict().items()}
     with whole(file) as draft:
@@ -118,7 +121,7 @@ def save_persona_net(net: PersonaNet, folder: Path) -> Path:
 
 
 def load_persona_net(folder: Path) -> tuple[PersonaNet, str]:
-    """The network of folder/persona.safetensors in float32 on the CPU, frozen, and the file's sha256.
+    """Load folder/persona.safetensors: the network in float32 on the CPU, frozen, and the file's sha256.
 
     Raises ValueError naming the file when it is missing or holds another network.
     """

@@ -1,7 +1,7 @@
-"""The shapes of the packaged tiny base: Stable Diffusion's architecture, small enough for two cores.
+"""Architecture of the packaged tiny base: Stable Diffusion, small enough to train on two CPU cores.
 
-Real diffusers and transformers classes at 128x128 pixels, 32x32x6 latents; one latent cell is one
-art cell. Only sizes differ from Stable Diffusion 1.5, so every other file treats both alike.
+The same diffusers and transformers classes as Stable Diffusion 1.5, with 128x128 pixels and 32x32x6 latents;
+one latent cell is one cell of the pixel art. Only sizes differ, so all other code treats both bases alike.
 """
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -13,16 +13,18 @@ from transformers import CLIPTextConfig, CLIPTextModel
 IMAGE_SIZE = 128
 CELL = 4
 LATENT_SIZE = IMAGE_SIZE // CELL
-LATENT_CHANNELS = 6  # 3 for the colour of a cell, 3 for what is inside it
+LATENT_CHANNELS = 6  # 3 for the colour of a cell, 3 for the detail inside it
 TEXT_WIDTH = 128
 TEXT_LENGTH = 24
 
 
-def build_vae() -> AutoencoderKL:
-    """Autoencoder down 4x: [B, 3, 128, 128] in [-1, 1] ↔ latents [B, 6, 32, 32]; 1.4 M parameters.
+def build_vae(image_size: int = IMAGE_SIZE) -> AutoencoderKL:
+    """4x autoencoder: float [B, 3, 128, 128] in [-1, 1] ↔ latents [B, 6, 32, 32]; 1.4 M parameters.
 
-    No attention in its middle block: at 32x32 it costs more than all convolutions there, and
-    reconstruction is a local job.
+    image_size: side of the pictures it is trained for, pixels; recorded only, as any multiple of 4 works.
+
+    No attention in the middle block: at 32x32 it would cost more than all convolutions of the block, and
+    reconstruction needs no long-range context.
     """
     return AutoencoderKL(
         in_channels=3,
@@ -33,20 +35,22 @@ def build_vae() -> AutoencoderKL:
         layers_per_block=1,
         norm_num_groups=8,
         latent_channels=LATENT_CHANNELS,
-        sample_size=IMAGE_SIZE,
+        sample_size=image_size,
         scaling_factor=1.0,
         mid_block_add_attention=False,
     )
 
 
-def build_unet() -> UNet2DConditionModel:
-    """Denoiser of 8.3 M parameters: attention on its two upper levels, as SD 1.5 has on its three.
+def build_unet(latent_size: int = LATENT_SIZE) -> UNet2DConditionModel:
+    """Denoising UNet of 8.3 M parameters with attention at all levels but the last, as in SD 1.5.
 
-    The 32x32 level attends to the text only: self-attention over 1,024 cells would take half of all
-    the time, and the 16x16 level sees the whole picture anyway.
+    The 32x32 level has cross-attention to the text only: self-attention over 1,024 cells would take half of
+    the total time, and the 16x16 level already attends to the whole picture.
+
+    latent_size: side of the latents it is trained for; the weights do not depend on it.
     """
     unet = UNet2DConditionModel(
-        sample_size=LATENT_SIZE,
+        sample_size=latent_size,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         layers_per_block=1,
@@ -63,7 +67,7 @@ def build_unet() -> UNet2DConditionModel:
 
 
 def build_text_encoder(vocab_size: int, bos_token_id: int, eos_token_id: int) -> CLIPTextModel:
-    """A two-layer CLIP text encoder, 128 wide, at most 24 tokens; trained together with the UNet."""
+    """CLIP text encoder of 2 layers, width 128 and at most 24 tokens; trained together with the UNet."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=vocab_size,
@@ -81,7 +85,7 @@ def build_text_encoder(vocab_size: int, bos_token_id: int, eos_token_id: int) ->
 
 
 def build_noise_schedule() -> DDIMScheduler:
-    """Stable Diffusion 1.5's schedule: scaled_linear betas 0.00085-0.012, 1,000 steps, predicts eps."""
+    """Stable Diffusion 1.5's schedule: scaled_linear betas 0.00085 to 0.012, 1,000 steps, eps prediction."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
@@ -97,8 +101,8 @@ def build_noise_schedule() -> DDIMScheduler:
 def _start_at_identity(unet: UNet2DConditionModel) -> None:
     """Zero the last layer of every residual branch and of the UNet itself.
 
-    Each block then begins as the identity, which allows a high learning rate from the first step
-    (ADM, Dhariwal & Nichol 2021, arXiv:2105.05233); diffusers initialises them at random.
+    Every block then starts as the identity, which allows a high learning rate from the first step
+    (ADM, Dhariwal & Nichol 2021, arXiv:2105.05233); diffusers initialises these layers randomly.
     """
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)

@@ -1,4 +1,4 @@
-"""A small byte-pair tokenizer of CLIP's kind, learned from the base's own captions and prompts."""
+"""A small byte-pair tokenizer like CLIP's, trained on the base's own captions and prompts."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,10 +13,10 @@ _WORD_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def train_tokenizer(captions: Iterable[str], folder: Path, *, vocab_size: int = 1024) -> CLIPTokenizer:
-    """Learn byte pairs as CLIP's tokenizer does (lower case, </w> at word ends, single digits).
+    """Train byte-pair encoding with CLIP's rules: lower case, </w> at word ends, single digits.
 
-    Writes vocab.json and merges.txt into `folder`. The prompts that will be used must be among the
-    captions, else they fall into letters and take most of the 24 places.
+    Writes vocab.json and merges.txt into `folder`. `captions` must contain the prompts that will be used:
+    unknown words are split into letters, which would use up most of the 24 tokens.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=_END, end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])

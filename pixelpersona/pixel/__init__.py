@@ -1,1 +1,1 @@
-"""The pixel engine: photos in, exact grids and palettes out. numpy images only, never torch."""
+"""The pixel engine: photos in, images on an exact grid and palette out. numpy arrays only, never torch."""

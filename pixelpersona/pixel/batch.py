@@ -1,4 +1,4 @@
-"""Files into pixel-art files: one picture, one GIF, or a folder of both on all cores."""
+"""Pixelation of files: one image, one GIF, or a folder of both on all cores."""
 
 import json
 from collections import Counter
@@ -11,23 +11,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pixelpersona.pixel.clarify import Clarity
-from pixelpersona.pixel.frames import save_gif, snap_clip, snap_transparent_clip
+from pixelpersona.files import whole, write_whole
+from pixelpersona.pixel.frames import save_gif, snap_clip
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import CLIP_SUFFIXES, PHOTO_SUFFIXES, PhotoError, open_clip, open_photo
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator, resized
-from pixelpersona.pixel.snap import save_enlarged_png
-from pixelpersona.writing import whole, write_whole
+from pixelpersona.pixel.snap import save_png
 
 REJECTED = "rejected.jsonl"
 
-_FIT_SIDE = 512  # of the pictures one palette is fitted to: enough for any fit, and they stay small in memory
+_FIT_SIDE = 512  # largest side of the images that a shared palette is fitted to, to limit memory
 
 
 @dataclass(frozen=True, slots=True)
 class FileJob:
-    """One file to be read and one to be written, .png or, of a clip, .gif."""
+    """A file to read and the .png or, for a clip, .gif file to write."""
 
     source: Path
     target: Path
@@ -35,11 +34,10 @@ class FileJob:
 
 @dataclass(frozen=True, slots=True)
 class FilePixelator:
-    """`FilePixelator(recipe)(job)` writes one file; None, or the reason why the source cannot be used.
+    """`FilePixelator(recipe)(job)` writes one file; returns None, or the reason why the source was rejected.
 
-    scale: pixels per cell in the file. fitted: with a palette that all files share; None gives each its own.
-    Of a clip, colours are not merged and cells not tidied or brought to agree: what does it to one frame
-    flickers over many.
+    scale: pixels per cell in the file. fitted: a pixelator with a palette that all files share; None fits one
+    to each file. `clean_up` is not applied to clips, because its changes flicker from frame to frame.
     """
 
     recipe: Pixelation
@@ -48,51 +46,55 @@ class FilePixelator:
 
     def __call__(self, job: FileJob) -> str | None:
         try:
-            clip = job.source.suffix.lower() in CLIP_SUFFIXES
-            save = self._clip(job.source) if clip else self._picture(job.source)
+            is_clip = job.source.suffix.lower() in CLIP_SUFFIXES
+            save = self._clip(job.source) if is_clip else self._image(job.source)
         except PhotoError as error:
             return error.reason
-        except ValueError as error:  # smaller than one cell, nothing opaque: this picture's own trouble
+        except ValueError as error:  # specific to this image: smaller than one cell, nothing opaque
             return str(error)
-        with whole(job.target) as draft:  # a full disk is the trouble of all of them
+        with whole(job.target) as draft:  # errors in writing concern all files: not caught
             save(draft)
         return None
 
-    def _picture(self, source: Path) -> Callable[[Path], None]:
-        """Draws it, and gives back what writes it to a file."""
+    def _image(self, source: Path) -> Callable[[Path], None]:
+        """Draw the image; returns the function that writes it to a file."""
         (image,) = _frames(source)
         made = self.fitted.apply(image) if self.fitted else Pixelator(self.recipe).fit_apply(image)
-        return lambda file: save_enlarged_png(made.snapped, file, self.scale, opaque=made.drawn)
+        return lambda file: save_png(made.snapped, file, self.scale, opaque=made.drawn)
 
     def _clip(self, source: Path) -> Callable[[Path], None]:
+        """Draw the clip; returns the function that writes it to a file."""
         if self.recipe.dither != "none":
-            raise ValueError("a clip takes no dither, it would flicker; accepted pixelate.dither=none")
-        clip = open_clip(source, keep_alpha=True)
+            raise ValueError(
+                f"pixelate.dither={self.recipe.dither}: accepted none for a clip, where a dither flickers"
+            )
+        clip = open_clip(source)
         frames = [np.asarray(frame) for frame in clip.frames]
         pixelator = self.fitted or Pixelator(self.recipe).fit(_not_empty(frames, self.recipe.alpha))
-        grid, palette, method = pixelator.grid(frames[0]), pixelator.palette, self.recipe.downsample
-        sized = [resized(frame, grid) for frame in frames]
-        clear = None if self.recipe.clarity() == Clarity() else pixelator.clear
-        opaque = None
-        if clip.frames[0].mode == "RGBA":
-            visible = self.recipe.alpha
-            snapped, opaque = snap_transparent_clip(
-                sized, grid, palette=palette, method=method, clear=clear, visible=visible
-            )
-        else:
-            snapped = snap_clip(sized, grid, palette=palette, method=method, clear=clear)
+        grid = pixelator.grid(frames[0])
+        snapped, opaque = snap_clip(
+            [resized(frame, grid) for frame in frames],
+            grid,
+            pixelator.palette,
+            self.recipe.downsample,
+            self.recipe.alpha,
+            pixelator.clarified if self.recipe.changes_image else None,
+        )
         return lambda file: save_gif(snapped, clip.durations, file, self.scale, clip.loop, opaque)
 
 
 def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
-    """The pixelator that `FilePixelator(recipe)` draws this file with. PhotoError when it cannot be read."""
+    """The fitted pixelator that `FilePixelator(recipe)` uses for this file.
+
+    Raises PhotoError when it cannot be read.
+    """
     return Pixelator(recipe).fit(_not_empty(_frames(source), recipe.alpha))
 
 
 def plan_folder(source: Path, target: Path) -> list[FileJob]:
-    """Every picture and GIF below a folder, in order of name, with its place below `target`.
+    """A job for every image and GIF below a folder, sorted by path, except those already inside `target`.
 
-    A file becomes <name>.png or <name>.gif; where two would become one, both keep their own ending before it.
+    A file becomes <name>.png or <name>.gif; files that would get the same name keep their suffix before it.
     Raises ValueError when there is none.
     """
     inside = target.resolve()
@@ -118,10 +120,10 @@ def plan_folder(source: Path, target: Path) -> list[FileJob]:
 
 
 def fit_shared(recipe: Pixelation, jobs: Sequence[FileJob]) -> Pixelator:
-    """A pixelator with one palette over all pictures (of a clip its first frame), each counting the same.
+    """A pixelator with one palette for all files, which have equal weight; clips count by their first frame.
 
-    Files that cannot be read do not count, nor does the order of the jobs. Raises ValueError when none can be
-    read.
+    Unreadable files are skipped (`pixelate_folder` reports them), and the order of the jobs does not matter.
+    Raises ValueError when no file can be read.
     """
     images = []
     for job in tqdm(
@@ -130,7 +132,7 @@ def fit_shared(recipe: Pixelation, jobs: Sequence[FileJob]) -> Pixelator:
         try:
             images.append(_small(job.source))
         except PhotoError:
-            continue  # named when its turn comes to be drawn
+            continue
     if not images:
         raise ValueError(f"{jobs[0].source.parent}: no picture can be read")
     return Pixelator(recipe).fit(images)
@@ -143,9 +145,9 @@ def pixelate_folder(
     *,
     num_workers: int | None = None,
 ) -> dict[Path, str]:
-    """Draw all files; what cannot be used is listed in target/rejected.jsonl and returned, file → reason.
+    """Draw all files; rejected ones are listed in target/rejected.jsonl and returned, file -> reason.
 
-    The same bytes from any number of workers, in any order of the jobs.
+    The written bytes do not depend on the number of workers or the order of the jobs.
     """
     for job in jobs:
         job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,20 +166,20 @@ def pixelate_folder(
 
 
 def _frames(source: Path) -> list[NDArray[np.uint8]]:
-    """The picture, RGB or RGBA, or all frames of a clip."""
+    """The image, RGB or RGBA, or all frames of a clip."""
     if source.suffix.lower() in CLIP_SUFFIXES:
-        return [np.asarray(frame) for frame in open_clip(source, keep_alpha=True).frames]
+        return [np.asarray(frame) for frame in open_clip(source).frames]
     return [np.asarray(open_photo(source, keep_alpha=True))]
 
 
 def _not_empty(frames: Sequence[NDArray[np.uint8]], alpha: float) -> list[NDArray[np.uint8]]:
-    """The frames a palette can be fitted to; all of them when there is none, so that the fit says why."""
+    """The frames with an opaque pixel, or all frames if there is none, so that the fit raises its error."""
     seen = [frame for frame in frames if frame.shape[2] == 3 or (frame[..., 3] >= alpha * 255.0).any()]
     return seen or list(frames)
 
 
 def _small(file: Path) -> NDArray[np.uint8]:
-    clip = file.suffix.lower() in CLIP_SUFFIXES
-    picture = open_clip(file, keep_alpha=True).frames[0] if clip else open_photo(file, keep_alpha=True)
-    picture.thumbnail((_FIT_SIDE, _FIT_SIDE), Image.Resampling.BOX)
-    return np.asarray(picture)
+    is_clip = file.suffix.lower() in CLIP_SUFFIXES
+    image = open_clip(file).frames[0] if is_clip else open_photo(file, keep_alpha=True)
+    image.thumbnail((_FIT_SIDE, _FIT_SIDE), Image.Resampling.BOX)
+    return np.asarray(image)

@@ -1,4 +1,4 @@
-"""A blue-noise threshold map: thresholds next to each other differ much, and no pattern is seen.
+"""A blue-noise threshold map for ordered dithering, by the void-and-cluster method.
 
 Ulichney, "The void-and-cluster method for dither array generation", SPIE 1913, 1993.
 """
@@ -13,56 +13,56 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 SIDE = 64
-_SIGMA = 1.5  # pixels, of the Gaussian that measures crowding: Ulichney's choice
+_SIGMA = 1.5  # pixels, of the Gaussian that measures local density: Ulichney's choice
 _FIRST_POINTS = SIDE * SIDE // 10
 _SEED = 1
 
 
 @cache
 def blue_noise_map() -> Floats:
-    """float64 [64, 64], every threshold (rank + 0.5) / 4096 once; tiles without a seam. Takes 0.1 s once."""
+    """Read-only float64 [64, 64] that tiles seamlessly: each threshold (rank + 0.5) / 4096 occurs once."""
     offset = np.minimum(np.arange(SIDE), SIDE - np.arange(SIDE)) ** 2
-    crowding = np.exp(-(offset[:, None] + offset[None]) / (2 * _SIGMA**2))
+    gaussian = np.exp(-(offset[:, None] + offset[None]) / (2 * _SIGMA**2))
     chosen = np.random.RandomState(_SEED).permutation(SIDE * SIDE)[:_FIRST_POINTS]
-    thresholds: Floats = (_ranks(crowding, chosen).reshape(SIDE, SIDE) + 0.5) / SIDE**2
+    thresholds: Floats = (_ranks(gaussian, chosen).reshape(SIDE, SIDE) + 0.5) / SIDE**2
     thresholds.flags.writeable = False
     return thresholds
 
 
 @njit(cache=True)
-def _change(energy: Floats, crowding: Floats, point: int, sign: float) -> None:
-    """Add a point's Gaussian, wrapped around the edges, to the energy, or take it away."""
+def _add_gaussian(energy: Floats, gaussian: Floats, point: int, sign: float) -> None:
+    """Add (sign 1) or subtract (sign -1) a point's Gaussian, with periodic boundaries, in place."""
     row, column = point // SIDE, point % SIDE
     for y in range(SIDE):
         for x in range(SIDE):
-            energy[y * SIDE + x] += sign * crowding[(y - row) % SIDE, (x - column) % SIDE]
+            energy[y * SIDE + x] += sign * gaussian[(y - row) % SIDE, (x - column) % SIDE]
 
 
 @njit(cache=True)
 def _extreme(energy: Floats, points: NDArray[np.bool_], wanted: bool) -> int:
-    """The tightest cluster (the most crowded point), or the largest void (the least crowded gap)."""
+    """The tightest cluster (wanted: the set point of highest energy) or the largest void (the lowest gap)."""
     best, most = -1, -np.inf
     for i in range(len(energy)):
-        crowded = energy[i] if wanted else -energy[i]
-        if points[i] == wanted and crowded > most:
-            best, most = i, crowded
+        density = energy[i] if wanted else -energy[i]
+        if points[i] == wanted and density > most:
+            best, most = i, density
     return best
 
 
 @njit(cache=True)
-def _ranks(crowding: Floats, chosen: Integers) -> Integers:
+def _ranks(gaussian: Floats, chosen: Integers) -> Integers:
     points = np.zeros(SIDE * SIDE, dtype=np.bool_)
     energy = np.zeros(SIDE * SIDE)
     for point in chosen:
         points[point] = True
-        _change(energy, crowding, point, 1.0)
-    while True:  # move points from clusters to voids until they are spread evenly
+        _add_gaussian(energy, gaussian, point, 1.0)
+    while True:  # move points from clusters to voids until they are evenly spread
         cluster = _extreme(energy, points, True)
         points[cluster] = False
-        _change(energy, crowding, cluster, -1.0)
+        _add_gaussian(energy, gaussian, cluster, -1.0)
         void = _extreme(energy, points, False)
         points[void] = True
-        _change(energy, crowding, void, 1.0)
+        _add_gaussian(energy, gaussian, void, 1.0)
         if void == cluster:
             break
     ranks = np.zeros(SIDE * SIDE, dtype=np.int64)
@@ -70,12 +70,12 @@ def _ranks(crowding: Floats, chosen: Integers) -> Integers:
     for rank in range(len(chosen) - 1, -1, -1):
         cluster = _extreme(rest_energy, rest, True)
         rest[cluster] = False
-        _change(rest_energy, crowding, cluster, -1.0)
+        _add_gaussian(rest_energy, gaussian, cluster, -1.0)
         ranks[cluster] = rank
-    # His third phase, the tightest cluster of gaps, picks the same: the two energies add up to a constant.
+    # Ulichney's third phase (tightest cluster of gaps) picks the same points: the energies sum to a constant.
     for rank in range(len(chosen), SIDE * SIDE):
         void = _extreme(energy, points, False)
         points[void] = True
-        _change(energy, crowding, void, 1.0)
+        _add_gaussian(energy, gaussian, void, 1.0)
         ranks[void] = rank
     return ranks

@@ -1,7 +1,7 @@
-"""Contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994).
+"""Contrast-limited adaptive histogram equalisation (CLAHE; Zuiderveld, Graphics Gems IV, 1994).
 
-The output is that of scikit-image's `equalize_adapthist`, with its settings and its rounding, 20 times as
-fast: 8 x 8 tiles, 256 bins, clipped at 1 % of a tile, the mappings of four tiles blended at every pixel.
+Bit-identical to scikit-image's `equalize_adapthist` with default settings, including its rounding, and 20
+times as fast: 8 x 8 tiles, 256 bins, clip limit 1 % of a tile, bilinear blending of four tile mappings.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _TOP_16_BITS = 65535
 
 
 def equalize(value: Floats) -> Floats:
-    """float64 [H, W] of 0-1 -> the same shape, stretched to 0-1; a flat result stays as it is."""
+    """float64 [H, W] of 0-1 -> equalised float64 [H, W], stretched to 0-1 unless it is constant."""
     tile_y, tile_x = max(value.shape[0] // _TILES, 1), max(value.shape[1] // _TILES, 1)
     bins = _bins(value)
     levels = _blend(bins, _mappings(bins, tile_y, tile_x), tile_y, tile_x)
@@ -31,7 +31,7 @@ def equalize(value: Floats) -> Floats:
 
 @njit(cache=True)
 def _bins(value: Floats) -> Integers:
-    """The histogram bin of every pixel, after rounding to 16 bits and stretching to the grey levels."""
+    """The histogram bin of every pixel, after rounding to 16 bits and stretching to 14 bits."""
     height, width = value.shape
     levels = np.empty((height, width), dtype=np.int64)
     for y in range(height):
@@ -50,7 +50,7 @@ def _bins(value: Floats) -> Integers:
 
 @njit(cache=True)
 def _mirrored(i: int, size: int) -> int:
-    """The index inside 0 to size - 1 that stands for i beyond the end; the edge is not repeated."""
+    """Reflect an index beyond the end into 0 to size - 1, without repeating the edge."""
     if size == 1:
         return 0
     i %= 2 * (size - 1)
@@ -81,9 +81,9 @@ def _mappings(bins: Integers, tile_y: int, tile_x: int) -> Integers:
 
 @njit(cache=True)
 def _clip_histogram(histogram: Integers, limit: int) -> None:
-    """Cut the bins at the limit and hand the excess out to those below it, in place.
+    """Clip the bins at the limit and redistribute the excess to bins below it, in place.
 
-    An even share to each (bins that it brings near the limit are filled up), and the rest one by one.
+    Each bin gets an equal share (up to the limit); what remains is distributed one by one.
     """
     excess = 0
     for b in range(_NUM_BINS):
@@ -112,9 +112,9 @@ def _clip_histogram(histogram: Integers, limit: int) -> None:
 
 @njit(cache=True)
 def _blend(bins: Integers, mappings: Integers, tile_y: int, tile_x: int) -> Floats:
-    """The mappings of the four nearest tiles, weighted bilinearly, as whole grey levels.
+    """The mappings of the four nearest tiles, interpolated bilinearly, as whole grey levels.
 
-    Sums are in float32 and cut off, not rounded: scikit-image's steps, which its levels depend on.
+    Sums are in float32 and truncated, not rounded, as in scikit-image.
     """
     height, width = bins.shape
     down, across = mappings.shape[0], mappings.shape[1]

@@ -1,4 +1,4 @@
-"""What an artist does before drawing small: full tones, flat surfaces, clear features, clear colours."""
+"""Image adjustments before downsampling: tone stretching, denoising, local contrast, saturation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +12,21 @@ from pixelpersona.pixel.total_variation import flatten
 
 _DARKEST, _BRIGHTEST = 0.15, 0.93  # OKLab lightness that the tones are stretched to
 _OUTLIERS = 2.0  # percent of the pixels at either end that may be clipped
-_NEIGHBORHOOD = 2.5  # cells; a feature is darker or brighter than what lies so far around it
-_SMALL = 3_000_000  # colour values, a megapixel, that are worked on at once and in float64
-_BAND = 500_000  # of a larger picture
+_NEIGHBORHOOD = 2.5  # cells: standard deviation of the Gaussian mean that local contrast is measured against
+_SMALL = 3_000_000  # colour values (one megapixel) up to which an image is processed at once, in float64
+_BAND = 500_000  # colour values converted at once in a larger image
+_LARGEST = {"levels": 1.0, "flatness": 1.0, "local_contrast": 4.0, "saturation": 4.0}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Clarity:
-    """How much of each is done; the defaults leave a picture as it is.
+    """Settings of `clarify`; the defaults leave an image unchanged.
 
     levels: 0 to 1, how far lightness is stretched to the full range of tones (between its 2nd and 98th
-    percentile). flatness: weight of a total-variation filter (`total_variation.flatten`), which levels skin
-    and cloth and keeps outlines; 0 none, 0.1 strong. local_contrast: how much a difference from the
-    neighbourhood's mean lightness is exaggerated: eyes, brows and lips are small, and a cell's mean washes
-    them out. saturation: factor on OKLab's chroma, 0 to 4.
+    percentile). flatness: 0 to 1, weight of a total-variation filter (`total_variation.flatten`), which
+    flattens skin and cloth and keeps outlines; 0.1 is strong. local_contrast: 0 to 4, factor added to the
+    difference from the local mean lightness, so that eyes, brows and lips survive averaging over a cell.
+    saturation: 0 to 4, factor on OKLab's chroma.
     """
 
     levels: float = 0.0
@@ -33,25 +34,25 @@ class Clarity:
     local_contrast: float = 0.0
     saturation: float = 1.0
 
-    def check(self, group: str) -> None:
-        """Raises ValueError naming `group` and the key of the first value that is not accepted."""
-        for key, largest in (
-            ("levels", 1.0),
-            ("flatness", 1.0),
-            ("local_contrast", 4.0),
-            ("saturation", 4.0),
-        ):
+    def check_clarity(self, group: str) -> None:
+        """Raise ValueError "`group`.key=value: accepted ..." for the first value out of range."""
+        for key, largest in _LARGEST.items():
             if not 0.0 <= getattr(self, key) <= largest:
                 raise ValueError(f"{group}.{key}={getattr(self, key)}: accepted 0 to {largest:g}")
 
+    @property
+    def changes_image(self) -> bool:
+        """Whether any of the four settings differs from its default."""
+        return (self.levels, self.flatness, self.local_contrast, self.saturation) != (0.0, 0.0, 0.0, 1.0)
+
 
 def clarify(image: NDArray[np.uint8], cell: float, clarity: Clarity) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3] or [H, W, 4] sRGB → the same shape, clearer; alpha is left as it is.
+    """Adjust an sRGB image, uint8 [H, W, 3] or [H, W, 4], before it is downsampled; alpha is unchanged.
 
-    cell: pixels per art cell of what will be drawn of it. With a default `clarity` the very picture is
-    returned. Hue is kept; what no screen can show is clipped.
+    cell: pixels per art cell. Hue is kept; colours outside the sRGB gamut are clipped. Returns the same
+    shape, and the input array itself when `clarity` changes nothing.
     """
-    if clarity == Clarity():
+    if not clarity.changes_image:
         return image
     lab = _to_planes(image)
     _stretch(lab[0], clarity.levels)
@@ -62,25 +63,25 @@ def clarify(image: NDArray[np.uint8], cell: float, clarity: Clarity) -> NDArray[
         _exaggerate(lab[0], _NEIGHBORHOOD * cell, clarity.local_contrast)
     np.clip(lab[0], 0.0, 1.0, out=lab[0])
     lab[1:] *= clarity.saturation
-    clear = image.copy()  # with its alpha
+    clear = image.copy()  # keeps alpha
     for rows in _bands(image):
         clear[rows, :, :3] = to_uint8(oklab_to_srgb(np.stack(list(lab[:, rows]), axis=-1)))
     return clear
 
 
 def _stretch(lightness: NDArray[Any], levels: float) -> None:
-    """In place, towards the full range of tones."""
+    """Stretch towards the full range of tones, in place."""
     if levels == 0.0:
         return
     low, high = np.percentile(lightness, [_OUTLIERS, 100.0 - _OUTLIERS])
     if high > low:
-        for row in lightness:  # by the row, as each step of the formula takes an array
+        for row in lightness:  # row by row: each step of the formula allocates an array
             stretched = _DARKEST + (row - low) / (high - low) * (_BRIGHTEST - _DARKEST)
             row += levels * (stretched - row)
 
 
 def _exaggerate(lightness: NDArray[Any], sigma: float, factor: float) -> None:
-    """In place, the difference from the mean of what lies around."""
+    """Add `factor` times the difference from the Gaussian mean (unsharp masking), in place."""
     difference = gaussian_filter(lightness, sigma)
     np.subtract(lightness, difference, out=difference)
     difference *= factor
@@ -88,7 +89,7 @@ def _exaggerate(lightness: NDArray[Any], sigma: float, factor: float) -> None:
 
 
 def _to_planes(image: NDArray[np.uint8]) -> NDArray[Any]:
-    """OKLab [3, H, W]: of a large picture in float32, which is far finer than the 8 bits it ends in."""
+    """OKLab [3, H, W]; float32 for large images, which is far more precise than the 8-bit result."""
     height, width = image.shape[:2]
     lab = np.empty((3, height, width), np.float64 if _is_small(image) else np.float32)
     for rows in _bands(image):
@@ -102,7 +103,7 @@ def _is_small(image: NDArray[np.uint8]) -> bool:
 
 
 def _bands(image: NDArray[np.uint8]) -> list[slice]:
-    """Rows whose colours are converted at once: all, or few, as that takes many times their memory."""
+    """Row ranges whose colours are converted at once; few rows in a large image, to limit peak memory."""
     height, width = image.shape[:2]
     step = height if _is_small(image) else max(1, _BAND // (3 * width))
     return [slice(row, min(row + step, height)) for row in range(0, height, step)]

@@ -1,7 +1,8 @@
-"""Colours in the order of a space-filling curve, and the cells of the colour cube that hold them.
+"""Colours sorted along the Morton curve and grouped into cells of the colour cube.
 
-Along the Morton curve (Morton 1966) neighbours are alike, so a run of colours fills a small box, and a bound
-on the box speaks for every colour inside: k-means and the mixture pass over most of their work this way.
+Neighbours on the Morton curve (Morton 1966) are similar, so a block of consecutive colours has a small
+bounding box, and a bound on the box holds for all its colours: k-means and the mixture skip most of their
+work this way.
 """
 
 from dataclasses import dataclass
@@ -13,49 +14,49 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Colours per run: small enough a box, long enough a vector loop. Compiled into kmeans and mixture_kernels,
-# whose caches do not see a change here: touch those files as well.
+# Colours per block: a small box, and long enough for vectorised loops. numba compiles it into kmeans and
+# mixture_kernels, whose caches miss a change here: touch those files as well.
 BLOCK = 128
-_BITS = 10  # per channel: of the keys, and of the finest cells
-_COARSEST = 8  # bits per channel of the coarsest cells: on 7, one palette in three moves by more than 0.6/255
+_BITS = 10  # per channel, of the keys and of the finest cells
+_COARSEST = 8  # bits per channel of the coarsest cells: with 7, one palette in three moves by over 0.6/255
 _MANY_CELLS = 32768
 _DIGIT = 10  # bits per pass of the radix sort
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColorCells:
-    """Mean colours [3, M] of M cells, in Morton order, and the number [M] of pixels in each, float64.
+    """Mean colours float64 [3, M] of M cells in Morton order, and the number of pixels in each, float64 [M].
 
-    cell: int64 [N], the cell of every pixel. order: int64 [N], the pixels in Morton order.
+    order: int64 [N], the indices of the pixels in Morton order.
     """
 
     colors: Floats
     counts: Floats
-    cell: NDArray[np.int64]
     order: NDArray[np.int64]
 
 
 def color_cells(pixels: Floats) -> ColorCells:
-    """Pixels, float64 [3, N] of 0-1, gathered in the cells of the colour cube.
+    """Group pixels, float64 [3, N] of 0-1, by cells of the colour cube.
 
-    The finest cells that are at most 32,768, from 10 down to 8 bits per channel (with any number of cells).
+    Uses the finest cells that give at most 32,768 of them, from 10 down to 8 bits per channel; 8 bits may
+    give more.
     """
     order, keys = _morton_order(pixels)
-    bounds = keys[1:] ^ keys[:-1]  # neighbours share a cell when they differ in no bit above the shift
+    bounds = keys[1:] ^ keys[:-1]  # neighbours share a cell when they differ only in bits below the shift
     shift = 0
     while shift < 3 * (_BITS - _COARSEST) and np.count_nonzero(bounds >> shift) >= _MANY_CELLS:
-        shift += 1  # two neighbours on the curve become one
+        shift += 1  # merges pairs of neighbouring cells
     return ColorCells(*_gather(pixels, order, keys, shift), order)
 
 
 def morton_order(pixels: Floats) -> NDArray[np.int64]:
-    """The order of pixels, float64 [3, N] about 0-1, along the curve, equal ones as they come: int64 [N]."""
+    """Indices that stably sort pixels, float64 [3, N] of about 0-1, along the Morton curve: int64 [N]."""
     return _morton_order(pixels)[0]
 
 
 @njit(cache=True, inline="always")
 def _spread(level: Any) -> Any:
-    """Ten bits, two zeros between neighbours."""
+    """Spread ten bits, with two zeros between neighbours."""
     x = np.uint32(level)
     x = (x | (x << np.uint32(16))) & np.uint32(0x030000FF)
     x = (x | (x << np.uint32(8))) & np.uint32(0x0300F00F)
@@ -65,14 +66,14 @@ def _spread(level: Any) -> Any:
 
 @njit(cache=True)
 def _morton_order(pixels: Floats) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """The order by Morton key, by radix sort, and the keys in that order."""
+    """The order by Morton key (stable radix sort), and the sorted keys."""
     num_pixels = pixels.shape[1]
     high, top = 1 << _BITS, (1 << _BITS) - 1
     keys = np.empty(num_pixels, dtype=np.uint32)
     for i in range(num_pixels):
         key = np.uint32(0)
         for c in range(3):
-            # Levels of 8 bits lie on the lower edges of cells: rounding must not move one under its edge.
+            # 8-bit levels lie on the lower edges of cells: rounding must not move them below the edge.
             level = min(max(np.int64(pixels[c, i] * high + 1e-6), 0), top)
             key = (key << np.uint32(1)) | _spread(level)
         keys[i] = key
@@ -95,27 +96,25 @@ def _morton_order(pixels: Floats) -> tuple[NDArray[np.int64], NDArray[np.uint32]
 @njit(cache=True)
 def _gather(
     pixels: Floats, order: NDArray[np.int64], keys: NDArray[np.uint32], shift: int
-) -> tuple[Floats, Floats, NDArray[np.int64]]:
+) -> tuple[Floats, Floats]:
+    """Mean colour and number of pixels of every cell: runs of equal key >> shift."""
     num_pixels = len(order)
     colors = np.zeros((3, num_pixels))
     counts = np.zeros(num_pixels)
-    cell = np.empty(num_pixels, dtype=np.int64)
     number = -1
     for i in range(num_pixels):
         if i == 0 or (keys[i] ^ keys[i - 1]) >> np.uint32(shift):
             number += 1
-        pixel = order[i]
-        cell[pixel] = number
         counts[number] += 1.0
         for c in range(3):
-            colors[c, number] += pixels[c, pixel]
+            colors[c, number] += pixels[c, order[i]]
     colors = colors[:, : number + 1] / counts[: number + 1]
-    return colors, counts[: number + 1].copy(), cell
+    return colors, counts[: number + 1].copy()
 
 
 @njit(cache=True)
 def block_boxes(colors: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
-    """Middle and half extent [ceil(M / BLOCK), 3] of the box of every run of BLOCK colours [3, M]."""
+    """Centre and half extent, float64 [ceil(M / BLOCK), 3], of the bounding box of each block of [3, M]."""
     num_blocks = (colors.shape[1] + BLOCK - 1) // BLOCK
     middle, half = np.empty((num_blocks, 3)), np.empty((num_blocks, 3))
     for b in range(num_blocks):
@@ -135,11 +134,11 @@ def contenders(
     margin: float,
     found: NDArray[np.int64],
 ) -> int:
-    """Which linear scores may come within `margin` of the highest one somewhere in a box.
+    """Find the linear scores that may be within `margin` of the highest one somewhere in a box.
 
-    Score k at x is linear[:, k] @ x + offset[k]; the box is middle +- half, float64 [3]. Their numbers are
-    written to `found`, and how many they are is returned. (For k-means this is the filtering algorithm of
-    Kanungo et al. 2002, with a box per run of colours in place of a tree.)
+    Score k at x is linear[:, k] @ x + offset[k], with linear [3, K] and offset [K]; the box is middle +-
+    half, float64 [3]. Writes the indices k to `found` and returns their number. (For k-means this is the
+    filtering algorithm of Kanungo et al. 2002, with a box per block of colours instead of a tree.)
     """
     num_scores = len(offset)
     best, highest = 0, -np.inf

@@ -1,7 +1,7 @@
-"""Which component of the mixture each cell shows: the most probable, or Pyxelate's and blue-noise dithers.
+"""Pyxelate's choice of a mixture component for each cell: the most probable one, or a dither.
 
-`naive`, `bayer` and `floyd` work on the components' probabilities, as in upstream, and dither only where the
-mixture is in doubt; `atkinson` and `blue_noise` work on colours.
+`naive`, `bayer` and `floyd` work on the components' probabilities, as in upstream, and mix colours only where
+the mixture is uncertain; `atkinson` and `blue_noise` work on colours.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,16 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
-from pixelpersona.pixel.blue_noise import SIDE, blue_noise_map
+from pixelpersona.pixel.blue_noise import blue_noise_map
 from pixelpersona.pixel.mixture import Mixture
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-_NAIVE_BOOST = 1.33  # even rows take the second best at a probability this much lower
-_FLOYD_POWER = 1.0 / 6.0  # flattens probabilities, which are nearly all 0 or 1
-_BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16.0 - 0.5
+BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])  # Bayer 1973
+
+_NAIVE_BOOST = 1.33  # the second best needs a probability lower by this factor on even rows
+_FLOYD_POWER = 1.0 / 6.0  # flattens the probabilities, almost all of which are 0 or 1
 
 
 def choose(cells: Floats, mixture: Mixture, dither: str) -> Indices:
@@ -28,8 +29,14 @@ def choose(cells: Floats, mixture: Mixture, dither: str) -> Indices:
     dither: one of DITHERS. Raises ValueError for another.
     """
     if dither not in DITHERS:
-        raise ValueError(f"dither: {dither!r} is not one of {', '.join(DITHERS)}")
+        raise ValueError(f"dither={dither}: accepted {', '.join(DITHERS)}")
     return DITHERS[dither](cells, mixture)
+
+
+def tiled(thresholds: Floats, rows: int, columns: int) -> Floats:
+    """A threshold map repeated to float64 [rows, columns]."""
+    height, width = thresholds.shape
+    return np.tile(thresholds, (-(-rows // height), -(-columns // width)))[:rows, :columns]
 
 
 def _none(cells: Floats, mixture: Mixture) -> Indices:
@@ -38,12 +45,12 @@ def _none(cells: Floats, mixture: Mixture) -> Indices:
 
 def _probabilities(cells: Floats, mixture: Mixture) -> Floats:
     probabilities = mixture.probabilities(cells)
-    # Between two colours there is doubt on a thin line only; the root widens it.
+    # Two components overlap only in a thin range; the square root widens it.
     return np.sqrt(probabilities) if len(mixture.means) < 3 else probabilities
 
 
 def _naive(cells: Floats, mixture: Mixture) -> Indices:
-    """Every other cell, as on a chessboard, shows the second best component where that is likely enough."""
+    """Every other cell, as on a chessboard, takes the second best component if that is probable enough."""
     probabilities = _probabilities(cells, mixture)
     rows, columns, num_colors = probabilities.shape
     best = probabilities.argmax(axis=-1)
@@ -51,27 +58,26 @@ def _naive(cells: Floats, mixture: Mixture) -> Indices:
     second, likely = probabilities.argmax(axis=-1), probabilities.max(axis=-1)
     y, x = np.mgrid[0:rows, 0:columns]
     board = (y + x) % 2 == 0
-    # Of an odd width upstream counts on through the rows, which is the same chessboard.
     least = np.where(y % 2 == 1, 1.0 / (num_colors + 1), 1.0 / (num_colors * _NAIVE_BOOST + 1))
     chosen: Indices = np.where(board & (likely > least), second, best)
     return chosen
 
 
 def _bayer(cells: Floats, mixture: Mixture) -> Indices:
-    """Each component's probability, spread by the 4x4 matrix of Bayer 1973; the matrix is negative."""
-    spread = convolve(_probabilities(cells, mixture), _BAYER[..., None], mode="reflect")
+    """Convolve the probabilities with the 4x4 matrix, whose values are negative: the lowest result wins."""
+    spread = convolve(_probabilities(cells, mixture), (BAYER / 16.0 - 0.5)[..., None], mode="reflect")
     index: Indices = spread.argmin(axis=-1)
     return index
 
 
 def _floyd(cells: Floats, mixture: Mixture) -> Indices:
-    """The probability of the components not shown goes to the neighbours (Floyd and Steinberg 1976)."""
+    """Diffuses the probability of the components that were not chosen (Floyd & Steinberg 1976)."""
     index: Indices = _diffuse_probabilities(_probabilities(cells, mixture) ** _FLOYD_POWER)
     return index
 
 
 def _atkinson(cells: Floats, mixture: Mixture) -> Indices:
-    """Six eighths of each cell's difference from its component go to the neighbours (Atkinson 1984)."""
+    """Diffuses 6/8 of each cell's difference from its component's mean (Atkinson 1984)."""
     index: Indices = _diffuse_colors(
         np.ascontiguousarray(cells), mixture.means, mixture.center, mixture.linear, mixture.offset
     )
@@ -79,11 +85,7 @@ def _atkinson(cells: Floats, mixture: Mixture) -> Indices:
 
 
 def _blue_noise(cells: Floats, mixture: Mixture) -> Indices:
-    """The best or the second best component, by a blue-noise threshold.
-
-    As many cells show the second as its mean is near: the share is where the cell's colour falls on the line
-    between the two means.
-    """
+    """The best or second best component: the cell's position between their means against a blue-noise map."""
     scores = mixture.scores(cells)
     best: Indices = scores.argmax(axis=-1)
     if len(mixture.means) < 2:
@@ -93,10 +95,7 @@ def _blue_noise(cells: Floats, mixture: Mixture) -> Indices:
     line = mixture.means[second] - mixture.means[best]
     along = ((cells - mixture.means[best]) * line).sum(axis=-1)
     share = along / np.maximum((line**2).sum(axis=-1), 1e-12)
-    rows, columns = best.shape
-    repeat = (-(-rows // SIDE), -(-columns // SIDE))
-    threshold = np.tile(blue_noise_map(), repeat)[:rows, :columns]
-    chosen: Indices = np.where(share > threshold, second, best)
+    chosen: Indices = np.where(share > tiled(blue_noise_map(), *share.shape), second, best)
     return chosen
 
 
@@ -112,9 +111,9 @@ DITHERS: dict[str, Callable[[Floats, Mixture], Indices]] = {
 
 @njit(cache=True)
 def _diffuse_probabilities(probabilities: Floats) -> Indices:
-    """From left to right without the two outer columns, from the top without the last row, as in upstream.
+    """Error diffusion in raster order; as upstream, the outer columns and the last row do not diffuse.
 
-    Those edges receive, but do not pass on. Changes its argument.
+    Modifies its argument.
     """
     rows, columns, num_colors = probabilities.shape
     index = np.empty((rows, columns), dtype=np.intp)
@@ -139,7 +138,7 @@ def _diffuse_probabilities(probabilities: Floats) -> Indices:
 def _diffuse_colors(cells: Floats, means: Floats, center: Floats, linear: Floats, offset: Floats) -> Indices:
     rows, columns, _ = cells.shape
     index = np.empty((rows, columns), dtype=np.intp)
-    color = np.zeros((rows + 2, columns + 3, 3))  # a margin takes what falls over the edge
+    color = np.zeros((rows + 2, columns + 3, 3))  # a margin for errors beyond the edges
     color[:rows, 1 : columns + 1] = cells
     for y in range(rows):
         for x in range(1, columns + 1):

@@ -1,4 +1,4 @@
-"""One colour per cell, before any palette."""
+"""Downsampling to one colour per cell, before any palette."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from skimage.filters import sobel
 
+from pixelpersona.pixel.downsample_kernels import largest_cluster, most_frequent
 from pixelpersona.pixel.grid import Grid, cut
 from pixelpersona.pixel.palette import (
     linear_to_srgb,
@@ -23,11 +24,11 @@ from pixelpersona.pixel.palette import (
 METHODS = ("mean", "median", "inner", "nearest", "gradient", "detail", "k_centroid", "dominant")
 
 _NUM_CENTROIDS = 2  # a cell on an edge has two sides
-_DOMINANT_BITS = 4  # per channel: colours 16 levels apart are different
-_DULL = 1e-4  # distance in OKLab added everywhere: a cell like its surroundings is its plain mean
+_DOMINANT_BITS = 4  # per channel: bins of 16 levels
+_MIN_DETAIL = 1e-4  # OKLab distance added to every weight: a uniform cell gets its plain mean
+_MIN_GRADIENT = 1e-8  # Sobel magnitude added to every weight: a flat cell gets its plain mean
 _BINOMIAL = (0.25, 0.5, 0.25)
-_BAND = 1_500_000  # values of uint8 that are worked on at once
-_FLAT = 1e-8  # Sobel magnitude added everywhere: a flat cell is its plain mean
+_BAND = 1_500_000  # uint8 values processed at once
 
 _Image = NDArray[np.uint8]
 
@@ -35,22 +36,22 @@ _Image = NDArray[np.uint8]
 def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
     """uint8 [H, W, 3] sRGB -> one colour per cell, uint8 [rows, columns, 3].
 
-    "mean": the mean of linear light, which is what the cell looks like from far away (a mean of sRGB values
-    is too dark wherever light and dark meet).
-    "median": the median of each channel; ignores up to half of the cell, keeps edges.
-    "inner": the mean in OKLab of the pixels that do not touch the cell's border (all of them for cells below
-    4 pixels). For pictures that are almost on the grid: it leaves out what bleeds over from the neighbours.
-    "nearest": the pixel at the center, as shrinking by nearest neighbour has it: what the simplest tool does.
-    "gradient": the mean of each channel weighted by its Sobel magnitude, as Pyxelate does; sharpens edges.
-    "detail": the mean in OKLab weighted by each pixel's distance from the surroundings, so that a small dark
-    eye or a light in it decides its cell (Weber et al. 2016, "Rapid, detail-preserving image downscaling").
-    "k_centroid": k-means with two centers in `palette.perceptual`, and the center with more pixels; a cell
-    on an edge takes one side of it, never a mixture.
-    "dominant": the most frequent colour in steps of 16 levels, averaged over its pixels; for flat drawings.
-    Raises ValueError for another method, or when the grid does not fit the picture.
+    mean: the mean in linear light, the colour that the cell has from a distance (a mean of sRGB values is too
+    dark where light and dark meet).
+    median: the median of each channel; robust against up to half of the pixels, keeps edges.
+    inner: the mean in OKLab without the pixels at the cell's border (with them for cells below 4 pixels), for
+    images that are almost on the grid: neighbouring cells bleed into the border.
+    nearest: the centre pixel, as in nearest-neighbour resampling.
+    gradient: the mean of each channel weighted by its Sobel magnitude, as in Pyxelate; sharpens edges.
+    detail: the mean in OKLab weighted by each pixel's distance from the neighbouring cells' mean, which keeps
+    small features such as eyes (Weber et al. 2016, "Rapid, detail-preserving image downscaling").
+    k_centroid: k-means with k = 2 in `palette.perceptual`, the centre of the larger cluster; a cell on an
+    edge takes the colour of one side.
+    dominant: the mean of the most frequent colour bin (16 levels per channel); for flat drawings.
+    Raises ValueError for another method, or when the grid does not fit the image.
     """
     if method not in METHODS:
-        raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
+        raise ValueError(f"method={method}: accepted {', '.join(METHODS)}")
     part = grid.crop(image)
     cells = cut(image, grid)
     if method == "gradient":
@@ -64,7 +65,7 @@ def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
 
 
 def _bands(cells: _Image) -> list[slice]:
-    """Rows of cells that are worked on at once: a photo of many megapixels would not fit in float64."""
+    """Ranges of cell rows processed at once: a large image in float64 would not fit in memory."""
     step = max(1, _BAND // cells[0].size)
     return [slice(row, min(row + step, len(cells))) for row in range(0, len(cells), step)]
 
@@ -84,19 +85,20 @@ def _inner(cells: _Image) -> _Image:
 
 
 def _nearest(cells: _Image) -> _Image:
-    # Of an even number of pixels the later of the middle two, as Pillow has it.
-    center = cells.shape[2] // 2
+    center = cells.shape[2] // 2  # for even sizes the later of the middle two, as in Pillow
     return np.ascontiguousarray(cells[:, :, center, center])
 
 
 def _gradient(part: _Image, grid: Grid, rows: slice) -> _Image:
     first, last = rows.start * grid.cell, rows.stop * grid.cell
-    top, bottom = min(first, 1), min(grid.height - last, 1)  # a slope is seen from both sides
+    top, bottom = (
+        min(first, 1),
+        min(grid.height - last, 1),
+    )  # the Sobel filter needs one more row on each side
     channels = []
     for c in range(3):
         values = part[first - top : last + bottom, :, c] / 255.0
-        # scikit-image's Sobel needs a second row and column to know a slope.
-        weight = sobel(values)[top : top + last - first] + _FLAT
+        weight = sobel(values)[top : top + last - first] + _MIN_GRADIENT
         values = values[top : top + last - first]
         blocks = (rows.stop - rows.start, grid.cell, grid.columns, grid.cell)
         total = weight.reshape(blocks).sum(axis=(1, 3))
@@ -105,7 +107,7 @@ def _gradient(part: _Image, grid: Grid, rows: slice) -> _Image:
 
 
 def _surroundings(cells: _Image) -> NDArray[np.float64]:
-    """Around every cell, OKLab [rows, columns, 3]: the neighbours' means, binomially weighted."""
+    """Binomially weighted mean of each cell and its neighbours, OKLab [rows, columns, 3]."""
     means = np.concatenate([srgb_to_oklab(cells[rows] / 255.0).mean(axis=(2, 3)) for rows in _bands(cells)])
     across = correlate1d(means, _BINOMIAL, axis=0, mode="nearest")
     around: NDArray[np.float64] = correlate1d(across, _BINOMIAL, axis=1, mode="nearest")
@@ -114,7 +116,7 @@ def _surroundings(cells: _Image) -> NDArray[np.float64]:
 
 def _detail(cells: _Image, around: NDArray[np.float64]) -> _Image:
     colors = srgb_to_oklab(cells / 255.0)
-    weight = np.linalg.norm(colors - around[:, :, None, None], axis=4, keepdims=True) + _DULL
+    weight = np.linalg.norm(colors - around[:, :, None, None], axis=4, keepdims=True) + _MIN_DETAIL
     return to_uint8(oklab_to_srgb((weight * colors).sum(axis=(2, 3)) / weight.sum(axis=(2, 3))))
 
 
@@ -125,17 +127,13 @@ def _flat_cells(cells: NDArray[Any]) -> NDArray[Any]:
 
 
 def _k_centroid(cells: _Image) -> _Image:
-    from pixelpersona.pixel.downsample_kernels import largest_cluster  # numba: only for those who need it
-
-    colors, index, _ = unique_colors(cells)  # a photo's pixels repeat: fewer roots to take
+    colors, index, _ = unique_colors(cells)  # convert each colour only once
     points = _flat_cells(perceptual(colors / 255.0)[index])
     centers = largest_cluster(points, _NUM_CENTROIDS)
     return to_uint8(perceptual_to_srgb(centers)).reshape(*cells.shape[:2], 3)
 
 
 def _dominant(cells: _Image) -> _Image:
-    from pixelpersona.pixel.downsample_kernels import most_frequent
-
     colors: _Image = most_frequent(_flat_cells(cells), _DOMINANT_BITS)
     return colors.reshape(*cells.shape[:2], 3)
 

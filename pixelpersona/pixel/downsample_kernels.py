@@ -1,6 +1,6 @@
-"""The inner loops of the downsamplers that take a cell's pixels as a crowd, compiled by numba on first use.
+"""numba kernels of the downsamplers `k_centroid` and `dominant`.
 
-Sums are taken in a fixed order and in float64, so that the same picture gives the same cells everywhere.
+Sums are taken in a fixed order and in float64, so results do not depend on the machine.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_ITERATIONS = 16  # of Lloyd's; two clusters of one cell settle in a few
+_ITERATIONS = 16  # of Lloyd's algorithm; two clusters of one cell converge in a few
 
 
 @njit(cache=True)
@@ -22,7 +22,7 @@ def _squared(first: Floats, second: Floats) -> float:
 
 @njit(cache=True)
 def _first_centers(points: Floats, centers: Floats) -> None:
-    """Fill centers [K, 3]: the point farthest from the mean, then always the one farthest from all so far."""
+    """Fill centers [K, 3]: the point farthest from the mean, then the points farthest from those chosen."""
     size = points.shape[0]
     mean = np.zeros(3)
     for i in range(size):
@@ -41,7 +41,7 @@ def _first_centers(points: Floats, centers: Floats) -> None:
 
 @njit(cache=True)
 def _assign(points: Floats, centers: Floats, label: NDArray[np.int64]) -> bool:
-    """Write the nearest center of every point into label [n]; whether any of them changed."""
+    """Write the nearest center of every point into label [n]; return whether any label changed."""
     changed = False
     for i in range(points.shape[0]):
         best, least = 0, np.inf
@@ -56,10 +56,9 @@ def _assign(points: Floats, centers: Floats, label: NDArray[np.int64]) -> bool:
 
 @njit(cache=True)
 def largest_cluster(points: Floats, num_clusters: int) -> Floats:
-    """k-means of the points of every cell: [N, n, 3] -> the center of the cluster with most points, [N, 3].
+    """k-means in each of N cells: float64 [N, n, 3] -> the center of its largest cluster, float64 [N, 3].
 
-    The first centers are points far from the mean and from each other; of equal points and equal clusters
-    the first is taken.
+    Starts from points far from the mean and from each other; ties go to the first point or cluster.
     """
     num_cells, size, _ = points.shape
     result = np.empty((num_cells, 3))
@@ -88,9 +87,9 @@ def largest_cluster(points: Floats, num_clusters: int) -> Floats:
 
 @njit(cache=True)
 def most_frequent(pixels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """The mean of the pixels in each cell's fullest box of the colour cube: uint8 [N, n, 3] -> uint8 [N, 3].
+    """The mean colour of each cell's most frequent colour bin: uint8 [N, n, 3] -> uint8 [N, 3].
 
-    Boxes of `bits` bits per channel; of equally full ones that of the earliest pixel.
+    Bins have `bits` bits per channel; a tie goes to the bin of the earliest pixel.
     """
     num_cells, size, _ = pixels.shape
     shift = 8 - bits

@@ -1,9 +1,4 @@
-"""Clips in pixel art: one palette over all frames, no flicker where nothing moves, and exact GIF files.
-
-Where a clip is transparent it stays so, without fringes of what was hidden.
-
-Frames enter as arrays; an outside GIF is opened by `photo.open_clip`.
-"""
+"""Clips in pixel art: one palette for all frames, no flicker where nothing moves, and exact GIF files."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -16,135 +11,89 @@ from PIL import GifImagePlugin, Image
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette, nearest, perceptual
-from pixelpersona.pixel.palette_fit import choose_palette
-from pixelpersona.pixel.snap import Snapped, with_hidden
-from pixelpersona.pixel.transparency import VISIBLE, drawn_cells, reveal
+from pixelpersona.pixel.snap import Snapped, with_transparent
+from pixelpersona.pixel.transparency import drawn_cells, reveal
 
-THRESHOLD = 0.04  # twice what is just visible: a camera's noise on the mean of a cell stays below it
+Masks = tuple[NDArray[np.bool_], ...]
 
-_OUTLINE_MARGIN = 0.1  # of opacity: a cell whose part that is covered only trembles stays as it is
-_LARGEST_SIDE = 65535  # a GIF has two bytes for it
-_MILLISECONDS = 10  # a GIF counts in hundredths of a second
+_THRESHOLD = 0.04  # twice a just visible difference: above camera noise on the mean of a cell
+_OPACITY_MARGIN = 0.1  # hysteresis of a cell's opacity
+_LARGEST_SIDE = 65535  # a GIF stores it in two bytes
+_MILLISECONDS = 10  # a GIF counts hundredths of a second
 
 
 def snap_clip(
     frames: Sequence[NDArray[np.uint8]],
     grid: Grid,
-    num_colors: int | None = 16,
-    palette: Palette | None = None,
-    method: str = "inner",
-    threshold: float = THRESHOLD,
-    clear: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
-) -> tuple[Snapped, ...]:
-    """Every frame onto the same grid and the same palette; a cell changes only when its source does.
-
-    A cell keeps its colour until its source has moved more than `threshold` (in `palette.perceptual`) away
-    from where it was when the cell last took a colour, and another colour has come nearer by half of that. So
-    noise between two palette colours does not flicker, and a slow fade still arrives, in steps. 0 snaps every
-    frame by itself.
-
-    frames: uint8 [H, W, 3] sRGB of the grid's size. num_colors: as in `choose_palette`, each frame counting
-    the same; a given `palette` is used as it is. method: of `downsample.cell_colors`. clear: what a frame is
-    drawn from, such as `clarify`; it exaggerates noise as well, so that the frame itself says what has moved.
-    Raises ValueError when there is no frame, the grid does not fit one, or the threshold is negative.
-    """
-    _check(frames, threshold)
-    watched = cells = [cell_colors(frame, grid, method) for frame in frames]
-    if clear is not None:
-        cells = [cell_colors(clear(frame), grid, method) for frame in frames]
-    palette = choose_palette(cells, num_colors) if palette is None else palette
-    everywhere = np.ones((grid.rows, grid.columns), dtype=np.bool_)
-    held = _hold(cells, watched, [everywhere] * len(cells), palette, threshold)
-    return tuple(Snapped(indices, palette, grid) for indices in held)
-
-
-def snap_transparent_clip(
-    frames: Sequence[NDArray[np.uint8]],
-    grid: Grid,
-    num_colors: int | None = 16,
-    palette: Palette | None = None,
-    method: str = "inner",
-    threshold: float = THRESHOLD,
-    clear: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
-    visible: float = VISIBLE,
-) -> tuple[tuple[Snapped, ...], tuple[NDArray[np.bool_], ...]]:
-    """`snap_clip` for frames with alpha; also which cells are drawn in each, bool [rows, columns].
-
-    frames: uint8 [H, W, 4] sRGB; a frame may be empty. visible: opacity 0-1 from which a pixel has a colour
-    and a cell is drawn; a cell appears a little above and goes a little below it, so that a rough outline
-    does not flicker. A cell that appears takes its colour anew. `save_gif(..., opaque=...)` takes the masks.
-    Raises ValueError as `snap_clip` and `reveal`, and when no cell is drawn in any frame.
-    """
-    _check(frames, threshold)
-    drawn = _hold_outline(frames, grid, visible)
-    if not any(mask.any() for mask in drawn):
-        raise ValueError(f"frames: no cell of any frame reaches the opacity {visible}")
-    watched = cells = _revealed(frames, drawn, grid, method, visible)
-    if clear is not None:
-        cells = _revealed([clear(frame) for frame in frames], drawn, grid, method, visible)
-    if palette is None:
-        shown = [colors[mask] for colors, mask in zip(cells, drawn, strict=True) if mask.any()]
-        palette = choose_palette(shown, num_colors)
-    held = _hold(cells, watched, drawn, palette, threshold)
-    return tuple(Snapped(indices, palette, grid) for indices in held), drawn
-
-
-def _check(frames: Sequence[NDArray[np.uint8]], threshold: float) -> None:
-    if not frames:
-        raise ValueError("frames: need at least one")
-    if threshold < 0.0:
-        raise ValueError(f"threshold: {threshold} is negative")
-
-
-def _revealed(
-    frames: Sequence[NDArray[np.uint8]],
-    drawn: Sequence[NDArray[np.bool_]],
-    grid: Grid,
+    palette: Palette,
     method: str,
     visible: float,
-) -> list[NDArray[np.uint8]]:
-    """The colours of every frame's cells, of hidden ones as if what is near went on."""
-    return [
-        cell_colors(reveal(frame, visible) if mask.any() else frame[..., :3], grid, method)
-        for frame, mask in zip(frames, drawn, strict=True)
-    ]
+    clarify: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
+) -> tuple[tuple[Snapped, ...], Masks | None]:
+    """Snap all frames to one grid and palette; a cell changes only when its source does.
+
+    A cell takes another colour when its source has moved more than 0.04 (in `palette.perceptual`) since its
+    last change and the new colour is nearer by at least half of that. So noise between two palette colours
+    does not flicker, and a slow fade proceeds in steps.
+
+    frames: uint8 [H, W, 3] or [H, W, 4] sRGB of the grid's size, all with the same number of channels.
+    method: of `downsample.cell_colors`. visible: opacity (0-1) from which a pixel has a colour and a cell is
+    drawn, with hysteresis, so that a noisy outline does not flicker; a cell that appears takes a new colour.
+    clarify: applied to the frames before drawing; changes are detected on the original frames, as it
+    amplifies noise.
+    Returns the frames and, for RGBA frames, which cells are drawn, bool [rows, columns] each.
+    Raises ValueError when there is no frame, the grid does not fit one, or no cell of any frame is drawn.
+    """
+    if not frames:
+        raise ValueError("frames: need at least one")
+    drawn = _drawn(frames, grid, visible) if frames[0].shape[2] == 4 else None
+    if drawn is not None and not any(mask.any() for mask in drawn):
+        raise ValueError(f"frames: no cell of any frame reaches the opacity {visible}")
+
+    def downsampled(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        rgb = images if drawn is None else [reveal(image, visible) for image in images]
+        return [cell_colors(image, grid, method) for image in rgb]
+
+    watched = cells = downsampled(frames)
+    if clarify is not None:
+        cells = downsampled([clarify(frame) for frame in frames])
+    held = _hold(cells, watched, drawn, palette)
+    return tuple(Snapped(indices, palette, grid) for indices in held), drawn
 
 
 def _hold(
     cells: Sequence[NDArray[np.uint8]],
     watched: Sequence[NDArray[np.uint8]],
-    drawn: Sequence[NDArray[np.bool_]],
+    drawn: Masks | None,
     palette: Palette,
-    threshold: float,
 ) -> list[NDArray[np.uint8]]:
-    """The indices of every frame's cells, which change as `snap_clip` says. watched: what tells a change."""
+    """Palette indices of all frames, with the hysteresis of `snap_clip`. watched: cells that show changes."""
     colors = perceptual(palette.rgb / 255.0)
     indices = nearest(cells[0], palette)
-    source = perceptual(watched[0] / 255.0)  # of each cell, when it last took a colour
+    source = perceptual(watched[0] / 255.0)  # of each cell, at its last change
     held = [indices]
-    for frame, seen, before, now in zip(cells[1:], watched[1:], drawn, drawn[1:], strict=False):
-        points, best = perceptual(frame / 255.0), nearest(frame, palette)
-        place = perceptual(seen / 255.0)
+    for number in range(1, len(cells)):
+        points, best = perceptual(cells[number] / 255.0), nearest(cells[number], palette)
+        place = perceptual(watched[number] / 255.0)
         moved = np.linalg.norm(place - source, axis=-1)
         shown, offered = (np.linalg.norm(points - colors[index], axis=-1) for index in (indices, best))
-        changed = (moved > threshold) & (shown - offered > threshold / 2.0)
-        changed |= now & ~before  # what a hidden cell held was its neighbour's colour
+        changed = (moved > _THRESHOLD) & (shown - offered > _THRESHOLD / 2.0)
+        if drawn is not None:
+            changed |= drawn[number] & ~drawn[number - 1]
         indices = np.where(changed, best, indices)
         source = np.where(changed[..., None], place, source)
         held.append(indices)
     return held
 
 
-def _hold_outline(
-    frames: Sequence[NDArray[np.uint8]], grid: Grid, visible: float
-) -> tuple[NDArray[np.bool_], ...]:
-    """Which cells are drawn in each frame: at `visible`, give or take the margin, what was stays."""
-    shown = [drawn_cells(frames[0], grid, visible)]
+def _drawn(frames: Sequence[NDArray[np.uint8]], grid: Grid, visible: float) -> Masks:
+    """Which cells are drawn in each frame, with hysteresis around the opacity `visible`."""
+    drawn = [drawn_cells(frames[0], grid, visible)]
     for frame in frames[1:]:
-        appears = drawn_cells(frame, grid, min(visible + _OUTLINE_MARGIN, 1.0))
-        stays = drawn_cells(frame, grid, max(visible - _OUTLINE_MARGIN, 1.0 / 255.0))
-        shown.append(np.where(shown[-1], stays, appears))
-    return tuple(shown)
+        appears = drawn_cells(frame, grid, min(visible + _OPACITY_MARGIN, 1.0))
+        stays = drawn_cells(frame, grid, max(visible - _OPACITY_MARGIN, 1.0 / 255.0))
+        drawn.append(np.where(drawn[-1], stays, appears))
+    return tuple(drawn)
 
 
 def save_gif(
@@ -155,27 +104,25 @@ def save_gif(
     loop: int | None = 0,
     opaque: Sequence[NDArray[np.bool_]] | None = None,
 ) -> None:
-    """Write a GIF with scale x scale pixels per cell and the frames' one palette, in its order.
+    """Write a GIF with scale x scale pixels per cell and the frames' common palette, in its order.
 
-    durations: milliseconds per frame, in steps of 10 (rounded). loop: 0 = for ever, None = play once.
-    opaque: of each frame, bool [rows, columns], the cells that are drawn. The others get the index after the
-    palette (or, when it has 256 colours, one that is drawn nowhere), which is transparent; its colour is the
-    one most frequent along the outlines, for viewers that mix it in.
-    Every frame is written whole and none is left out, so that as many come back as went in. The format has
-    room for 2, 4, 8, ... 256 colours: the rest of the table repeats the last one.
-    Raises ValueError for no frame, frames or masks of different size, frames of different palette, a number
-    out of range, or when all 256 colours are drawn and none is left to be transparent.
+    durations: milliseconds per frame, rounded to 10. loop: 0 for endless, None to play once. opaque: the
+    drawn cells of each frame, bool [rows, columns]; the others get a transparent index from
+    `with_transparent`. Every frame is written completely, also one that repeats. The colour table has 2, 4,
+    8, ... or 256 entries; unused ones repeat the last colour.
+    Raises ValueError for no frame, frames or masks of different sizes, different palettes, a number out of
+    range, or when no index is free for transparency.
     """
     _check_gif(frames, durations, scale, loop, opaque)
     indices, colors, hidden = [frame.indices for frame in frames], frames[0].palette.rgb, None
     if opaque is not None:
-        colors, hidden = with_hidden(indices, opaque, colors)
+        colors, hidden = with_transparent(indices, opaque, colors)
         indices = [np.where(mask, index, hidden) for index, mask in zip(indices, opaque, strict=True)]
     rows, columns = indices[0].shape
     blocks = [_header(columns * scale, rows * scale, colors, loop)]
     for index, duration in zip(indices, durations, strict=True):
         enlarged = index.astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
-        # Pillow packs the pixels; its own writer would reorder the palette and drop frames that repeat.
+        # Only Pillow's pixel encoder: its GIF writer reorders the palette and drops repeated frames.
         tick = round(duration / _MILLISECONDS)
         blocks += [_control(tick, hidden), *GifImagePlugin.getdata(Image.fromarray(enlarged))]
     Path(path).write_bytes(b"".join(blocks) + b";")
@@ -189,24 +136,24 @@ def _check_gif(
     opaque: Sequence[NDArray[np.bool_]] | None,
 ) -> None:
     if not frames or len(durations) != len(frames):
-        raise ValueError(f"durations: {len(durations)} for {len(frames)} frames, need one each, and a frame")
+        raise ValueError(f"durations: {len(durations)} for {len(frames)} frames; need one per frame")
     palette, shape = frames[0].palette, frames[0].indices.shape
     for frame in frames:
         if frame.indices.shape != shape or not np.array_equal(frame.palette.rgb, palette.rgb):
-            raise ValueError("frames: must have one size and one palette")
+            raise ValueError("frames: must have the same size and palette")
     if opaque is not None and [mask.shape for mask in opaque] != [shape] * len(frames):
         raise ValueError(f"opaque: needs a mask {shape} for each of {len(frames)} frames")
     rows, columns = shape[0] * scale, shape[1] * scale
     if scale < 1 or max(rows, columns) > _LARGEST_SIDE:
-        raise ValueError(f"scale: {scale} gives {columns}x{rows} pixels, a GIF has 1 to {_LARGEST_SIDE}")
+        raise ValueError(f"scale={scale}: {columns}x{rows} pixels; accepted 1 to {_LARGEST_SIDE} a side")
     if loop is not None and not 0 <= loop <= 65535:
-        raise ValueError(f"loop: {loop} is not from 0 to 65535")
+        raise ValueError(f"loop={loop}: accepted 0 to 65535")
     if not all(0 <= round(duration / _MILLISECONDS) <= 65535 for duration in durations):
-        raise ValueError(f"durations: must be 0 to 655350 milliseconds, not {list(durations)}")
+        raise ValueError(f"durations={list(durations)}: accepted 0 to 655350 milliseconds")
 
 
 def _header(columns: int, rows: int, colors: NDArray[np.uint8], loop: int | None) -> bytes:
-    """Signature, screen, global colour table and, for repeating clips, the Netscape extension."""
+    """Signature, screen descriptor, global colour table and, for looping clips, the Netscape extension."""
     bits = max(1, (len(colors) - 1).bit_length())
     table = np.repeat(colors[-1:], 1 << bits, axis=0)
     table[: len(colors)] = colors
@@ -216,9 +163,9 @@ def _header(columns: int, rows: int, colors: NDArray[np.uint8], loop: int | None
 
 
 def _control(tick: int, hidden: int | None) -> bytes:
-    """The graphic control extension: how long; that the frame stays until the next covers it.
+    """The graphic control extension: duration, transparent index and disposal method.
 
-    Or, with a transparent index, that it is cleared before the next, which would not cover all of it.
+    Opaque frames are kept (1); transparent ones are cleared (2), since the next one does not cover them.
     """
     if hidden is None:
         return b"!\xf9\x04" + struct.pack("<BHBB", 1 << 2, tick, 0, 0)

@@ -1,4 +1,4 @@
-"""The three ways to cut a square out of a photo, by the names that settings use, and where its face is."""
+"""Square crops of a photo by the name of a framing, and the ellipse that holds a tightly framed face."""
 
 from typing import TypeVar
 
@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.pixel.portrait import TIGHT, WIDE, center_square, crop_around, find_face
+from pixelpersona.pixel.faces import TIGHT, WIDE, center_square, crop_around, find_face
 
 _AROUND_THE_FACE = {"tight": TIGHT, "wide": WIDE}
 FRAMINGS = (*_AROUND_THE_FACE, "center")
 
-# Half axes, in sides of the picture, of the ellipse around the centre that holds a tightly framed face.
-_FACE_AXES = (0.42, 0.50)
-_FACE_EDGE = 0.15
+_FACE_AXES = (0.42, 0.50)  # half axes of the ellipse, as fractions of the image's width and height
+_FACE_EDGE = 0.15  # half width of its soft edge, in squared normalised distance
 
 F = TypeVar("F", np.float32, np.float64)
 
@@ -21,13 +20,13 @@ F = TypeVar("F", np.float32, np.float64)
 def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
     """RGB square of `size` pixels: "tight" or "wide" around the face, or the "center" of the photo.
 
-    Raises ValueError for another name.
+    Raises ValueError for another framing.
     """
     return crop_found(image, size, framing)[0]
 
 
 def crop_found(image: Image.Image, size: int, framing: str) -> tuple[Image.Image, bool]:
-    """`crop_square`, and whether it shows what it was to be cut around: False when no face was found."""
+    """`crop_square`, and False if the framing needs a face and none was found (then it is the centre)."""
     if framing == "center":
         return center_square(image, size), True
     if framing not in _AROUND_THE_FACE:
@@ -37,9 +36,9 @@ def crop_found(image: Image.Image, size: int, framing: str) -> tuple[Image.Image
 
 
 def face_weight(width: int, height: int, stretch: NDArray[F]) -> NDArray[F]:
-    """1 inside the ellipse of a centred, tightly framed face, 0 outside, [..., height, width].
+    """A soft mask [..., height, width]: 1 inside the ellipse of a tightly framed, centred face, 0 outside.
 
-    stretch: [..., 2], factors on the ellipse's width and height; the weights are computed in its dtype.
+    stretch: [..., 2], factors on the ellipse's width and height; its dtype is that of the mask.
     """
     half_width, half_height = (axis * stretch[..., i, None, None] for i, axis in enumerate(_FACE_AXES))
     x = ((np.arange(width, dtype=stretch.dtype) + 0.5) / width - 0.5) / half_width

@@ -1,4 +1,4 @@
-"""The grid contract: which pixels belong to which art cell, the same for every stage."""
+"""The grid of art cells: which pixels belong to which cell, in every stage."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Image8 = NDArray[np.uint8]
 class Grid:
     """`columns` x `rows` square cells of `cell` pixels; `origin` is the first cell's upper left pixel (x, y).
 
-    Raises ValueError when a count or the cell size is below 1, or the origin is negative.
+    Raises ValueError when columns, rows or cell is below 1, or the origin is negative.
     """
 
     columns: int
@@ -24,11 +24,11 @@ class Grid:
         if min(self.columns, self.rows, self.cell) < 1:
             raise ValueError(f"grid: columns, rows and cell must be at least 1, not {self}")
         if min(self.origin) < 0:
-            raise ValueError(f"grid: origin must not be negative, not {self.origin}")
+            raise ValueError(f"grid: the origin must not be negative, not {self.origin}")
 
     @classmethod
     def of(cls, width: int, height: int, cell: int) -> "Grid":
-        """The grid that covers a picture of width x height pixels exactly.
+        """The grid that covers an image of width x height pixels exactly.
 
         Raises ValueError when `cell` does not divide both sides.
         """
@@ -38,19 +38,19 @@ class Grid:
 
     @property
     def width(self) -> int:
-        """Pixels from the first cell's left edge to the last cell's right edge."""
+        """Width of all columns, pixels."""
         return self.columns * self.cell
 
     @property
     def height(self) -> int:
-        """Pixels from the first cell's upper edge to the last cell's lower edge."""
+        """Height of all rows, pixels."""
         return self.rows * self.cell
 
     def crop(self, image: Image8) -> Image8:
-        """The part of uint8 [H, W, C] that the grid covers, [height, width, C].
+        """The part of uint8 [H, W, C] that the grid covers, a view [height, width, C].
 
-        Raises ValueError when the picture is not made of this grid: with the origin at (0, 0) the sizes must
-        be equal, else the picture must be large enough.
+        Raises ValueError when the grid does not fit: with the origin at (0, 0) the image must have exactly
+        the grid's size, with another origin it may be larger.
         """
         x, y = self.origin
         height, width = image.shape[:2]
@@ -60,15 +60,15 @@ class Grid:
         if image.ndim != 3 or not fits:
             raise ValueError(
                 f"grid: {self.columns}x{self.rows} cells of {self.cell} pixels from {self.origin} "
-                f"need a picture of {self.width}x{self.height} pixels, not shape {image.shape}"
+                f"need an image of {self.width}x{self.height} pixels, not shape {image.shape}"
             )
         return image[y : y + self.height, x : x + self.width]
 
 
 def cut(image: Image8, grid: Grid) -> Image8:
-    """uint8 [H, W, C] -> the cells, uint8 [rows, columns, cell, cell, C] (a view where numpy can make one).
+    """uint8 [H, W, C] -> the pixels of each cell, uint8 [rows, columns, cell, cell, C], a view if possible.
 
-    Raises ValueError when the picture is not made of this grid.
+    Raises ValueError when the grid does not fit the image.
     """
     part = grid.crop(image)
     channels = part.shape[2]
@@ -77,9 +77,9 @@ def cut(image: Image8, grid: Grid) -> Image8:
 
 
 def render(cells: Image8, grid: Grid) -> Image8:
-    """uint8 [rows, columns, C] -> uint8 [height, width, C]: every cell becomes cell x cell equal pixels.
+    """uint8 [rows, columns, C] -> uint8 [height, width, C] with cell x cell equal pixels per cell.
 
-    Raises ValueError when the number of cells is not the grid's.
+    Raises ValueError when the shape does not match the grid.
     """
     if cells.ndim != 3 or cells.shape[:2] != (grid.rows, grid.columns):
         raise ValueError(f"grid: {cells.shape} is not [rows={grid.rows}, columns={grid.columns}, channels]")

@@ -1,94 +1,51 @@
-"""k-means on weighted colours: Lloyd's iterations (Lloyd 1982) and the k-means++ start of scikit-learn.
+"""Fast k-means for Pyxelate's `fit="fast"`: Lloyd's algorithm (1982) and k-means++ on Morton-sorted colours.
 
-Both follow scikit-learn's KMeans step by step (same draws, same stopping rule), so that on pixels of weight 1
-the labels are its own; weights and boxes over runs of colours make it fast.
+It follows scikit-learn's KMeans step by step (same random draws, same stopping rule) and skips work by bounds
+on blocks of similar colours: 4 times as fast, but ties may be resolved differently. `fit="exact"` and the
+small weighted problems of `palette_fit` therefore use scikit-learn itself.
 """
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixelpersona.pixel.color_cells import BLOCK, block_boxes, contenders, morton_order
+from pixelpersona.pixel.color_cells import BLOCK, block_boxes, contenders
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-_TOLERANCE = 1e-4  # of the mean variance: centres that move less in sum of squares have converged
+_TOLERANCE = 1e-4  # times the mean variance: converged when the centres' squared moves sum to less
+_MAX_ITERATIONS = 300
 _RUN = 256  # pixels whose distances are summed together when a candidate is drawn
 
 
-def weighted_kmeans(
-    points: Floats,
-    weights: Floats,
-    centers: Floats,
-    max_iterations: int = 300,
-    tolerance: float = _TOLERANCE,
-) -> tuple[Labels, Floats]:
-    """Clusters of weighted points: labels int64 [N] and centres float64 [K, 3].
+def kmeans(points: Floats, centers: Floats) -> tuple[Labels, Floats]:
+    """Cluster points, float64 [3, N] centred at 0, from the initial centres, float64 [K, 3].
 
-    points: float64 [N, 3] of any range. weights: float64 [N], not negative. centers: float64 [K, 3], the
-    start. tolerance: stop when the centres' squared moves sum to less than this part of the mean variance.
-    Raises ValueError for shapes that do not fit, for no points, or when no weight is above 0.
+    Fast when neighbouring points are similar. Returns the labels, int64 [N], and the sums of (1, x) over the
+    points of each label, float64 [K, 4], 0 for a label without points.
     """
-    if points.ndim != 2 or points.shape[1] != 3 or centers.ndim != 2 or centers.shape[1] != 3:
-        raise ValueError(
-            f"points, centers: must be [N, 3] and [K, 3], not {points.shape} and {centers.shape}"
-        )
-    if weights.shape != (len(points),) or len(centers) == 0 or not (weights > 0).any() or weights.min() < 0:
-        raise ValueError("weights: must be [N], none negative and not all 0, with at least one center")
-    low, high = points.min(axis=0), points.max(axis=0)
-    order = morton_order(np.ascontiguousarray(((points - low) / np.maximum(high - low, 1e-300)).T))
-    middle = np.average(points, axis=0, weights=weights)
-    columns = np.ascontiguousarray((points[order] - middle).T)
-    sorted_labels, found, _ = cluster_columns(
-        columns, weights[order], centers - middle, max_iterations, tolerance
-    )
-    labels = np.empty(len(points), dtype=np.int64)
-    labels[order] = sorted_labels
-    return labels, found + middle
-
-
-def cluster_columns(
-    points: Floats,
-    weights: Floats,
-    centers: Floats,
-    max_iterations: int = 300,
-    tolerance: float = _TOLERANCE,
-) -> tuple[Labels, Floats, Floats]:
-    """As `weighted_kmeans`, unchecked, for points [3, N] around 0 whose neighbours are alike.
-
-    Also the sums [K, 4] of weight * (1, x) over the points of each label, 0 for a label without points.
-    """
-    total = weights.sum()
-    mean = points @ weights / total
-    variance = float((((points - mean[:, None]) ** 2) @ weights).mean() / total)
-    found: tuple[Labels, Floats, Floats] = _lloyd(
-        np.ascontiguousarray(points, dtype=np.float64),
-        np.ascontiguousarray(weights, dtype=np.float64),
-        np.ascontiguousarray(centers, dtype=np.float64),
-        max_iterations,
-        tolerance * variance,
+    found: tuple[Labels, Floats] = _lloyd(
+        np.ascontiguousarray(points), np.ascontiguousarray(centers), _TOLERANCE * points.var(axis=1).mean()
     )
     return found
 
 
 @njit(cache=True)
-def _lloyd(
-    points: Floats, weights: Floats, centers: Floats, max_iterations: int, tolerance: float
-) -> tuple[Labels, Floats, Floats]:
+def _lloyd(points: Floats, centers: Floats, tolerance: float) -> tuple[Labels, Floats]:
     num_points, num_clusters = points.shape[1], len(centers)
     middle, half = block_boxes(points)
     labels = np.full(num_points, -1, dtype=np.int64)
-    sums, members = np.zeros((num_clusters, 4)), np.zeros(num_clusters, dtype=np.int64)
+    sums = np.zeros((num_clusters, 4))
     centers = centers.copy()
     settled = rescued = False
-    for _ in range(max_iterations):
-        changed = _assign(points, weights, centers, middle, half, labels, sums, members) or rescued
-        rescued = _rescue_empty(points, weights, centers, labels, sums, members)
+    for _ in range(_MAX_ITERATIONS):
+        changed = _assign(points, centers, middle, half, labels, sums) or rescued
+        rescued = _rescue_empty(points, centers, labels, sums)
         moved = 0.0
         for k in range(num_clusters):
             for c in range(3):
-                if members[k] > 0:
+                if sums[k, 0] > 0.0:
                     new = sums[k, c + 1] / sums[k, 0]
                     moved += (new - centers[k, c]) ** 2
                     centers[k, c] = new
@@ -98,26 +55,19 @@ def _lloyd(
         if moved <= tolerance:
             break
     if not settled:
-        _assign(points, weights, centers, middle, half, labels, sums, members)
-    return labels, centers, sums
+        _assign(points, centers, middle, half, labels, sums)
+    return labels, sums
 
 
 @njit(cache=True)
 def _assign(
-    points: Floats,
-    weights: Floats,
-    centers: Floats,
-    middle: Floats,
-    half: Floats,
-    labels: Labels,
-    sums: Floats,
-    members: Labels,
+    points: Floats, centers: Floats, middle: Floats, half: Floats, labels: Labels, sums: Floats
 ) -> bool:
-    """Give every point the label of its nearest centre; whether any changed is returned.
+    """Give every point the label of its nearest centre; return whether any label changed.
 
-    sums: [K, 4] of weight * (1, x). members: [K], the number of points that weigh anything. Both are kept up
-    with the labels, of which few change after the first iterations. The nearest centre has the highest
-    2 c @ x - c @ c. Where one centre wins a whole box, nothing is left to be measured.
+    Updates labels and sums in place, the sums only where a label changes, which few do after the first
+    iterations. The nearest centre has the highest 2 c @ x - c @ c. A block that a single centre wins needs no
+    distances.
     """
     num_points, num_clusters = points.shape[1], len(centers)
     linear, offset = 2.0 * centers.T.copy(), -(centers**2).sum(axis=1)
@@ -126,7 +76,7 @@ def _assign(
     changed = False
     for b in range(len(middle)):
         start, stop = b * BLOCK, min((b + 1) * BLOCK, num_points)
-        # The margin covers rounding: a tie goes to the first centre, as it does in a full search.
+        # The margin covers rounding: a tie goes to the first centre, as in a full search.
         num_found = contenders(middle[b], half[b], linear, offset, 1e-12, found)
         winner[:] = found[0]
         if num_found > 1:
@@ -142,62 +92,55 @@ def _assign(
         for i in range(start, stop):
             if labels[i] != winner[i - start]:
                 changed = True
-                _move(points, weights, labels, sums, members, i, winner[i - start])
+                _move(points, labels, sums, i, winner[i - start])
     return changed
 
 
 @njit(cache=True)
-def _move(
-    points: Floats, weights: Floats, labels: Labels, sums: Floats, members: Labels, i: int, new: int
-) -> None:
-    """Give point i a new label, in sums and members as well; the old one may be -1, none."""
+def _move(points: Floats, labels: Labels, sums: Floats, i: int, new: int) -> None:
+    """Give point i a new label and update the sums; the old label is -1 at first."""
     old, labels[i] = labels[i], new
-    if weights[i] == 0.0:
-        return
-    members[new] += 1
-    sums[new, 0] += weights[i]
+    sums[new, 0] += 1.0
     for c in range(3):
-        sums[new, c + 1] += weights[i] * points[c, i]
+        sums[new, c + 1] += points[c, i]
     if old < 0:
         return
-    members[old] -= 1
-    sums[old, 0] -= weights[i]
+    sums[old, 0] -= 1.0
     for c in range(3):
-        sums[old, c + 1] -= weights[i] * points[c, i]
-    if members[old] == 0:
-        sums[old] = 0.0  # not what rounding has left
+        sums[old, c + 1] -= points[c, i]
+    if sums[old, 0] == 0.0:
+        sums[old] = 0.0  # discard the rounding errors
 
 
 @njit(cache=True)
-def _rescue_empty(
-    points: Floats, weights: Floats, centers: Floats, labels: Labels, sums: Floats, members: Labels
-) -> bool:
-    """Give every empty cluster the point farthest from its own centre; whether there was any is returned."""
+def _rescue_empty(points: Floats, centers: Floats, labels: Labels, sums: Floats) -> bool:
+    """Give every empty cluster the point farthest from its own centre; return whether there was any."""
     taken = np.zeros(0, dtype=np.int64)
     for k in range(len(centers)):
-        if members[k] > 0:
+        if sums[k, 0] > 0.0:
             continue
         farthest, distance = -1, 0.0
         for i in range(points.shape[1]):
             d = 0.0
             for c in range(3):
                 d += (points[c, i] - centers[labels[i], c]) ** 2
-            if d > distance and weights[i] > 0.0 and not (taken == i).any():
+            if d > distance and not (taken == i).any():
                 farthest, distance = i, d
         if farthest < 0:
             break
         taken = np.append(taken, farthest)
-        _move(points, weights, labels, sums, members, farthest, k)
+        _move(points, labels, sums, farthest, k)
     return len(taken) > 0
 
 
 def first_centers(
     pixels: Floats, points: Floats, counts: Floats, num_clusters: int, random_state: int
 ) -> Floats:
-    """The k-means++ centres [K, 3] (Arthur and Vassilvitskii 2007) that scikit-learn draws from the pixels.
+    """k-means++ initial centres, float64 [K, 3] (Arthur & Vassilvitskii 2007), drawn as scikit-learn draws.
 
-    pixels: float64 [3, N], drawn from. points, counts: float64 [3, M] and [M], what a candidate's worth is
-    measured on: the pixels themselves, or fewer colours that stand for them; fast when neighbours are alike.
+    pixels: float64 [3, N], from which centres are drawn. points, counts: float64 [3, M] and [M], on which
+    candidates are evaluated: the pixels themselves or fewer representative colours; fast when neighbouring
+    points are similar.
     """
     random = np.random.RandomState(random_state)
     num_pixels = pixels.shape[1]
@@ -240,7 +183,7 @@ def _plus_plus(
 
 @njit(cache=True, inline="always")
 def _out_of_reach(middle: Floats, half: Floats, color: Floats, farthest: float) -> bool:
-    """Whether no point of a box is nearer to a colour than `farthest`, a squared distance."""
+    """Whether every point of a box is at least `farthest`, a squared distance, away from a colour."""
     distance = 0.0
     for c in range(3):
         distance += max(abs(color[c] - middle[c]) - half[c], 0.0) ** 2
@@ -251,7 +194,7 @@ def _out_of_reach(middle: Floats, half: Floats, color: Floats, farthest: float) 
 def _approach(
     points: Floats, middle: Floats, half: Floats, nearest: Floats, farthest: Floats, color: Floats
 ) -> None:
-    """Take a new centre into the points' squared distances to the nearest one, and each run's farthest."""
+    """Update the squared distances to the nearest centre, and each block's maximum, for a new centre."""
     c0, c1, c2 = color[0], color[1], color[2]
     for b in range(len(middle)):
         if _out_of_reach(middle[b], half[b], color, farthest[b]):
@@ -274,7 +217,7 @@ def _gain(
     farthest: Floats,
     color: Floats,
 ) -> float:
-    """By how much a new centre would lower the sum of the squared distances to the nearest one."""
+    """Reduction of the sum of squared distances to the nearest centre by a new centre."""
     c0, c1, c2 = color[0], color[1], color[2]
     total = 0.0
     for b in range(len(middle)):
@@ -290,7 +233,7 @@ def _gain(
 
 @njit(cache=True)
 def _pick(nearest: Floats, run_sums: Floats, goal: float) -> int:
-    """The first pixel at which the running sum of `nearest` reaches the goal."""
+    """The first pixel at which the cumulative sum of `nearest` reaches the goal."""
     total, run = 0.0, 0
     while run < len(run_sums) - 1 and total + run_sums[run] < goal:
         total += run_sums[run]

@@ -1,9 +1,9 @@
-"""Pyxelate's colour model: a variational Bayesian Gaussian mixture with one covariance for all components.
+"""Pyxelate's colour model: a variational Bayesian Gaussian mixture with a shared covariance.
 
 Attias, "A Variational Bayesian Framework for Graphical Models", 2000; Bishop, "Pattern Recognition and
-Machine Learning", 2006, section 10.2; with a Dirichlet process: Blei and Jordan 2006. It is the model of
-scikit-learn's BayesianGaussianMixture with covariance_type="tied", on weighted points and without the bound,
-which Pyxelate's settings never let converge.
+Machine Learning", 2006, section 10.2; with a Dirichlet process: Blei & Jordan 2006. It is the model of
+scikit-learn's BayesianGaussianMixture with covariance_type="tied", for weighted points, with a fixed number
+of iterations instead of a convergence test, which Pyxelate's settings never meet.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from pixelpersona.pixel.mixture_kernels import expectation_maximization, highest
 Floats = NDArray[np.float64]
 
 _MEAN_PRECISION = 1.0 / 256.0
-_EXACT_MARGIN = 30.0  # bits: below float32's own rounding
+_NUM_ITERATIONS = 128  # as upstream
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Of the pixels behind the points: their number, mean [3], covariance [3, 3] (divided by n)."""
+    """Number, mean [3] and population covariance [3, 3] of all pixels that the points represent."""
 
     num_pixels: int
     mean: Floats
@@ -31,11 +31,11 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """What the model expects of K components before it sees the pixels.
+    """Prior of the mixture, with scikit-learn's terms.
 
-    concentration: of the weights. process: a Dirichlet process (which favours the first components) in place
-    of a Dirichlet distribution. mean: float64 [3], or None for the mean of the pixels. mean_precision: how
-    many pixels' worth of belief in `mean`.
+    concentration: weight concentration. mean_precision: weight of `mean`, as a number of pixels. process: a
+    Dirichlet process (which favours the first components) instead of a Dirichlet distribution. mean: float64
+    [3], or None for the mean of the pixels.
     """
 
     concentration: float
@@ -46,9 +46,9 @@ class Prior:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
-    """A fitted mixture: means [K, 3], and the linear score of each component.
+    """A fitted mixture: means [K, 3] and a linear score per component.
 
-    The log-probability of component k at x, up to a term common to all components, is
+    With a shared covariance the log-probability of component k at x is, up to a term common to all,
     linear[:, k] @ (x - center) + offset[k]; linear [3, K], offset [K], center [3].
     """
 
@@ -58,18 +58,18 @@ class Mixture:
     center: Floats
 
     def scores(self, colors: Floats) -> Floats:
-        """Log-probabilities up to a common term: float64 [..., 3] -> [..., K]."""
+        """Log-probabilities of all components up to a common term: float64 [..., 3] -> [..., K]."""
         scores: Floats = (colors - self.center) @ self.linear + self.offset
         return scores
 
     def most_probable(self, colors: Floats) -> NDArray[np.intp]:
-        """The most probable component of each colour, the first of equals: float64 [..., 3] -> [...]."""
+        """Index of the most probable component, the first of a tie: float64 [..., 3] -> intp [...]."""
         flat = np.ascontiguousarray(colors, dtype=np.float64).reshape(-1, 3)
         best: NDArray[np.intp] = highest_scores(flat, self.center, self.linear, self.offset)
         return best.reshape(colors.shape[:-1])
 
     def probabilities(self, colors: Floats) -> Floats:
-        """Of every component at each colour, summing to 1: float64 [..., 3] -> [..., K]."""
+        """Posterior probabilities of all components, which sum to 1: float64 [..., 3] -> [..., K]."""
         scores = self.scores(colors)
         probabilities: Floats = np.exp(scores - scores.max(axis=-1, keepdims=True))
         probabilities /= probabilities.sum(axis=-1, keepdims=True)
@@ -79,9 +79,9 @@ class Mixture:
 def label_sums(
     points: Floats, counts: Floats, labels: NDArray[np.integer], moments: Moments, num_components: int
 ) -> Floats:
-    """What the iterations start from: sums [K, 4] of count * (1, x - mean) over the points of each label.
+    """Initial sums of `fit_mixture`: count * (1, x - mean) over the points of each label, float64 [K, 4].
 
-    points: float [N, 3], colours that stand for `counts` [N] pixels each. labels: int [N] below K.
+    points: float64 [N, 3], colours that represent `counts` [N] pixels each. labels: int [N], 0 to K - 1.
     """
     sums = np.empty((num_components, 4))
     sums[:, 0] = np.bincount(labels, counts, num_components)
@@ -95,18 +95,16 @@ def fit_mixture(
     counts: Floats,
     sums: Floats,
     moments: Moments,
-    num_iterations: int = 128,
+    margin: float,
     prior: Prior | None = None,
-    margin: float = _EXACT_MARGIN,
 ) -> Mixture:
-    """Fit K = len(sums) components.
+    """Fit K = len(sums) components by 128 iterations of variational expectation-maximisation.
 
-    points: float [N, 3], colours that stand for `counts` [N] pixels each; fast when neighbours are alike.
-    sums: float64 [K, 4], the first clusters, from `label_sums`.
-    moments: of all pixels; the spread inside a point counts as well.
-    prior: without one, that of a palette to be found: Dirichlet distribution, concentration 1/K.
-    margin: in bits; components less probable than another by more are passed over. 11 is faster, and moves
-    means by less than 0.1/255.
+    points: float64 [N, 3], colours that represent `counts` [N] pixels each; fast when neighbouring points are
+    similar. sums: float64 [K, 4], the initial clusters, from `label_sums`. moments: of all pixels, so that
+    the variance within a point is included. margin: bits; components less probable than another by more are
+    skipped. 30 is below float32's rounding; 11 is faster and moves means by less than 0.1/255. prior: by
+    default that of a palette to be fitted, a Dirichlet distribution of concentration 1/K.
     """
     prior = Prior(1.0 / len(sums), _MEAN_PRECISION) if prior is None else prior
     prior_mean = np.zeros(3) if prior.mean is None else prior.mean - moments.mean
@@ -122,7 +120,7 @@ def fit_mixture(
         float(prior.mean_precision),
         float(prior.concentration),
         prior.process,
-        num_iterations,
+        _NUM_ITERATIONS,
         margin,
     )
     return Mixture(means + moments.mean, linear, offset, moments.mean)

@@ -1,9 +1,9 @@
-"""The iterations of the colour mixture, compiled by numba on first use and kept in its cache.
+"""numba kernels of the colour mixture's variational expectation-maximisation.
 
-The E-step is where 98 % of upstream's time goes. With one covariance for all components the quadratic term of
-a point is the same for each of them and cancels, so a component's score is linear in the point: one product
-and one exponential per point and component. Points come in runs of neighbours; a component that is improbable
-on the whole box of a run is passed over, and inside a run every loop is a plain vector loop.
+The E-step takes 98 % of upstream's time. With a shared covariance the quadratic term of a point is the same
+for all components and cancels, so a component's score is linear in the point: one product and one exponential
+per point and component. Points come in blocks of similar colours; a component that is improbable on the whole
+bounding box of a block is skipped, and the loops inside a block are vectorised.
 """
 
 from typing import Any
@@ -17,17 +17,17 @@ from pixelpersona.pixel.color_cells import BLOCK, contenders
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
-_FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities keep their meaning
+_FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities stay exact
 _PER_BIT = 1.0 / np.log(2.0)
 _COVARIANCE_FLOOR = 1e-6
-_EMPTY = 10 * float(np.finfo(np.float64).eps)  # members of a component that has none
+_EMPTY = 10 * float(np.finfo(np.float64).eps)  # added to every component's members, as in scikit-learn
 
 
 @njit(cache=True, fastmath=_FAST, inline="always")
 def _exp2(x: Any) -> Any:
-    """2**x for float32 x <= 0 (a polynomial of degree 5, relative error 1e-7); below -60 as at -60.
+    """2**x for float32 x <= 0 by a polynomial of degree 5 (relative error 1e-7), clamped at x = -60.
 
-    No responsibility that small is felt, and further down wait the denormal numbers: 30 times as slow.
+    Smaller responsibilities are negligible, and denormal numbers would be 30 times as slow.
     """
     x = max(x, np.float32(-60.0))
     whole = np.floor(x)
@@ -54,9 +54,9 @@ def _unscaled_responsibilities(
     highest: Floats32,
     total: Floats32,
 ) -> None:
-    """Likelihoods of the components `found` at one run of points, relative to the highest, into `scores`.
+    """Write the likelihoods of the components `found` at one block, relative to the highest, to `scores`.
 
-    `total` receives their sum at each point; `highest` is room to work in.
+    `total` receives their sum at each point; `highest` is a work array.
     """
     highest[:] = np.float32(-np.inf)
     total[:] = np.float32(0.0)
@@ -85,7 +85,7 @@ def _add_sums(
     scores: Floats32,
     sums: Floats,
 ) -> None:
-    """Add one run's sums of weight * score * (1, x) to those [K, 4] of the components `found`."""
+    """Add one block's sums of weight * score * (1, x) to `sums` [K, 4] of the components `found`."""
     for f in range(len(found)):
         s = np.float32(0.0)
         s0 = np.float32(0.0)
@@ -114,19 +114,18 @@ def expectation_sums(
     offset: Floats,
     margin: float,
 ) -> Floats:
-    """One E-step and the sums the M-step needs.
+    """One E-step: the sums over points of count * responsibility * (1, x), float64 [K, 4].
 
-    points: float32 [3, N], centred colours. counts: float32 [N]. middle, half: boxes of the runs of points,
-    from `block_boxes`. A component's log-probability in base 2, up to a term common to all, is
+    points: float32 [3, N], centred colours. counts: float32 [N]. middle, half: boxes of the blocks, from
+    `block_boxes`. A component's log-probability in base 2, up to a term common to all, is
     linear[:, k] @ x + offset[k] with linear float64 [3, K], offset float64 [K]. margin: bits; a component
-    less probable than another by more, everywhere in a run's box, is passed over there.
-    Returns float64 [K, 4]: the sum over points of count * responsibility * (1, x).
+    less probable than another by more, everywhere in a block's box, is skipped there.
     """
     num_points, num_components = points.shape[1], offset.shape[0]
     sums = np.zeros((num_components, 4), dtype=np.float64)
     scores = np.empty((num_components, BLOCK), dtype=np.float32)
     found = np.empty(num_components, dtype=np.int64)
-    x0 = np.zeros(BLOCK, dtype=np.float32)  # copies, so that every loop has the same, known length
+    x0 = np.zeros(BLOCK, dtype=np.float32)  # copies, so that all loops have the same, known length
     x1 = np.zeros(BLOCK, dtype=np.float32)
     x2 = np.zeros(BLOCK, dtype=np.float32)
     count = np.zeros(BLOCK, dtype=np.float32)
@@ -150,7 +149,7 @@ def expectation_sums(
 
 @njit(cache=True)
 def _digamma(x: float) -> float:
-    """For x > 0 (Bernardo 1976, algorithm AS 103): recurrence up to 8, then the asymptotic series."""
+    """Digamma function for x > 0 (Bernardo 1976, AS 103): recurrence up to 8, then the asymptotic series."""
     result = 0.0
     while x < 8.0:
         result -= 1.0 / x
@@ -162,10 +161,7 @@ def _digamma(x: float) -> float:
 
 @njit(cache=True)
 def _log_weights(members: Floats, concentration: float, process: bool) -> Floats:
-    """Expected log-weights (Bishop 10.66; of a stick-breaking process: Blei and Jordan 2006, section 3.2).
-
-    Up to a constant: for the Dirichlet distribution the digamma of the total is left out.
-    """
+    """Expected log-weights up to a constant (Bishop 10.66; stick breaking: Blei & Jordan 2006, 3.2)."""
     num_components = len(members)
     result = np.empty(num_components)
     rest, stick = members.sum(), 0.0
@@ -193,9 +189,9 @@ def maximization(
     concentration: float,
     process: bool,
 ) -> tuple[Floats, Floats, Floats]:
-    """The posterior from the sums [K, 4] of responsibilities: centred means [K, 3], linear [3, K], offset [K]
+    """M-step (Bishop 2006, equations 10.58-10.63, with a shared scatter matrix).
 
-    by equations 10.58-10.63 of Bishop 2006, with one scatter matrix for all components.
+    sums: float64 [K, 4], from `expectation_sums`. Returns centred means [K, 3], linear [3, K], offset [K].
     """
     num_components = len(sums)
     per_component = num_pixels / num_components
@@ -241,7 +237,7 @@ def expectation_maximization(
     num_iterations: int,
     margin: float,
 ) -> tuple[Floats, Floats, Floats]:
-    """`num_iterations` times M-step and E-step, then a last M-step; arguments as in those two."""
+    """`num_iterations` of M-step and E-step, then a last M-step; arguments as in those two."""
     for _ in range(num_iterations):
         _, linear, offset = maximization(
             sums, num_pixels, covariance, prior_mean, mean_precision, concentration, process
@@ -252,7 +248,7 @@ def expectation_maximization(
 
 @njit(cache=True)
 def highest_scores(colors: Floats, center: Floats, linear: Floats, offset: Floats) -> NDArray[np.intp]:
-    """The index of the highest score at each colour, float64 [N, 3] -> intp [N]; the first of equals."""
+    """Index of the highest score at each colour, float64 [N, 3] -> intp [N]; the first of a tie."""
     best = np.empty(len(colors), dtype=np.intp)
     for i in range(len(colors)):
         x0, x1, x2 = colors[i, 0] - center[0], colors[i, 1] - center[1], colors[i, 2] - center[2]

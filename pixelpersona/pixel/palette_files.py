@@ -1,9 +1,9 @@
-"""Palettes by name and from files: .hex, .gpl (GIMP), .pal (JASC; RIFF is read as well), .act (Adobe), .png.
+"""Palettes by name and in files: .hex, .gpl (GIMP), .pal (JASC; RIFF for reading only), .act (Adobe), .png.
 
-The named palettes lie in assets/palettes as .hex files, in the order of the machine's colour numbers, each
-colour once; a comment in each file names its source. Machines that put out a television signal have no RGB
-values of their own: the source is whose conversion it is.
-cga_0, cga_1 and cga_2 are the four-colour modes, dim and "_high".
+The named palettes are .hex files in assets/palettes, in the order of the machine's colour numbers, without
+repeated colours; a comment in each file names its source. Machines with a television signal have no RGB
+values of their own, so the source says whose conversion it is. cga_0, cga_1 and cga_2 are the four-colour
+modes, in low and "_high" intensity.
 """
 
 import re
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelpersona.assets.locate import path as asset
+from pixelpersona.files import whole, write_whole
 from pixelpersona.pixel.palette import MAX_COLORS, Palette
 from pixelpersona.pixel.photo import PhotoError, open_photo
-from pixelpersona.writing import whole, write_whole
 
 Colors = NDArray[np.uint8]
 
@@ -46,8 +46,8 @@ PALETTE_NAMES: tuple[str, ...] = (
 )
 PALETTE_SUFFIXES: tuple[str, ...] = (".hex", ".gpl", ".pal", ".act", ".png")
 
-_MAX_BYTES = 4_000_000  # 256 colours with long names need a few kilobytes; a picture may be larger
-_MAX_PIXELS = 4_000_000  # of a picture taken as a palette
+_MAX_BYTES = 4_000_000  # text formats need a few kilobytes, an image more
+_MAX_PIXELS = 4_000_000  # of an image read as a palette
 _ACT_BYTES = (3 * MAX_COLORS, 3 * MAX_COLORS + 4)  # without and with the number of colours
 
 
@@ -57,39 +57,38 @@ def named_palette(name: str) -> Palette:
     Raises ValueError listing the accepted names for any other.
     """
     if name not in PALETTE_NAMES:
-        raise ValueError(f"palette: {name!r} is not one of {', '.join(PALETTE_NAMES)}")
+        raise ValueError(f"palette={name}: accepted {', '.join(PALETTE_NAMES)}")
     return read_palette(asset("palettes") / f"{name}.hex")
 
 
 def read_palette(path: Path | str) -> Palette:
-    """Read a palette file, in the form its suffix says; its name is the one it carries, else the file's.
+    """Read a palette file in the format of its suffix. The palette's name is the one in the file or its stem.
 
-    .hex: a line RRGGBB per colour, with or without #; lines of ; or // are comments. .gpl: GIMP's, also with
-    four channels, of which the fully transparent colours are left out. .pal: JASC-PAL or RIFF. .act: 256
-    colours, or as many as its last four bytes say. .png: a picture one pixel high and at most 256 wide pixel
-    by pixel; of any other its different colours, at most 256, in the order of reading. It passes through
-    `photo.open_photo`.
-    Raises ValueError naming the file for anything else: missing, another form, damaged, too many colours.
+    .hex: one RRGGBB per line, with or without #; lines starting with ; or // are comments. .gpl: GIMP's, also
+    with an alpha channel, whose fully transparent colours are skipped. .pal: JASC-PAL or RIFF. .act: 256
+    colours, or the number in its last four bytes. .png: the pixels of an image one pixel high and at most 256
+    wide; of any other image its distinct colours in raster order, at most 256.
+    Raises ValueError naming the file if it is missing, damaged, in another format or has too many colours.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path}: a palette file ends in {', '.join(PALETTE_SUFFIXES)}")
+        raise ValueError(f"{path}: accepted suffixes are {', '.join(PALETTE_SUFFIXES)}")
     try:
         name, colors = reader(_read_bytes(path))
     except (OSError, ValueError, PhotoError, struct.error) as error:
         reason = error.reason if isinstance(error, PhotoError) else error
         raise ValueError(f"{path}: {reason}") from error
     if not 1 <= len(colors) <= MAX_COLORS:
-        raise ValueError(f"{path}: {len(colors)} colours, a palette has 1 to {MAX_COLORS}")
+        raise ValueError(f"{path}: {len(colors)} colours; accepted 1 to {MAX_COLORS}")
     return Palette(colors, name or path.stem)
 
 
 def write_palette(palette: Palette, path: Path | str) -> None:
-    """Write a palette in the form the file's suffix says: .hex, .gpl, .pal (JASC), .act or .png.
+    """Write a palette in the format of the suffix: .hex, .gpl, .pal (JASC), .act or .png.
 
-    `read_palette` gives the same colours in the same order; the name is kept by .gpl alone. .png: one pixel
-    per colour in one row. Raises ValueError for another suffix, or when the file cannot be written.
+    `read_palette` returns the same colours in the same order; only .gpl stores the name. .png: one row with
+    one pixel per colour. Raises ValueError for another suffix, or when the system refuses to write.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -100,28 +99,28 @@ def write_palette(palette: Palette, path: Path | str) -> None:
         with whole(path) as draft:
             Image.fromarray(palette.rgb[None]).save(draft, format="PNG")
     else:
-        raise ValueError(f"{path}: a palette file ends in {', '.join(PALETTE_SUFFIXES)}")
+        raise ValueError(f"{path}: accepted suffixes are {', '.join(PALETTE_SUFFIXES)}")
 
 
 # --- reading ----------------------------------------------------------------------------------------
 
-_Read = tuple[str, Colors]  # a name or "", and uint8 [K, 3]
+_Read = tuple[str, Colors]  # name ("" for none) and colours uint8 [K, 3]
 
 
 def _read_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise ValueError("no such file" if not path.exists() else "not a regular file")
     if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"more than {_MAX_BYTES} bytes, too large for a palette")
+        raise ValueError(f"more than {_MAX_BYTES} bytes")
     return path.read_bytes()
 
 
 def _lines(data: bytes) -> list[str]:
-    """Lines without what surrounds them. Raises ValueError when the bytes are not UTF-8."""
+    """Lines without surrounding whitespace. Raises ValueError when the bytes are not UTF-8."""
     try:
         return [line.strip() for line in data.decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
-        raise ValueError("not a text file in UTF-8") from error
+        raise ValueError("not a UTF-8 text file") from error
 
 
 def _as_colors(rows: list[tuple[int, ...]]) -> Colors:
@@ -137,7 +136,7 @@ def _read_hex(data: bytes) -> _Read:
         if not line or line.startswith((";", "//")):
             continue
         if not re.fullmatch(r"#?[0-9a-fA-F]{6}", line):
-            raise ValueError(f"line {number} is {line[:40]!r}, not a colour RRGGBB")
+            raise ValueError(f"line {number} is {line[:40]!r}; accepted RRGGBB")
         colors.append(tuple(bytes.fromhex(line.lstrip("#"))))
     return "", _as_colors(colors)
 
@@ -145,7 +144,7 @@ def _read_hex(data: bytes) -> _Read:
 def _read_gpl(data: bytes) -> _Read:
     lines = _lines(data)
     if not lines or lines[0] != "GIMP Palette":
-        raise ValueError("a .gpl file begins with the line 'GIMP Palette'")
+        raise ValueError("the first line must be 'GIMP Palette'")
     name, channels, colors = "", 3, []
     for number, line in enumerate(lines[1:], start=2):
         key, _, value = line.partition(":")
@@ -156,7 +155,7 @@ def _read_gpl(data: bytes) -> _Read:
         elif line and not line.startswith("#") and key != "Columns":
             numbers = re.match(r"\d+\s+" * (channels - 1) + r"\d+", line)
             if numbers is None:
-                raise ValueError(f"line {number} is {line[:40]!r}, not a colour R G B")
+                raise ValueError(f"line {number} is {line[:40]!r}; accepted R G B")
             values = tuple(int(part) for part in numbers.group().split())
             if len(values) < 4 or values[3] > 0:
                 colors.append(values[:3])
@@ -168,19 +167,19 @@ def _read_pal(data: bytes) -> _Read:
         return _read_riff(data)
     lines = _lines(data)
     if lines[:2] != ["JASC-PAL", "0100"]:
-        raise ValueError("a .pal file begins with 'JASC-PAL' and '0100', or is a RIFF palette")
+        raise ValueError("neither a RIFF palette nor JASC-PAL, which begins with 'JASC-PAL' and '0100'")
     if len(lines) < 3 or not lines[2].isdecimal():
         raise ValueError("line 3 must be the number of colours")
     rows = [line.split() for line in lines[3:] if line]
     if len(rows) != int(lines[2]) or any(len(r) < 3 or not "".join(r[:3]).isdecimal() for r in rows):
-        raise ValueError(f"needs {lines[2]} lines of R G B after line 3")
+        raise ValueError(f"line 3 announces {lines[2]} lines of R G B")
     return "", _as_colors([tuple(int(value) for value in row[:3]) for row in rows])
 
 
 def _read_riff(data: bytes) -> _Read:
-    """Microsoft's palette: RIFF, form "PAL ", chunk "data": version, number, then R G B flags."""
+    """Microsoft's format: RIFF form "PAL ", whose chunk "data" has version, number, then R G B flags."""
     if data[8:12] != b"PAL ":
-        raise ValueError(f"a RIFF file of the form {data[8:12]!r}, not a palette")
+        raise ValueError(f"a RIFF file of form {data[8:12]!r}, not a palette")
     start = 12
     while start + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, start)
@@ -188,15 +187,15 @@ def _read_riff(data: bytes) -> _Read:
             _, num_colors = struct.unpack_from("<HH", data, start + 8)
             entries = data[start + 12 : start + 12 + 4 * num_colors]
             if len(entries) != 4 * num_colors:
-                raise ValueError(f"cut short: {num_colors} colours are announced")
+                raise ValueError(f"truncated: it announces {num_colors} colours")
             return "", np.frombuffer(entries, dtype=np.uint8).reshape(-1, 4)[:, :3].copy()
         start += 8 + size + size % 2
-    raise ValueError("a RIFF palette without colours")
+    raise ValueError("a RIFF palette without a data chunk")
 
 
 def _read_act(data: bytes) -> _Read:
     if len(data) not in _ACT_BYTES:
-        raise ValueError(f"a .act file has 768 or 772 bytes, not {len(data)}")
+        raise ValueError(f"{len(data)} bytes; a .act file has 768 or 772")
     table = np.frombuffer(data[: 3 * MAX_COLORS], dtype=np.uint8).reshape(-1, 3)
     num_colors = struct.unpack_from(">H", data, 3 * MAX_COLORS)[0] if len(data) > 3 * MAX_COLORS else 0
     return "", table[: num_colors or MAX_COLORS].copy()

@@ -1,4 +1,4 @@
-"""One function over many items, in as many processes as there are cores, with one thread each."""
+"""Map a function over items in several processes, with one thread per process."""
 
 import multiprocessing
 import os
@@ -14,17 +14,17 @@ from threadpoolctl import threadpool_limits
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_ITEMS_PER_WORKER = 32  # a process takes seconds to start: fewer items are done sooner without it
+_ITEMS_PER_WORKER = 32  # a process takes seconds to start: with fewer items it does not pay off
 
 
 def choose_num_workers(num_items: int, num_workers: int | None = None) -> int:
-    """As asked, or by the number of items and of cores this process may use; never more than items.
+    """Number of processes: `num_workers`, or by the number of items and available cores; at most num_items.
 
     Raises ValueError when num_workers is below 1.
     """
     if num_workers is not None and num_workers < 1:
         raise ValueError(f"num_workers must be at least 1, got {num_workers}")
-    # macOS cannot say which cores a process may use: all of them.
+    # macOS does not tell which cores a process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = min(cores, num_items // _ITEMS_PER_WORKER) if num_workers is None else num_workers
     return max(1, min(wanted, num_items))
@@ -33,18 +33,18 @@ def choose_num_workers(num_items: int, num_workers: int | None = None) -> int:
 def unordered(
     function: Callable[[Item], Result], items: Sequence[Item], num_workers: int
 ) -> Iterator[tuple[int, Result]]:
-    """(number of the item, result), as they are done.
+    """Yield (index of the item, result) in order of completion.
 
-    function: can be pickled when num_workers is above 1, and answers for its items alone, so that neither
-    order nor number of workers shows in a result. Libraries get one thread per process, in this one as well:
-    sums are then taken in the same order, and processes do not fight for cores.
+    function: must be picklable when num_workers is above 1. Numerical libraries are limited to one thread per
+    process, this one included, so sums have the same order for any number of workers, and processes do not
+    compete for cores.
     """
     if num_workers == 1:
         with threadpool_limits(1):
             for number, item in enumerate(items):
                 yield number, function(item)
         return
-    # spawn, not fork: a fork of a process that has used OpenMP (torch, KMeans) may hang.
+    # spawn, not fork: a forked process that has used OpenMP (torch, KMeans) may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         num_workers, mp_context=context, initializer=_start_worker, initargs=(function,)
@@ -63,14 +63,14 @@ _function: Callable[[Any], Any] | None = None
 
 def _start_worker(function: Callable[[Any], Any]) -> None:
     global _function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threadpool_limits(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _function = function
 
 
-def _end_with_parent() -> None:
-    """A killed parent tells its workers nothing: they would wait for items for ever."""
+def _exit_with_parent() -> None:
+    """Exit when the parent dies: a worker of a killed parent would wait for items forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""The one gate through which every outside picture enters: a checked RGB image, or one clear reason."""
+"""Opening untrusted image files: a validated sRGB image, or a PhotoError with one reason."""
 
 import io
 import warnings
@@ -13,9 +13,12 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 PHOTO_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 CLIP_SUFFIXES: frozenset[str] = frozenset({".gif"})
 
-# The plugins that are allowed to see outside bytes. "JPEG" covers the multi-picture files of phones as well.
+# Pillow plugins that may parse untrusted bytes. "JPEG" also opens the multi-picture files (MPO) of phones.
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _CLIP_FORMATS = ("GIF",)
+_MAX_PIXELS = 64_000_000
+_MAX_CLIP_BYTES = 64_000_000
+_MAX_FRAMES = 1000
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,10 +32,10 @@ _TRANSPOSE = {
 
 
 class PhotoError(Exception):
-    """A picture that cannot be used. `reason` says why in one line, `file` which; str() is "file: reason"."""
+    """An image that cannot be used: `reason` in one line, `file` its name; str() is "file: reason"."""
 
     def __init__(self, reason: str, file: str) -> None:
-        super().__init__(reason, file)  # both, so that it can be pickled from one process to another
+        super().__init__(reason, file)  # both arguments, so that it can be pickled
         self.reason = reason
         self.file = file
 
@@ -42,7 +45,10 @@ class PhotoError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Frames of one mode, RGB or RGBA, and size, each with its milliseconds; loop: 0 for ever, None once."""
+    """Frames of one mode (RGB or RGBA) and size, their durations in milliseconds, and the number of loops.
+
+    loop: 0 for endless, None to play once.
+    """
 
     frames: tuple[Image.Image, ...]
     durations: tuple[int, ...]
@@ -56,87 +62,70 @@ def open_photo(
     source: Path | bytes,
     *,
     name: str | None = None,
-    max_pixels: int = 64_000_000,
+    max_pixels: int = _MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Image.Image:
-    """Read a JPEG, PNG or WebP file, or its bytes, as an upright sRGB picture of mode RGB without metadata.
+    """Read a JPEG, PNG or WebP file, or its bytes, as an upright sRGB image of mode RGB without metadata.
 
-    EXIF orientation is applied once, an ICC profile is converted to sRGB, transparency is laid over white,
-    16-bit grey is scaled (not clipped) to 8 bits. Of a phone's multi-picture JPEG the main picture is taken.
-    name: what the error calls the picture (default: its path, or "photo").
-    max_pixels: larger pictures are refused before they are decoded. keep_alpha: a picture with transparency
-    comes as RGBA, its hidden colours untouched, instead of over white.
-    Raises PhotoError for everything that does not end in a picture: missing, empty, of another format,
-    damaged or cut short, animated, too large.
+    EXIF orientation is applied, an ICC profile is converted to sRGB, transparency is composited over white,
+    16-bit grey is scaled (not clipped) to 8 bits. A phone's multi-picture JPEG gives its main image.
+    name: what errors call the image (default: its path, or "photo"). max_pixels: checked before decoding.
+    keep_alpha: return an image with transparency as RGBA, hidden colours included, instead of over white.
+    Raises PhotoError if the image is missing, empty, in another format, damaged, truncated, animated or too
+    large.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "photo"
 
     def read(opened: Image.Image) -> Image.Image:
         _check_header(opened, file, max_pixels)
         opened.load()
-        picture = _to_srgb(_upright(opened))
-        return _plain_copy(picture if keep_alpha else _over_white(picture))
+        image = _to_srgb(_upright(opened))
+        return _plain_copy(image if keep_alpha else _over_white(image))
 
-    return _read_or_say_why(source, file, _FORMATS, "JPEG, PNG or WebP picture", max_pixels, read)
+    return _read(source, file, _FORMATS, "JPEG, PNG or WebP picture", max_pixels, read)
 
 
-def open_clip(
-    source: Path | bytes,
-    *,
-    name: str | None = None,
-    max_pixels: int = 64_000_000,
-    max_frames: int = 1000,
-    max_bytes: int = 64_000_000,
-    keep_alpha: bool = False,
-) -> Clip:
-    """Read a GIF, or its bytes: all frames as they are shown, complete, over white, without metadata.
+def open_clip(source: Path | bytes) -> Clip:
+    """Read all frames of a GIF file, or of its bytes, as displayed, without metadata.
 
-    Durations are the file's, in milliseconds; 0 where it names none. A still GIF is a clip of one frame.
-    max_pixels: of all frames together. Frames are counted as they are read, so that a file that announces
-    too many costs no more than the limit. keep_alpha: frames of a clip that shows nothing in places come as
-    RGBA instead of over white. Raises PhotoError for everything that does not end in frames: missing, empty,
-    of another format, damaged or cut short, too large, too many frames.
+    Frames are RGBA if a pixel of any is transparent, else RGB. Durations are in milliseconds, 0 if the file
+    has none. A still GIF gives one frame. Limits: 1000 frames, 64 million bytes, and 64 million pixels in all
+    frames together, counted while reading. Raises PhotoError if the clip is missing, empty, in another
+    format, damaged, truncated or too large.
     """
-    file = name if name is not None else str(source) if isinstance(source, Path) else "clip"
-    num_bytes = len(source) if isinstance(source, bytes) else 0
+    file = str(source) if isinstance(source, Path) else "clip"
     readable = _readable(source, file)
-    if isinstance(readable, Path):
-        num_bytes = readable.stat().st_size
-    if num_bytes > max_bytes:
-        raise PhotoError(f"{num_bytes} bytes, more than {max_bytes}", file)
-
-    def read(opened: Image.Image) -> Clip:
-        return _read_frames(opened, file, max_pixels, max_frames, keep_alpha)
-
-    return _read_or_say_why(source, file, _CLIP_FORMATS, "GIF", max_pixels, read)
+    num_bytes = readable.stat().st_size if isinstance(readable, Path) else len(readable.getbuffer())
+    if num_bytes > _MAX_CLIP_BYTES:
+        raise PhotoError(f"{num_bytes} bytes; accepted {_MAX_CLIP_BYTES} or less", file)
+    return _read(source, file, _CLIP_FORMATS, "GIF", _MAX_PIXELS, lambda opened: _read_frames(opened, file))
 
 
-def _read_frames(opened: Image.Image, file: str, max_pixels: int, max_frames: int, keep_alpha: bool) -> Clip:
+def _read_frames(opened: Image.Image, file: str) -> Clip:
     width, height = opened.size
     frames: list[Image.Image] = []
     durations: list[int] = []
     while True:
-        if (len(frames) + 1) * width * height > max_pixels:
+        if (len(frames) + 1) * width * height > _MAX_PIXELS:
             size = f"{width}x{height} pixels, {len(frames) + 1} frames or more"
-            raise PhotoError(f"{size}: above {max_pixels / 1e6:g} million", file)
-        if len(frames) == max_frames:
-            raise PhotoError(f"more than {max_frames} frames", file)
+            raise PhotoError(f"{size}; accepted {_MAX_PIXELS / 1e6:g} million pixels", file)
+        if len(frames) == _MAX_FRAMES:
+            raise PhotoError(f"more than {_MAX_FRAMES} frames", file)
         opened.load()
-        shown = _to_srgb(opened)
-        frames.append(_plain_copy(shown if keep_alpha else _over_white(shown)))
+        frames.append(_plain_copy(_to_srgb(opened)))
         durations.append(int(opened.info.get("duration", 0)))
         try:
             opened.seek(len(frames))
         except EOFError:
             break
     loop = opened.info.get("loop")
-    # Frames that only store what changed use transparency as well: what counts is what is shown.
-    see_through = any(frame.mode == "RGBA" and np.asarray(frame)[..., 3].min() < 255 for frame in frames)
-    frames = [frame.convert("RGBA" if see_through else "RGB") for frame in frames]
+    # Frames that store only changes have an alpha channel as well: check the displayed pixels.
+    transparent = any(frame.mode == "RGBA" and np.asarray(frame)[..., 3].min() < 255 for frame in frames)
+    frames = [frame.convert("RGBA" if transparent else "RGB") for frame in frames]
     return Clip(tuple(frames), tuple(durations), None if loop is None else int(loop))
 
 
-def _read_or_say_why(
+def _read(
     source: Path | bytes,
     file: str,
     formats: tuple[str, ...],
@@ -144,9 +133,9 @@ def _read_or_say_why(
     max_pixels: int,
     read: Callable[[Image.Image], _Opened],
 ) -> _Opened:
-    """Open with these plugins alone and read; whatever goes wrong becomes a PhotoError."""
+    """Open with these Pillow plugins only and read; any failure becomes a PhotoError."""
     with warnings.catch_warnings():
-        # Pillow only warns of a decompression bomb; the size is checked here before anything is decoded.
+        # Pillow only warns about decompression bombs; the size is checked here before decoding.
         warnings.simplefilter("ignore")
         try:
             with Image.open(_readable(source, file), formats=formats) as opened:
@@ -158,13 +147,13 @@ def _read_or_say_why(
         except Image.DecompressionBombError as error:
             raise PhotoError(f"more than {max_pixels / 1e6:g} million pixels", file) from error
         except MemoryError as error:
-            raise PhotoError("too large for this machine's memory", file) from error
+            raise PhotoError("not enough memory to decode it", file) from error
         except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-            raise PhotoError("damaged or cut short", file) from error
+            raise PhotoError("damaged or truncated", file) from error
 
 
 def _readable(source: Path | bytes, file: str) -> Path | io.BytesIO:
-    """A non-empty regular file or bytes, else PhotoError."""
+    """A readable, non-empty regular file, or the bytes as a stream. Raises PhotoError for anything else."""
     if isinstance(source, bytes):
         if not source:
             raise PhotoError("is empty", file)
@@ -186,27 +175,27 @@ def _readable(source: Path | bytes, file: str) -> Path | io.BytesIO:
 
 
 def _check_header(opened: Image.Image, file: str, max_pixels: int) -> None:
-    """Refuse by what the header says, before pixels are decoded."""
+    """Check size and number of frames before pixels are decoded."""
     width, height = opened.size
     if width * height > max_pixels:
         raise PhotoError(f"{width}x{height} pixels, more than {max_pixels / 1e6:g} million", file)
     num_frames = getattr(opened, "n_frames", 1)
     if opened.format != "MPO" and num_frames > 1:
-        raise PhotoError(f"animated ({num_frames} frames), a still photo is needed", file)
+        raise PhotoError(f"animated ({num_frames} frames); accepted still images", file)
 
 
 def _upright(opened: Image.Image) -> Image.Image:
-    """Turn the picture as its EXIF or XMP orientation says."""
+    """Apply the EXIF or XMP orientation."""
     try:
         orientation = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # unreadable metadata says nothing; the pixels are good
+    except Exception:  # ignore unreadable metadata: the pixels are fine
         orientation = 1
     transpose = _TRANSPOSE.get(orientation) if isinstance(orientation, int) else None
     return opened if transpose is None else _keep_info(opened.transpose(transpose), opened)
 
 
 def _keep_info(image: Image.Image, source: Image.Image) -> Image.Image:
-    """transpose() and convert() drop what the later steps read: profile and transparent colour."""
+    """Copy the colour profile and transparent colour, which transpose() and convert() may drop."""
     for key in ("icc_profile", "transparency"):
         if key in source.info and key not in image.info:
             image.info[key] = source.info[key]
@@ -214,7 +203,7 @@ def _keep_info(image: Image.Image, source: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB or RGBA in sRGB."""
+    """Convert any mode to RGB or RGBA in sRGB."""
     if image.mode.startswith("I"):
         return _from_16_bit_grey(image)
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
@@ -230,7 +219,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert to sRGB; a profile that is broken or made for another mode says nothing about these pixels."""
+    """Convert to sRGB; a profile that is damaged or for another mode is ignored."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         target = ImageCms.createProfile("sRGB")
@@ -241,7 +230,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _from_16_bit_grey(image: Image.Image) -> Image.Image:
-    """0-65535 -> 0-255 by scaling; Pillow's own conversion clips everything above 255 to white."""
+    """Scale 0-65535 to 0-255; Pillow's own conversion clips values above 255."""
     values = np.asarray(image).astype(np.float64).clip(0, 65535)
     grey = Image.fromarray(np.rint(values / 257.0).astype(np.uint8)).convert("RGB")
     transparent = image.info.get("transparency")
@@ -251,7 +240,7 @@ def _from_16_bit_grey(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    """Colours hidden under transparency must not appear: lay the picture over white."""
+    """Composite over white, so that hidden colours do not appear."""
     if image.mode != "RGBA":
         return image
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -259,5 +248,5 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _plain_copy(image: Image.Image) -> Image.Image:
-    """The pixels alone: no EXIF, no profile, no comment, no open file."""
+    """A copy of the pixels without metadata or an open file."""
     return Image.fromarray(np.asarray(image, dtype=np.uint8).copy())

@@ -1,10 +1,10 @@
-"""Pyxelate: a photo to pixel art with a fitted palette (the algorithm of github.com/sedthh/pyxelate, 2.1).
+"""Pyxelate: photos to pixel art with a fitted palette (the algorithm of github.com/sedthh/pyxelate, 2.1).
 
-The palette comes from a Bayesian mixture over the photo's colours (`pyxelate_fit`), the cells from blocks
-averaged with their Sobel magnitude as weight (`pyxelate_cells`); each cell shows its most probable colour, or
-a dither of the likely ones (`dither`). Upstream's mixture sees every pixel; `fit="fast"` sees the mean colour
-and the number of pixels of every fine cell of the colour cube, which moves the palette by a fraction of one
-8-bit step (now and then, where upstream's own result hangs on a hair, to another that fits as well).
+The palette comes from a Bayesian mixture over the photo's colours (`pyxelate_fit`), the cells from block
+means weighted by Sobel magnitude (`pyxelate_cells`); each cell takes its most probable colour or a dither
+(`dither`). Upstream fits the mixture to all pixels; `fit="fast"` fits it to the mean colours and pixel counts
+of fine cells of the colour cube, which moves the palette by a fraction of one 8-bit level (rarely, where
+upstream's result is unstable, to a different one of the same quality).
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,19 @@ from skimage.color import hsv2rgb, rgb2hsv
 from pixelpersona.pixel.dither import DITHERS, choose
 from pixelpersona.pixel.mixture import Mixture
 from pixelpersona.pixel.palette import Palette
-from pixelpersona.pixel.pyxelate_cells import cell_colors, reveal
+from pixelpersona.pixel.palette_files import named_palette
+from pixelpersona.pixel.pyxelate_cells import sobel_cells
 from pixelpersona.pixel.pyxelate_fit import boost, find_palette, fit_pixels, transfer_palette
 from pixelpersona.pixel.resample import resize_linear
+from pixelpersona.pixel.transparency import reveal
 
 Floats = NDArray[np.float64]
 Colors = NDArray[np.uint8]
 
 FITS = ("fast", "exact")
 
-_PALETTE_CONTRAST = 1.07  # saturation and value of the palette's colours
-_PALETTE_STEP = 8  # palette colours are whole multiples of this
+_PALETTE_CONTRAST = 1.07  # factor on saturation and value of the palette's colours
+_PALETTE_STEP = 8  # palette colours are multiples of this
 _FACTOR = 6
 _LIMITS = {
     "height": (1, 4096),
@@ -40,17 +42,17 @@ _LIMITS = {
 
 
 class Pyx:
-    """`Pyx(factor=6, palette=32).fit(image).transform(image)`.
+    """Pyxelate with upstream's parameters: `Pyx(factor=6, palette=32).fit(image).transform(image)`.
 
-    height, width: art cells; with one of them the other follows from the picture's shape. factor: source
-    pixels per cell instead; 6 when none of the three is given. upscale: pixels per cell of the result, or a
-    pair for rows and columns. depth: how many times blocks are reduced. palette: number of colours, 2 to 256,
-    or the colours themselves: a Palette, uint8 [K, 3], a list of triples of 0-255, or the name of a palette
-    (`pixelpersona.pixel.palette_files`). dither: one of `pixelpersona.pixel.dither.DITHERS`. sobel: side of
-    the blocks that become a cell, 2 or more. svd: draw from a copy of rank 32. alpha: opacity 0-1 from which
-    a cell of an RGBA picture is drawn. fit: "fast", or "exact" as upstream, which takes two to three times as
-    long.
-    Raises ValueError naming the parameter for anything else.
+    height, width: number of cells; if only one is given the other follows from the aspect ratio. factor:
+    source pixels per cell instead; 6 when none of the three is given. upscale: output pixels per cell, or a
+    pair for rows and columns. depth: number of block reductions. palette: number of colours, 2 to 256, or the
+    colours themselves: a Palette, uint8 [K, 3], a list of triples of 0-255, or a name of
+    `palette_files.PALETTE_NAMES`. dither: one of `dither.DITHERS`. sobel: side of the reduced blocks, 2 to
+    16.
+    svd: apply a low-rank (32) approximation first. alpha: opacity 0-1 from which a cell of an RGBA image is
+    drawn. fit: "fast", or "exact" as upstream, two to three times as slow.
+    Raises ValueError naming the parameter for any other value.
     """
 
     def __init__(
@@ -68,16 +70,16 @@ class Pyx:
         fit: Literal["fast", "exact"] = "fast",
     ) -> None:
         if factor is not None and (height is not None or width is not None):
-            raise ValueError("factor: give either factor or height and width, not both")
+            raise ValueError(f"factor={factor}: accepted without height and width")
         if factor is None and height is None and width is None:
             factor = _FACTOR
         dither = "none" if dither is None else dither
         if dither not in DITHERS:
-            raise ValueError(f"dither: {dither!r} is not one of {', '.join(DITHERS)}")
+            raise ValueError(f"dither={dither}: accepted {', '.join(DITHERS)}")
         if fit not in FITS:
-            raise ValueError(f"fit: {fit!r} is not one of {', '.join(FITS)}")
+            raise ValueError(f"fit={fit}: accepted {', '.join(FITS)}")
         if not 0.0 < alpha <= 1.0:
-            raise ValueError(f"alpha: {alpha} is not above 0 and at most 1")
+            raise ValueError(f"alpha={alpha}: accepted above 0 and at most 1")
         self.height, self.width = _whole("height", height), _whole("width", width)
         self.factor = _whole("factor", factor)
         self.upscale = _upscale(upscale)
@@ -95,16 +97,16 @@ class Pyx:
 
     @property
     def means(self) -> Floats:
-        """Means of the components, float64 [K, 3] sRGB, about 0-1.
+        """Means of the mixture's components, float64 [K, 3] sRGB, about 0-1.
 
-        Of a fitted palette, its colours before boosts and rounding; of a given one, where in the picture's
-        colours each is used.
+        For a fitted palette its colours before the contrast and rounding; for a given one the mean of the
+        image's colours that each palette colour represents.
         """
         return self.mixture.means
 
     @property
     def colors(self) -> Colors:
-        """The palette, uint8 [K, 3]: as given, or fitted: fewer than asked for when the picture has fewer.
+        """The given or fitted palette, uint8 [K, 3]; a fitted one has at most as many colours as the image.
 
         Raises ValueError before fit() when the palette is not given.
         """
@@ -119,7 +121,7 @@ class Pyx:
         return colors
 
     def fit(self, image: NDArray[np.uint8]) -> Self:
-        """Fit the colour model to a picture, uint8 [H, W, 3] or [H, W, 4]; hidden colours do not count.
+        """Fit the colour model to an image, uint8 [H, W, 3] or [H, W, 4] sRGB; hidden pixels are ignored.
 
         Raises ValueError for another shape or dtype, or when no pixel is opaque.
         """
@@ -133,16 +135,16 @@ class Pyx:
         return self
 
     def transform(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture in cells: uint8 [rows, columns, 3] times upscale, every colour one of `colors`.
+        """Draw an image in `colors`: uint8 [rows, columns, 3], times upscale.
 
-        image: uint8 [H, W, 3], or [H, W, 4], which gives a fourth channel of 0 and 255.
-        Raises ValueError for another shape or dtype, for a picture smaller than one cell, or before fit().
+        image: uint8 [H, W, 3] or [H, W, 4] sRGB; the latter gives a fourth channel of 0 and 255.
+        Raises ValueError for another shape or dtype, for an image smaller than one cell, or before fit().
         """
         _check(image)
         rows, columns = self.cells_of(image)
         mixture, exact = self.mixture, self.fit_kind == "exact"
         source = image if image.shape[2] == 3 else reveal(image, self.alpha)
-        rgb = cell_colors(source, rows, columns, self.sobel, self.depth, self.svd, exact)
+        rgb = sobel_cells(source, rows, columns, self.sobel, self.depth, self.svd, exact)
         if isinstance(self.palette, int):
             rgb = boost(rgb)
         cells = self.colors[choose(rgb, mixture, self.dither)]
@@ -152,11 +154,11 @@ class Pyx:
         return cells.repeat(self.upscale[0], axis=0).repeat(self.upscale[1], axis=1)
 
     def fit_transform(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """`fit` and `transform` of one picture."""
+        """`fit` and `transform` of one image."""
         return self.fit(image).transform(image)
 
     def cells_of(self, image: NDArray[np.uint8]) -> tuple[int, int]:
-        """Rows and columns of a picture's cells, before upscale; ValueError when there would be none."""
+        """Number of rows and columns of cells, before upscale. Raises ValueError when one is 0."""
         high, wide = image.shape[:2]
         if self.factor is not None:
             rows, columns = high // self.factor, wide // self.factor
@@ -164,8 +166,10 @@ class Pyx:
             rows = self.height or int((self.width or 0) / wide * high)
             columns = self.width or int((self.height or 0) / high * wide)
         if min(rows, columns) < 1:
-            names = "factor" if self.factor is not None else "height" if self.width is None else "width"
-            raise ValueError(f"{names}: {getattr(self, names)} leaves no cell of a picture {image.shape}")
+            key = "factor" if self.factor is not None else "height" if self.width is None else "width"
+            raise ValueError(
+                f"{key}={getattr(self, key)}: leaves no cell of an image of {wide}x{high} pixels"
+            )
         return rows, columns
 
 
@@ -179,33 +183,31 @@ def _whole(name: str, value: int | None) -> int | None:
     if value is None and name in ("height", "width", "factor"):
         return None
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name}: {value!r} is not a whole number from {low} to {high}")
+        raise ValueError(f"{name}={value}: accepted whole numbers from {low} to {high}")
     return int(value)
 
 
 def _upscale(upscale: int | tuple[int, int]) -> tuple[int, int]:
     pair = (upscale, upscale) if isinstance(upscale, int | np.integer) else tuple(upscale)
     if len(pair) != 2:
-        raise ValueError(f"upscale: {upscale!r} is not a whole number or a pair of them")
+        raise ValueError(f"upscale={upscale}: accepted a whole number or a pair of them")
     return _whole("upscale", pair[0]) or 1, _whole("upscale", pair[1]) or 1
 
 
 def _palette(palette: int | str | Palette | Colors | Sequence[Sequence[int]]) -> int | Colors:
-    """The number of colours to find, or the given colours, uint8 [K, 3]."""
+    """The number of colours to fit, or the given colours, uint8 [K, 3]."""
     if isinstance(palette, int | np.integer) and not isinstance(palette, bool):
         if not 2 <= palette <= 256:
-            raise ValueError(f"palette: {palette} is not from 2 to 256")
+            raise ValueError(f"palette={palette}: accepted 2 to 256")
         return int(palette)
     if isinstance(palette, str):
-        from pixelpersona.pixel.palette_files import named_palette
-
         palette = named_palette(palette)
     rgb = np.asarray(palette.rgb if isinstance(palette, Palette) else palette)
     whole = np.issubdtype(rgb.dtype, np.integer)
     if rgb.ndim != 2 or rgb.shape[1] != 3 or not whole or not 2 <= len(rgb) <= 256:
         raise ValueError(
-            f"palette: need 2 to 256 colours of three whole numbers, not {rgb.dtype} {rgb.shape}"
+            f"palette: accepted 2 to 256 colours of three whole numbers, not {rgb.dtype} {rgb.shape}"
         )
     if rgb.min() < 0 or rgb.max() > 255:
-        raise ValueError("palette: colours are triples of 0 to 255")
+        raise ValueError("palette: accepted colours of three values from 0 to 255")
     return rgb.astype(np.uint8)

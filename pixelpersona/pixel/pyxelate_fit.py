@@ -1,4 +1,4 @@
-"""Pyxelate's palette: the colour mixture fitted to a picture, freely or around given colours."""
+"""Pyxelate's palette: the colour mixture fitted to an image, freely or for given colours."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,30 +7,30 @@ from skimage.transform import resize
 from sklearn.cluster import KMeans
 
 from pixelpersona.pixel.color_cells import ColorCells, color_cells, morton_order
-from pixelpersona.pixel.kmeans import cluster_columns, first_centers
+from pixelpersona.pixel.kmeans import first_centers, kmeans
 from pixelpersona.pixel.mixture import Mixture, Moments, Prior, fit_mixture, label_sums
 from pixelpersona.pixel.resample import resize_linear
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-_FIT_SIDE = 256  # the palette is fitted on at most 256x256 pixels
-_CONTRAST = 1.07  # colours are moved away from grey by this much, in the fit, the transform and the palette
+_FIT_SIDE = 256  # the palette is fitted to at most 256x256 pixels
+_CONTRAST = 1.07  # factor on the difference from middle grey, in the fit and the transform
 _SEED = 1234567
 _MARGIN = {True: 30.0, False: 11.0}  # of the mixture, in bits; by `exact`
 _TRANSFER_CONCENTRATION = 1e-7
-_TRANSFER_HUE, _TRANSFER_LIGHTNESS = 3.0, 2.0  # kH and kL: a given colour is first of all a hue
+_TRANSFER_HUE, _TRANSFER_LIGHTNESS = 3.0, 2.0  # kH and kL of CIEDE2000
 
 
 def boost(rgb: Floats) -> Floats:
-    """Move values away from the middle grey."""
+    """Increase the contrast: move values away from middle grey."""
     return (rgb - 0.5) * _CONTRAST + 0.5
 
 
 def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
-    """At most 256x256 of the picture's colours, float64 [N, 3] of 0-1; of RGBA the opaque pixels.
+    """At most 256x256 colours of the image, float64 [N, 3] of 0-1; of an RGBA image only opaque pixels.
 
-    exact: to the last bit as upstream has them, as it decides between equally near centres.
+    exact: bit-identical to upstream, because the last bit decides between equally near centres.
     Raises ValueError when no pixel is opaque.
     """
     if image.shape[2] == 3:
@@ -42,16 +42,17 @@ def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
     opaque = image[image[..., 3] >= alpha * 255.0]
     if len(opaque) == 0:
         raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
-    # Picked, not interpolated: a mean over an edge would bring hidden colours back.
+    # Sampled, not interpolated: interpolation would mix in hidden colours at the edges.
     pick = np.linspace(0, len(opaque) - 1, min(len(opaque), _FIT_SIDE**2)).round().astype(np.int64)
     return opaque[pick, :3] / 255.0
 
 
 def find_palette(pixels: Floats, num_colors: int, exact: bool) -> Mixture:
-    """Pixels, float64 [N, 3] of 0-1 -> at most `num_colors` components, in boosted colours.
+    """Fit at most `num_colors` components to pixels, float64 [N, 3] of 0-1; the means are in boosted colours.
 
-    exact: every pixel and scikit-learn's own k-means, as upstream. Otherwise our k-means, also on every pixel
-    (where it starts decides where the mixture ends), and the mixture on fine colour cells.
+    exact: scikit-learn's k-means and the mixture on all pixels, as upstream. Otherwise the k-means of
+    `kmeans`, also on all pixels because the mixture depends on its start, and the mixture on fine colour
+    cells.
     """
     cells = color_cells(np.ascontiguousarray(pixels.T))
     num_clusters = min(num_colors, len(cells.counts))
@@ -67,23 +68,23 @@ def find_palette(pixels: Floats, num_colors: int, exact: bool) -> Mixture:
 
 
 def _fast_palette(pixels: Floats, cells: ColorCells, num_clusters: int) -> Mixture:
-    """The mixture on colour cells. All colours are kept as columns, [3, N], around the mean."""
+    """The mixture on colour cells. Colours are columns, [3, N], relative to the mean."""
     columns = boost(np.ascontiguousarray(pixels.T))
     mean = columns.mean(axis=1)
     columns -= mean[:, None]
     moments = Moments(len(pixels), mean, columns @ columns.T / len(pixels))
     colors = boost(cells.colors)
     start = first_centers(columns, colors - mean[:, None], cells.counts, num_clusters, _SEED)
-    _, _, sums = cluster_columns(columns[:, cells.order], np.ones(len(pixels)), start)
+    _, sums = kmeans(columns[:, cells.order], start)
     alive = sums[:, 0] > 0.0
     return fit_mixture(colors.T, cells.counts, sums[alive], moments, margin=_MARGIN[False])
 
 
 def transfer_palette(pixels: Floats, palette: NDArray[np.uint8], exact: bool) -> Mixture:
-    """One component for each of the given colours, uint8 [K, 3]: where in the picture it belongs.
+    """Fit one component for each given colour, uint8 [K, 3]: the image's colours that it represents.
 
-    The first members of a colour are the pixels nearest to it (CIEDE2000); a Dirichlet process keeps colours
-    that the picture does not need out of it. pixels: float64 [N, 3] of 0-1.
+    Components start from the pixels nearest to their colour (CIEDE2000); a Dirichlet process prior suppresses
+    colours that the image does not need. pixels: float64 [N, 3] of 0-1.
     """
     size = len(palette)
     prior = Prior(_TRANSFER_CONCENTRATION, 1.0 / size, process=True, mean=palette.mean(axis=0) / 255.0)
@@ -99,7 +100,7 @@ def transfer_palette(pixels: Floats, palette: NDArray[np.uint8], exact: bool) ->
 
 
 def _nearest_given(points: Floats, palette: NDArray[np.uint8]) -> Labels:
-    """The index [N] of the given colour nearest to each point; the first of equals."""
+    """Index of the given colour nearest to each point, int64 [N]; the first of a tie."""
     lab = rgb2lab(points)
     labels = np.zeros(len(points), dtype=np.int64)
     least = np.full(len(points), np.inf)
@@ -117,7 +118,7 @@ def _moments(pixels: Floats) -> Moments:
 
 
 def _without_gaps(labels: NDArray[np.integer]) -> Labels:
-    """The labels renumbered from 0, should a cluster have died."""
+    """The labels renumbered without gaps, in case a cluster is empty."""
     used = np.bincount(labels) > 0
     renumbered: Labels = (np.cumsum(used) - 1)[labels].astype(np.int64)
     return renumbered

@@ -1,4 +1,4 @@
-"""The inner loops of Pyxelate's transform, compiled by numba on first use and kept in its cache."""
+"""numba kernels of Pyxelate's transform."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def rgb_to_hsv(rgb: Floats) -> Floats:
 
 @njit(cache=True)
 def hsv_to_rgb(hsv: Floats) -> None:
-    """Planes of hue, saturation and value, float64 [3, H, W], become red, green and blue, in place."""
+    """Convert planes of hue, saturation and value, float64 [3, H, W], to red, green and blue in place."""
     _, height, width = hsv.shape
     for y in range(height):
         for x in range(width):
@@ -65,10 +65,10 @@ def _sort3(a: Any, b: Any, c: Any) -> Any:
 
 @njit(cache=True)
 def median_3x3(channel: Floats) -> Floats:
-    """Median of every pixel's 3x3 neighbourhood, float64 [H, W]; the edge is repeated outside.
+    """Median of every pixel's 3x3 neighbourhood, float64 [H, W]; the edge is replicated.
 
-    Columns of three are sorted once; the median of nine is the median of the largest low, the median middle
-    and the smallest high (Paeth, Graphics Gems 1990).
+    Sorts columns of three once; the median of nine is the median of the largest low, the median middle and
+    the smallest high value (Paeth, Graphics Gems 1990).
     """
     height, width = channel.shape
     result = np.empty_like(channel)
@@ -94,7 +94,7 @@ def median_3x3(channel: Floats) -> Floats:
 def edge_weighted(channel: Floats, side: int) -> Floats:
     """Mean of every side x side block weighted by Sobel magnitude: [H, W] -> [H // side, W // side].
 
-    The edge is repeated outside; a flat block is its plain mean.
+    The edge is replicated; a flat block has its plain mean.
     """
     height, width = channel.shape
     rows, columns = height // side, width // side

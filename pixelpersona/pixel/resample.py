@@ -1,8 +1,8 @@
-"""Linear resizing in one pass over the picture: scikit-image's `resize` of order 1, ten times as fast.
+"""Linear resizing in one pass over the image: scikit-image's `resize` of order 1, ten times as fast.
 
-A Gaussian against aliasing and a linear interpolation are both weighted sums along an axis, so their product
-is one short list of weights per output row and column; a row is finished before the next is begun, and
-nothing as large as the picture is held in memory.
+Anti-aliasing by a Gaussian and linear interpolation are both weighted sums along an axis, so they combine to
+one short list of weights per output row and column. Rows are processed one by one, so no temporary array is
+as large as the image.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ _TRUNCATE = 4.0  # standard deviations of the Gaussian, as in scipy
 
 
 def resize_linear(image: NDArray[np.uint8], rows: int, columns: int, anti_aliasing: bool) -> Floats:
-    """uint8 [H, W, C] -> float64 [rows, columns, C] of 0-1, the picture mirrored at its edges.
+    """uint8 [H, W, C] -> float64 [rows, columns, C] of 0-1; the image is reflected at its edges.
 
-    anti_aliasing: smooth first, by a Gaussian of (shrink factor - 1) / 2 pixels.
+    anti_aliasing: smooth first, by a Gaussian with sigma = (shrink factor - 1) / 2 pixels.
     """
     taps_y, weights_y = _taps(image.shape[0], rows, anti_aliasing)
     taps_x, weights_x = _taps(image.shape[1], columns, anti_aliasing)
@@ -26,7 +26,7 @@ def resize_linear(image: NDArray[np.uint8], rows: int, columns: int, anti_aliasi
 
 
 def _taps(size: int, new_size: int, anti_aliasing: bool) -> tuple[NDArray[np.int64], Floats]:
-    """Source indices and weights, both [new_size, T], of every sample along an axis."""
+    """Source indices and weights, both [new_size, T], of each output sample along an axis."""
     factor = size / new_size
     sigma = max(0.0, (factor - 1.0) / 2.0) if anti_aliasing else 0.0
     radius = int(_TRUNCATE * sigma + 0.5) if sigma > 1e-15 else 0

@@ -1,40 +1,17 @@
-"""Contact sheets: pictures side by side with readable titles."""
+"""Contact sheets: images side by side with titles."""
 
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-_PAPER = (250, 250, 248)
-_INK = (32, 32, 36)
+_BACKGROUND = (250, 250, 248)
+_TEXT = (32, 32, 36)
+_TILE = 128  # pixels
+_GAP = 6
+_FONT_SIZE = _TILE // 8
+_SMALLEST_FONT = 8
 
-
-def _fit(image: Image.Image, tile: int) -> Image.Image:
-    """Scale the long side to `tile`: whole multiples by nearest neighbour, anything else by LANCZOS."""
-    image = image.convert("RGB")
-    long_side = max(image.size)
-    size = (max(1, round(image.width * tile / long_side)), max(1, round(image.height * tile / long_side)))
-    exact = tile % long_side == 0
-    return image.resize(size, Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS)
-
-
-def _font_that_fits(
-    titles: Sequence[str], width: float, largest: int
-) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, as large as lets every title fit into `width` pixels (not below 8)."""
-    for size in range(largest, 8, -1):
-        font = ImageFont.load_default(size)
-        if all(font.getlength(title) <= width for title in titles):
-            return font
-    return ImageFont.load_default(8)
-
-
-def _shortened(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """The title, or as much of it as fits, with three dots."""
-    short = title
-    while title and font.getlength(short) > width:
-        title = title[:-1].rstrip()
-        short = title + "..."
-    return short
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(
@@ -42,12 +19,11 @@ def contact_sheet(
     *,
     column_titles: Sequence[str] = (),
     row_titles: Sequence[str] = (),
-    tile: int = 128,
-    gap: int = 6,
 ) -> Image.Image:
-    """One RGB picture with every image on a square of `tile` pixels, `gap` pixels apart.
+    """One RGB image with every image on a square of 128 pixels, 6 pixels apart.
 
-    Rows may have different lengths. Column titles stand above, row titles to the left; Latin script only.
+    Rows may have different lengths. Column titles are above, row titles on the left; Latin script only. Long
+    titles get a smaller font and are then truncated.
     Raises ValueError when there is no image, or there are more titles than columns or rows.
     """
     num_columns = max((len(row) for row in rows), default=0)
@@ -58,26 +34,52 @@ def contact_sheet(
             f"contact_sheet: {len(column_titles)} column and {len(row_titles)} row titles for "
             f"{num_columns} columns and {len(rows)} rows"
         )
-    largest = max(11, tile // 8)
-    column_font = _font_that_fits(column_titles, tile, largest)
-    row_font = ImageFont.load_default(largest)
-    left = gap + max((int(row_font.getlength(title)) + 1 + gap for title in row_titles), default=0)
-    top = gap + (largest + gap if column_titles else 0)
-    step = tile + gap
-    sheet = Image.new("RGB", (left + num_columns * step, top + len(rows) * step), _PAPER)
+    column_font = _fitting_font(column_titles, _TILE)
+    row_font = ImageFont.load_default(_FONT_SIZE)
+    left = _GAP + max((int(row_font.getlength(title)) + 1 + _GAP for title in row_titles), default=0)
+    top = _GAP + (_FONT_SIZE + _GAP if column_titles else 0)
+    step = _TILE + _GAP
+    sheet = Image.new("RGB", (left + num_columns * step, top + len(rows) * step), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(column_titles):
-        center = left + column * step + tile / 2
-        short = _shortened(title, column_font, tile)
-        draw.text((center, top - gap), short, fill=_INK, font=column_font, anchor="ms")
+        center = left + column * step + _TILE / 2
+        short = _truncated(title, column_font, _TILE)
+        draw.text((center, top - _GAP), short, fill=_TEXT, font=column_font, anchor="ms")
     for row, title in enumerate(row_titles):
-        draw.text((gap, top + row * step + tile / 2), title, fill=_INK, font=row_font, anchor="lm")
+        draw.text((_GAP, top + row * step + _TILE / 2), title, fill=_TEXT, font=row_font, anchor="lm")
     for y, row_images in enumerate(rows):
         for x, image in enumerate(row_images):
-            picture = _fit(image, tile)
+            tile = _resized(image)
             corner = (
-                left + x * step + (tile - picture.width) // 2,
-                top + y * step + (tile - picture.height) // 2,
+                left + x * step + (_TILE - tile.width) // 2,
+                top + y * step + (_TILE - tile.height) // 2,
             )
-            sheet.paste(picture, corner)
+            sheet.paste(tile, corner)
     return sheet
+
+
+def _resized(image: Image.Image) -> Image.Image:
+    """Resize the longer side to a tile: by nearest neighbour for integer factors, else by Lanczos."""
+    image = image.convert("RGB")
+    long_side = max(image.size)
+    size = (max(1, round(image.width * _TILE / long_side)), max(1, round(image.height * _TILE / long_side)))
+    exact = _TILE % long_side == 0
+    return image.resize(size, Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS)
+
+
+def _fitting_font(titles: Sequence[str], width: float) -> _Font:
+    """Pillow's default font in the largest size in which every title fits `width` pixels, at least 8."""
+    for size in range(_FONT_SIZE, _SMALLEST_FONT, -1):
+        font = ImageFont.load_default(size)
+        if all(font.getlength(title) <= width for title in titles):
+            return font
+    return ImageFont.load_default(_SMALLEST_FONT)
+
+
+def _truncated(title: str, font: _Font, width: float) -> str:
+    """The title, truncated with three dots if it is wider than `width` pixels."""
+    short = title
+    while title and font.getlength(short) > width:
+        title = title[:-1].rstrip()
+        short = title + "..."
+    return short

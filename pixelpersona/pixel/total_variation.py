@@ -1,7 +1,8 @@
-"""Flat surfaces with sharp outlines: total variation, by a kernel that numba compiles on first use.
+"""Total-variation denoising: flat surfaces with sharp outlines.
 
-The same steps in the same order as scikit-image's `denoise_tv_chambolle`, and in float64 the same bits. That
-one holds a dozen arrays of the picture's size where this one holds three beside the picture.
+Chambolle 2004, "An algorithm for total variation minimization and applications". Bit-identical to
+scikit-image's `denoise_tv_chambolle` in float64, with three temporary arrays of the image's size instead of a
+dozen.
 """
 
 import numpy as np
@@ -11,17 +12,16 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float32] | NDArray[np.float64]
 Real = np.float32 | np.float64
 
-_TOLERANCE = 2e-4  # it has settled once a step lowers the cost by less than this share of the first one
+_TOLERANCE = 2e-4  # converged when the cost changes by less than this fraction of the first cost
 _MAX_STEPS = 200
-_STEP = 0.25  # 1 / (2 dimensions · 2), with which it converges
+_STEP = 0.25  # 1 / (2 * number of dimensions), which guarantees convergence
 
 
 def flatten(plane: Plane, weight: float) -> Plane:
-    """A new plane, that of least weight · |gradient| + (distance from `plane`)² / 2, summed over its pixels.
+    """The plane u that minimises sum(weight * |gradient of u| + (u - plane)² / 2), as a new array.
 
-    plane: float32 or float64 [H, W], contiguous; worked on in its own precision. weight: above 0; what is
-    flat but for differences far below it becomes one level. Chambolle 2004, "An algorithm for total variation
-    minimization and applications".
+    plane: float32 or float64 [H, W], contiguous; computed in its precision. weight: above 0; variations far
+    below it are flattened.
     """
     of = plane.dtype.type
     flat: Plane = _minimum(plane, weight, of(1.0), of(_STEP), of(_STEP / weight))
@@ -30,9 +30,9 @@ def flatten(plane: Plane, weight: float) -> Plane:
 
 @njit(cache=True, error_model="numpy")
 def _minimum(plane: Plane, weight: float, one: Real, step: Real, share: Real) -> Plane:
-    """plane minus the divergence of the field (down, right) that is found by fixed-point steps.
+    """plane minus the divergence of the dual field (down, right), found by fixed-point iterations.
 
-    one, step, share: in the plane's precision, or numba would compute in float64.
+    one, step, share: in the plane's precision, because numba would otherwise compute in float64.
     """
     height, width = plane.shape
     flat, down, right = np.empty_like(plane), np.zeros_like(plane), np.zeros_like(plane)
@@ -42,7 +42,7 @@ def _minimum(plane: Plane, weight: float, one: Real, step: Real, share: Real) ->
     for number in range(_MAX_STEPS):
         distance, variation = 0.0, 0.0
         for y in range(height + 1):
-            # A row of `flat` needs the field before its step, in this row and in the one above.
+            # A row of `flat` needs the field before its update, in this row and in the one above.
             if y < height:
                 _divergence(down, right, y, moved)
                 for x in range(width):
@@ -63,7 +63,7 @@ def _minimum(plane: Plane, weight: float, one: Real, step: Real, share: Real) ->
 
 @njit(cache=True)
 def _divergence(down: Plane, right: Plane, y: int, moved: Plane) -> None:
-    """Minus the divergence in row y, into moved [W]."""
+    """Write minus the divergence in row y to moved [W]."""
     width = down.shape[1]
     for x in range(width):
         moved[x] = -(down[y, x] + right[y, x])
@@ -76,7 +76,7 @@ def _divergence(down: Plane, right: Plane, y: int, moved: Plane) -> None:
 
 @njit(cache=True)
 def _gradient(flat: Plane, y: int, below: Plane, beside: Plane) -> None:
-    """The differences to the next row and column, into below and beside [W]; 0 at the edge."""
+    """Write the differences to the next row and column to below and beside [W]; 0 at the edge."""
     height, width = flat.shape
     below[:] = 0.0
     if y < height - 1:
@@ -98,7 +98,7 @@ def _push(
     step: Real,
     share: Real,
 ) -> None:
-    """One step of the field in one row, in place; the gradient's length into slope [W]."""
+    """Update the field in one row in place; write the gradient's magnitude to slope [W]."""
     for x in range(down.shape[0]):
         slope[x] = np.sqrt(below[x] * below[x] + beside[x] * beside[x])
     for x in range(down.shape[0]):
@@ -107,7 +107,7 @@ def _push(
         right[x] = (right[x] - step * beside[x]) / scale
 
 
-# Sums in the order of reading, apart from the loops above: those may then take many pixels at once.
+# Sums in raster order, separate from the loops above, so that those can be vectorised.
 
 
 @njit(cache=True)

@@ -1,1 +1,1 @@
-"""Reads run folders and results, and turns them into tables, curves, pages and cards."""
+"""Tables, plots, pages and model cards from run folders and results."""

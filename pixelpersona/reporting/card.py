@@ -1,6 +1,4 @@
-"""A model card beside a LoRA: README.md with the front matter that Hugging Face reads."""
-
-from __future__ import annotations
+"""Model cards: README.md beside a LoRA, with front matter for Hugging Face."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,27 +9,29 @@ from typing import Any
 import yaml
 
 from pixelpersona.evaluation.result import METRICS, EvalResult, EvalResults
+from pixelpersona.files import write_whole
 from pixelpersona.reporting.table import (
     differences_table,
+    flat_settings,
     format_interval,
     format_number,
     interval_places,
-    to_markdown,
     variant_title,
 )
-from pixelpersona.writing import write_whole
+from pixelpersona.reporting.table_formats import to_markdown
 
+_RECIPE_GROUPS = ("pixelate", "lora", "lr_schedule", "loss")
 TAGS = ("lora", "diffusers", "stable-diffusion", "image-to-image", "pixel-art", "pixelpersona")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CardInfo:
-    """What a card says beside its metrics.
+    """The content of a card, apart from its metrics.
 
-    base_model: hub id ("owner/name"), or a plain name for a base that is not on the hub. license: an
-    identifier Hugging Face knows ("creativeml-openrail-m") or "other". license_note: what it means for a
-    user, in a sentence. recipe: setting → value, nested as it comes. commands: how to train it again.
-    merged: the folder is a whole pipeline, the LoRA added into its weights. warnings: what speaks against it.
+    base_model: hub id ("owner/name"), or a name for a base that is not on the hub. license: an identifier
+    that Hugging Face knows ("creativeml-openrail-m"), or "other". license_note: what the licence permits.
+    recipe: setting → value, may be nested. commands: to train it again. merged: the folder holds a whole
+    pipeline with the LoRA merged into its weights. warnings: reasons against using it.
     """
 
     title: str
@@ -42,31 +42,48 @@ class CardInfo:
     recipe: Mapping[str, Any]
     commands: Sequence[str] = ()
     weights: str = "pytorch_lora_weights.safetensors"
-    strength: float = 0.5
-    guidance: float = 7.5
-    num_steps: int = 50
+    strength: float
+    guidance: float
+    num_steps: int
     merged: bool = False
     warnings: Sequence[str] = ()
 
 
-def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None, variant: str = "") -> Path:
-    """Write folder/README.md and return its path. results and variant: where its metrics come from.
+def card_info(
+    config: Mapping[str, Any], *, title: str, steps: int | None = None, commands: Sequence[str] = ()
+) -> CardInfo:
+    """Card of a run with this configuration.
 
-    Local paths in the recipe are cut down to their last part. Raises ValueError when base_model is a
-    local path, or the variant is not in the results.
+    config: that of `train` as plain values, as in config.yaml, or at least its `model` and `sampler`.
+    steps: number of trained steps, None for loop.num_steps of the configuration.
     """
-    measured = results.variant(variant) if results is not None else None
-    path = folder / "README.md"
-    write_whole(path, render_card(info, results, measured))
-    return path
+    model, sampler = config["model"], config["sampler"]
+    packaged = model["path"] is None
+    return CardInfo(
+        title=title,
+        base_model="PixelPersona tiny base" if packaged else _base_name(str(model["path"])),
+        prompt=model["prompt"],
+        license="other" if packaged else "creativeml-openrail-m",
+        license_note="non-commercial research only, as the packaged base" if packaged else "that of the base",
+        recipe=_recipe(config, steps),
+        commands=commands,
+        strength=sampler["strength"],
+        guidance=sampler["guidance"],
+        num_steps=sampler["num_steps"],
+    )
 
 
-def render_card(info: CardInfo, results: EvalResults | None, measured: EvalResult | None) -> str:
-    """The card as a string. Raises ValueError when base_model is a local path."""
+def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None, variant: str = "") -> Path:
+    """Write folder/README.md and return its path.
+
+    results, variant: where the metrics are taken from. Local paths in the recipe are reduced to their last
+    part. Raises ValueError when base_model is a local path, or the variant is not in the results.
+    """
     if _is_path(info.base_model) or info.base_model.count("/") > 1:
         raise ValueError(
             f"base_model={info.base_model!r} is a local path; a card needs a hub id (owner/name) or a name"
         )
+    measured = results.variant(variant) if results is not None else None
     front = yaml.safe_dump(_front_matter(info, measured), sort_keys=False, allow_unicode=True)
     parts = [
         f"---\n{front}---",
@@ -83,7 +100,30 @@ def render_card(info: CardInfo, results: EvalResults | None, measured: EvalResul
         parts.append("\n".join(["```sh", *info.commands, "```"]))
     if results is not None and measured is not None:
         parts += ["## Metrics", _metrics(results, measured), "## Hashes (sha256)", _hashes(measured)]
-    return "\n\n".join(parts) + "\n"
+    path = folder / "README.md"
+    write_whole(path, "\n\n".join(parts) + "\n")
+    return path
+
+
+def _base_name(path: str) -> str:
+    """A hub id unchanged; of a folder only its name, which discloses nothing about this machine."""
+    is_id = path.count("/") == 1 and not Path(path).is_absolute() and path[0] not in ".~"
+    return path if is_id and not Path(path).is_dir() else Path(path).name
+
+
+def _recipe(config: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
+    if "loop" not in config:
+        return {}
+    loop, optimizer = config["loop"], config["optimizer"]
+    known = steps if steps is not None else loop["num_steps"]
+    return {
+        "dataset": config["dataset"]["kind"],
+        **{group: config[group] for group in _RECIPE_GROUPS if group in config},
+        "optimizer": {"kind": optimizer["kind"], "lr": optimizer["lr"]},
+        **({"steps": known} if known is not None else {"epochs": loop["num_epochs"]}),
+        "batch_size": loop["batch_size"],
+        "seed": loop["seed"],
+    }
 
 
 def _what(info: CardInfo) -> str:
@@ -140,20 +180,8 @@ portrait = pipe(
 
 
 def _recipe_table(recipe: Mapping[str, Any]) -> str:
-    rows = [f"| {key} | {_escaped(value)} |" for key, value in _flat(recipe)]
+    rows = [f"| {key} | {_escaped(_public(value))} |" for key, value in flat_settings(recipe).items()]
     return "\n".join(["| setting | value |", "| --- | --- |", *rows])
-
-
-def _flat(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in recipe.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            rows.append((f"{prefix}{key}", ", ".join(_public(v) for v in value)))
-        else:
-            rows.append((f"{prefix}{key}", _public(value)))
-    return rows
 
 
 def _metrics(results: EvalResults, measured: EvalResult) -> str:
@@ -165,8 +193,8 @@ def _metrics(results: EvalResults, measured: EvalResult) -> str:
             lines.append(f"| {metric.title} | {format_number(e.mean, places)} | {interval} |")
     lines += [
         "",
-        f"Over {len(measured.photo_ids)} held-out photos. Raw: as the sampler drew it; snapped: on the grid "
-        "and 16 colours.",
+        f"Over {len(measured.photo_ids)} held-out photos. Raw: before snapping; snapped: on the grid, with "
+        "16 colours.",
     ]
     table = differences_table(results)
     if variant_title(measured.variant) in table.columns[1:]:
@@ -184,7 +212,9 @@ def _hashes(measured: EvalResult) -> str:
 
 
 def _public(value: object) -> str:
-    """The value as text, a local path cut down to its last part: a card is for strangers."""
+    """The value as text; a local path is reduced to its last part, because cards are published."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_public(item) for item in value)
     text = str(value)
     if isinstance(value, Path) or _is_path(text):
         return PurePosixPath(PureWindowsPath(text).as_posix()).name

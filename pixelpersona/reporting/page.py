@@ -1,6 +1,4 @@
-"""report.html: one file that holds everything it shows and asks the network for nothing."""
-
-from __future__ import annotations
+"""report.html: a self-contained page that makes no network requests."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -22,25 +20,25 @@ from pixelpersona.evaluation.result import (
 )
 from pixelpersona.evaluation.tradeoff import Tradeoff
 from pixelpersona.reporting.plots import DASHES, Plot, curve_plots, interval_plot, run_styles
-from pixelpersona.reporting.runs import RunRecord
 from pixelpersona.reporting.table import (
     ARROWS,
     REFERENCES,
     differences_table,
+    flat_settings,
     results_table,
     variant_title,
 )
-from pixelpersona.reporting.tradeoff import RULE, best_table, settings_table, tradeoff_plot
+from pixelpersona.reporting.tradeoff_plot import RULE, best_table, settings_table, tradeoff_plot
 from pixelpersona.reporting.verdict import verdict
-from pixelpersona.writing import write_whole
+from pixelpersona.runs.reading import RunRecord
 
 HEADLINES = (STYLE, LIKENESS, "kid_persona_raw")
-"""Metrics drawn beside the verdict: style, person, distribution; all before snapping."""
+"""Metrics plotted below the verdict: style, likeness and distribution, all raw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A contact sheet to embed: a PNG file, and what to look for in it."""
+    """A contact sheet to embed: a PNG file with title and caption."""
 
     path: Path
     title: str
@@ -49,8 +47,9 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class HowMade:
-    """What it takes to make the numbers again. seconds: of each stage, from timing.json.
+    """How the results were made, to repeat them.
 
+    versions: package → version. hashes: name → sha256. seconds: stage → seconds, from timing.json.
     portrait_seconds: variant → seconds per portrait, from timings.json.
     """
 
@@ -59,24 +58,6 @@ class HowMade:
     hashes: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     portrait_seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-def write_page(
-    path: Path,
-    results: EvalResults,
-    *,
-    title: str = "PixelPersona report",
-    runs: Sequence[RunRecord] = (),
-    sheets: Sequence[Sheet] = (),
-    how: HowMade | None = None,
-    tradeoff: Tradeoff | None = None,
-) -> None:
-    """Write the page, whole or not at all. tradeoff: of strengths and guidances, where it was measured.
-
-    Raises ValueError when metrics or the trade-off were made with different features, or a sheet is no PNG.
-    """
-    html = render_page(results, title=title, runs=runs, sheets=sheets, how=how, tradeoff=tradeoff)
-    write_whole(path, html)
 
 
 def render_page(
@@ -88,7 +69,10 @@ def render_page(
     how: HowMade | None = None,
     tradeoff: Tradeoff | None = None,
 ) -> str:
-    """The page as a string; the same arguments give the same bytes. Raises as write_page."""
+    """The page as HTML; the same arguments give the same bytes.
+
+    Raises ValueError when metrics or trade-off are in different features, or a sheet is not a PNG file.
+    """
     how = how or HowMade()
     features = require_same_features(results.variants)
     here = Path(__file__).parent
@@ -115,7 +99,7 @@ def render_page(
         glossary=_glossary(results),
         runs=runs,
         how=how,
-        settings=_flat(results.settings),
+        settings=flat_settings(results.settings),
         hashes={"features": features, **_variant_hashes(results), **how.hashes},
         references=[variant_title(r.variant) for r in results.variants if r.variant in REFERENCES],
     )
@@ -124,7 +108,7 @@ def render_page(
 def _tradeoff(tradeoff: Tradeoff, features_sha256: str) -> dict[str, Any]:
     if tradeoff.features_sha256 != features_sha256:
         raise ValueError(
-            "tradeoff.json: made with other features than result.json; run evaluate eval=tradeoff"
+            "tradeoff.json: measured in other features than result.json; run evaluate eval=tradeoff"
         )
     return {
         "plots": _marked([tradeoff_plot(tradeoff)]),
@@ -136,14 +120,14 @@ def _tradeoff(tradeoff: Tradeoff, features_sha256: str) -> dict[str, Any]:
 
 
 def _facts(results: EvalResults) -> list[str]:
-    """Short facts under the title: how many photos, seeds, models."""
+    """Short facts below the title: numbers of photos, seeds and variants."""
     photos = {len(r.photo_ids) for r in results.variants}
     seeds = {len(set(r.seeds)) for r in results.variants}
     return [
-        f"{_count(max(photos), 'held-out photo')}",
-        f"{_count(max(seeds), 'seed')}",
-        f"{_count(len(results.variants), 'variant')}",
-        "intervals: 95\u00a0%, bootstrap over photos",
+        _count(max(photos), "held-out photo"),
+        _count(max(seeds), "seed"),
+        _count(len(results.variants), "variant"),
+        "intervals: 95\u00a0%, by bootstrap over photos",
     ]
 
 
@@ -152,7 +136,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _glossary(results: EvalResults) -> list[tuple[str, Metric]]:
-    """Each metric once, whether measured raw, snapped or both."""
+    """Each metric once, whether it was measured raw, snapped or both."""
     names = {name for r in results.variants for name in r.metrics}
     stems = {m.stem: m for m in reversed(METRICS.values()) if m.name in names}
     first = sorted(stems.values(), key=lambda m: list(METRICS).index(m.name))
@@ -160,7 +144,7 @@ def _glossary(results: EvalResults) -> list[tuple[str, Metric]]:
 
 
 def _legend(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
-    """Run id, colour and the SVG dash pattern of its lines (line width 1.6 points)."""
+    """Run id, colour and SVG dash pattern of its lines, which are 1.6 points wide."""
     legend = []
     for run_id, (color, dash) in run_styles(runs).items():
         pattern = DASHES[dash]
@@ -170,7 +154,7 @@ def _legend(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
 
 
 def _variant_hashes(results: EvalResults) -> dict[str, str]:
-    """The base once, then each adapter; bases that differ are each listed."""
+    """Every base once, then every adapter."""
     bases = dict.fromkeys(r.base_sha256 for r in results.variants if r.base_sha256)
     hashes = {"base" if i == 0 else f"base {i + 1}": sha for i, sha in enumerate(bases)}
     for r in results.variants:
@@ -179,19 +163,8 @@ def _variant_hashes(results: EvalResults) -> dict[str, str]:
     return hashes
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as "sampler.num_steps": "10", so that a plain table can hold them."""
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat
-
-
 def _marked(plots: Sequence[Plot]) -> list[tuple[Plot, Markup]]:
-    """Plots with their SVG declared safe: it is ours, and its texts are escaped by matplotlib."""
+    """Plots with their SVG marked as safe: matplotlib escapes the texts in it."""
     return [(plot, Markup(plot.svg)) for plot in plots]
 
 

@@ -1,6 +1,4 @@
-"""Curves of runs and intervals of variants, as SVG that takes the page's text colour and width."""
-
-from __future__ import annotations
+"""Plots of training curves and intervals, as SVG in the text colour and width of the page."""
 
 import io
 import re
@@ -15,20 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pixelpersona.evaluation.result import METRICS, EvalResults
-from pixelpersona.reporting.runs import Curve, RunRecord
 from pixelpersona.reporting.table import ARROWS, variant_title
+from pixelpersona.runs.reading import Curve, RunRecord
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Okabe & Ito 2008: apart for every common colour blindness; readable on white and on near-black."""
+"""Okabe & Ito 2008: distinguishable with colour blindness, readable on white and on near-black."""
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 MAX_POINTS = 800
 INK = "#010203"
-"""Drawn in this and written out as currentColor: axes follow a light or a dark page."""
+"""Placeholder that is replaced by currentColor, so that axes follow a light or dark page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """svg: an inline <svg> element without script, links or fonts of its own."""
+    """svg: an inline <svg> element without scripts, links or fonts."""
 
     title: str
     note: str
@@ -36,18 +34,18 @@ class Plot:
 
 
 def run_styles(runs: Sequence[RunRecord]) -> dict[str, tuple[str, int]]:
-    """Run id → (colour, index into DASHES): the dash changes when the colours begin again."""
+    """Run id → (colour, index into DASHES); the dash changes when the colours repeat."""
     return {run.id: (COLORS[i % len(COLORS)], (i // len(COLORS)) % len(DASHES)) for i, run in enumerate(runs)}
 
 
 def curve_plots(runs: Sequence[RunRecord]) -> list[Plot]:
-    """One small plot per kind of curve, every run in it; losses of different methods stand apart."""
+    """One plot per kind of curve with all runs; losses of different methods have plots of their own."""
     methods = list(dict.fromkeys(run.method for run in runs))
     styles = run_styles(runs)
     plots = []
     for key, title, note in (
-        ("train/loss", "training loss", "pale: every logged step; strong: running mean"),
-        ("val/loss", "validation loss", "held-out pairs, the same noise every time"),
+        ("train/loss", "training loss", "thin: every logged step; thick: running mean"),
+        ("val/loss", "validation loss", "held-out pairs, at fixed noise"),
         ("train/grad_norm", "gradient norm", "before clipping"),
     ):
         for method in methods:
@@ -68,7 +66,7 @@ def curve_plots(runs: Sequence[RunRecord]) -> list[Plot]:
 
 
 def interval_plot(results: EvalResults, metric: str) -> Plot | None:
-    """Every variant's mean and 95 % interval on one axis; None when nobody has that metric."""
+    """Mean and 95 % interval of every variant in a metric of `METRICS`; None when no variant has it."""
     shown = [(r.variant, r.metrics[metric]) for r in results.variants if metric in r.metrics]
     if not shown:
         return None
@@ -82,10 +80,8 @@ def interval_plot(results: EvalResults, metric: str) -> Plot | None:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
-    known = METRICS.get(metric)
-    title = f"{known.title} {ARROWS[known.better]}" if known else metric
-    note = f"{known.meaning}" if known else ""
-    return Plot(title, note, to_svg(figure, metric, title))
+    title = f"{METRICS[metric].title} {ARROWS[METRICS[metric].better]}"
+    return Plot(title, METRICS[metric].meaning, to_svg(figure, metric, title))
 
 
 def _curves(
@@ -93,7 +89,7 @@ def _curves(
 ) -> str:
     figure, axes = canvas(height=2.3)
     for index, run in enumerate(runs):
-        # Earlier runs lie wider below later ones, so that curves that coincide are all seen.
+        # Earlier runs are drawn wider, below later ones, so that coinciding curves are all visible.
         width = 1.5 + min(3.0, 1.1 * (len(runs) - 1 - index))
         for key in keys:
             if curve := run.curves.get(key):
@@ -110,7 +106,7 @@ def _curves(
 def _draw(axes: Axes, curve: Curve, style: tuple[str, int], width: float, smooth: bool) -> None:
     x, y = thin(curve)
     color, dash = style
-    # Few points are measurements to be seen one by one; many are a line.
+    # Markers only for few points.
     marker = "o" if len(x) <= 40 and not smooth else ""
     if smooth and len(x) > 20:
         axes.plot(x, y, color=color, alpha=0.25, linewidth=0.7)
@@ -119,7 +115,7 @@ def _draw(axes: Axes, curve: Curve, style: tuple[str, int], width: float, smooth
 
 
 def thin(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """At most MAX_POINTS points: means of equal stretches, so that a long run does not swell the page."""
+    """Steps and values, reduced to at most MAX_POINTS by means over equal parts to limit the page size."""
     points = np.asarray(curve, dtype=np.float64)
     pieces = np.array_split(points, min(len(points), MAX_POINTS))
     means = np.array([piece.mean(axis=0) for piece in pieces])
@@ -127,7 +123,7 @@ def thin(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred mean over `window` neighbours, fewer at the ends, so that the ends are not pulled to 0."""
+    """Centred mean over `window` values, over fewer at the ends."""
     ones = np.convolve(np.ones_like(values), np.ones(window), mode="same")
     mean: np.ndarray = np.convolve(values, np.ones(window), mode="same") / ones
     return mean
@@ -147,7 +143,7 @@ def _eval_title(key: str) -> tuple[str, str]:
 
 
 def canvas(height: float) -> tuple[Figure, Axes]:
-    """A figure of 4.2 inches: a phone's width at the page's text size."""
+    """A figure 4.2 inches wide, the width of a phone at the text size of the page. height: inches."""
     figure = Figure(figsize=(4.2, height), layout="constrained")
     axes = figure.add_subplot()
     for side in ("top", "right"):
@@ -161,13 +157,13 @@ def canvas(height: float) -> tuple[Figure, Axes]:
 
 
 def to_svg(figure: Figure, name: str, title: str) -> str:
-    """The <svg> element alone, its ids made the plot's own (a page holds many), its ink currentColor."""
+    """The bare <svg> element, with ids made unique by `name`, and INK replaced by currentColor."""
     out = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace("xlink:href", "href").replace(INK, "currentColor")
-    # The page brings its own font and line joins, and HTML needs no namespace.
+    # The page sets font and line joins, and inline SVG needs no namespace.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r" font-family: [^;\"]*;?| xmlns(:xlink)?=\"[^\"]*\"", "", svg)
     svg = re.sub(r' (width|height)="[^"]+pt"', "", svg, count=2)
@@ -181,7 +177,7 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
 
 
 def save_loss_curves(runs: Sequence[RunRecord], file: Path) -> None:
-    """A PNG, one plot per run, logarithmic: every logged training loss pale, the running mean strong."""
+    """Write a PNG with one plot per run: training loss on a log scale (thin) and its running mean (thick)."""
     figure = Figure(figsize=(3.4 * len(runs), 2.6), layout="constrained", dpi=110)
     for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
         x, y = thin(run.curves["train/loss"])

@@ -1,6 +1,4 @@
-"""An evaluation in Markdown: report.md, and a study for the lab notebook (experiments/<name>/)."""
-
-from __future__ import annotations
+"""An evaluation in Markdown: report.md, and a study (experiments/<name>/)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +7,26 @@ from typing import Any
 
 from pixelpersona.evaluation.result import EvalResults, require_same_features, save_results
 from pixelpersona.evaluation.tradeoff import Tradeoff, save_tradeoff
-from pixelpersona.reporting.table import Table, differences_table, results_table, to_markdown
-from pixelpersona.reporting.tradeoff import RULE, best_table, plot_note, save_tradeoff_plot, settings_table
+from pixelpersona.files import write_whole
+from pixelpersona.reporting.table import differences_table, results_table
+from pixelpersona.reporting.table_formats import Table, to_markdown
+from pixelpersona.reporting.tradeoff_plot import (
+    RULE,
+    best_table,
+    plot_note,
+    save_tradeoff_plot,
+    settings_table,
+)
 from pixelpersona.reporting.verdict import verdict
-from pixelpersona.writing import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """What a page of Markdown says about an evaluation.
+class Study:
+    """The content of a Markdown page about an evaluation.
 
-    title: of the page; of a study its question, in one sentence. commands: what repeats it. notes: what a
-    reader of the tables should know, in Markdown. would_change: what would change the verdict, in Markdown.
-    own_style: see `verdict`. portrait_seconds: variant → seconds per portrait. tradeoff: of strengths and
-    guidances, where it was measured.
+    title: of the page; for a study, its question. commands: to repeat it. notes: how to read the tables, in
+    Markdown. would_change: what could change the verdict, in Markdown. own_metric: see `verdict`.
+    portrait_seconds: variant → seconds per portrait.
     """
 
     title: str
@@ -30,24 +34,24 @@ class Entry:
     commands: Sequence[str] = ()
     notes: str = ""
     would_change: str = ""
-    own_style: Mapping[str, str] | None = None
+    own_metric: Mapping[str, str] | None = None
     portrait_seconds: Mapping[str, float] | None = None
     tradeoff: Tradeoff | None = None
 
 
-def write_study(folder: Path, entry: Entry, sheet_path: Path) -> Path:
-    """Write the files of a study and return the README's path.
+def write_study(folder: Path, study: Study, sheet_path: Path) -> Path:
+    """Write README.md, results.json and sheet.png; with a trade-off, tradeoff.json and tradeoff.png, too.
 
-    README.md, results.json, sheet.png, and tradeoff.json with tradeoff.png where there is one.
-    Raises ValueError when features differ between variants, or the sheet is missing.
+    Returns the path of README.md. Raises ValueError when features differ between variants, or the contact
+    sheet is missing.
     """
-    text = render_entry(entry, picture="sheet.png", digits="results.json")
+    text = render_study(study, picture="sheet.png", results_file="results.json")
     if not sheet_path.is_file():
-        raise ValueError(f"{sheet_path}: the study's contact sheet does not exist")
-    save_results(entry.results, folder / "results.json")
-    if entry.tradeoff is not None:
-        save_tradeoff(entry.tradeoff, folder / "tradeoff.json")
-        save_tradeoff_plot(entry.tradeoff, folder / "tradeoff.png")
+        raise ValueError(f"{sheet_path}: the contact sheet of the study does not exist")
+    save_results(study.results, folder / "results.json")
+    if study.tradeoff is not None:
+        save_tradeoff(study.tradeoff, folder / "tradeoff.json")
+        save_tradeoff_plot(study.tradeoff, folder / "tradeoff.png")
     sheet = folder / "sheet.png"
     if sheet_path.resolve() != sheet.resolve():
         write_whole(sheet, sheet_path.read_bytes())
@@ -56,31 +60,31 @@ def write_study(folder: Path, entry: Entry, sheet_path: Path) -> Path:
     return readme
 
 
-def render_entry(entry: Entry, *, picture: str | None, digits: str) -> str:
-    """The page. picture: the contact sheet's file beside it, None for none. digits: the result file's name.
+def render_study(study: Study, *, picture: str | None, results_file: str) -> str:
+    """The page as Markdown. picture, results_file: links to the contact sheet, or None, and to the results.
 
     Raises ValueError when features differ between variants.
     """
-    results = entry.results
+    results = study.results
     features = require_same_features(results.variants)
-    answers = [s for b in _baselines(results) for s in verdict(results, b, entry.own_style)]
-    tables = [results_table(results, stage, entry.portrait_seconds) for stage in ("raw", "snapped", "")]
+    answers = [s for b in _baselines(results) for s in verdict(results, b, study.own_metric)]
+    tables = [results_table(results, stage, study.portrait_seconds) for stage in ("raw", "snapped", "")]
     tables += [differences_table(results, baseline) for baseline in _baselines(results)]
     parts = [
-        f"# {entry.title}",
+        f"# {study.title}",
         *answers,
-        f"**What would change it.** {entry.would_change}" if entry.would_change else "",
-        entry.notes,
+        f"**What would change the result.** {study.would_change}" if study.would_change else "",
+        study.notes,
         f"![The same photos at the same seeds, one column per variant]({picture})" if picture else "",
-        "## Repeat it",
-        "\n".join(["```sh", *entry.commands, "```"]),
+        "## Reproduce",
+        "\n".join(["```sh", *study.commands, "```"]),
         "## Numbers",
-        "Arrows say which way is better; 95 % intervals by bootstrap over photos. Bold: the best model of a "
-        "column (references do not compete), or a difference whose interval excludes 0. Snapped pictures "
-        "are on their grid and palette by construction: only raw ones are evidence of style. "
-        f"All digits are in [{digits}]({digits}).",
+        "Arrows show which direction is better; 95 % intervals by bootstrap over photos. Bold: the best "
+        "model of a column (references are not ranked), or a difference whose interval excludes 0. Snapped "
+        "pictures are on the grid and palette by construction: only raw ones are evidence of style. "
+        f"All digits are in [{results_file}]({results_file}).",
         *(_section(table) for table in tables if table.rows),
-        *_tradeoff(entry.tradeoff, "tradeoff.png" if picture else None),
+        *_tradeoff(study.tradeoff, "tradeoff.png" if picture else None),
         "## Settings",
         "\n".join(f"- {key}: {_plain(value)}" for key, value in results.settings.items()),
         f"Features of likeness, KID and FID: sha256 `{features}`.",
@@ -94,16 +98,16 @@ def _tradeoff(tradeoff: Tradeoff | None, picture: str | None) -> list[str]:
     return [
         "## Trade-offs",
         f"![Style against likeness]({picture})\n\n*{plot_note(tradeoff)}*" if picture else "",
-        f"{RULE} Chosen and measured on the same {len(tradeoff.photo_ids)} photos. In the second table bold "
-        "style and likeness: no other setting of the variant is better in both. All digits are in "
-        "[tradeoff.json](tradeoff.json).",
+        f"{RULE} Settings are selected and evaluated on the same {len(tradeoff.photo_ids)} photos. Bold grid "
+        "contrast and likeness in the second table: no other setting of the variant is better in both. All "
+        "digits are in [tradeoff.json](tradeoff.json).",
         _section(best_table(tradeoff)),
         _section(settings_table(tradeoff)),
     ]
 
 
 def _baselines(results: EvalResults) -> list[str]:
-    """The base; of several LoRAs also the first, of which the others are variations."""
+    """The base and, with several LoRAs, the first one, which the others are variations of."""
     loras = [r.variant for r in results.variants if r.is_fine_tune]
     return ["base", loras[0]] if len(loras) > 1 else ["base"]
 

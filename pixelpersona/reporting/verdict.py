@@ -1,6 +1,4 @@
-"""The verdict: two plain sentences computed from results, and careful where nothing is shown."""
-
-from __future__ import annotations
+"""The verdict on the fine-tunes, in sentences computed from results."""
 
 from collections.abc import Mapping
 
@@ -26,19 +24,20 @@ from pixelpersona.reporting.table import (
 
 
 def verdict(
-    results: EvalResults, baseline: str = "base", own_style: Mapping[str, str] | None = None
+    results: EvalResults, baseline: str = "base", own_metric: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Two sentences: is the style learnt, and is the likeness kept. A third where training broke down.
+    """Whether the style is learned and the likeness kept, in two sentences; a third warns of failed training.
 
-    The style is judged before snapping, since snapping puts anything on the grid; all fine-tunes are
-    named, not only the best, because picking the best of several flatters it. "better" and "worse" are
-    said only where the 95 % interval of the paired difference excludes 0.
-    own_style: variant → the metric of its style, for LoRAs whose training pairs have another grid than the
-    comparison. The base is judged by the variant's; two LoRAs by what each brings over the base in its own.
-    Noise that keeps to the cells counts as grid contrast, too: a fine-tune that predicts the noise of
-    held-out pixel art worse than the base is named; one of other pairs than the held-out ones is not.
+    The style is judged on raw pictures, because snapping puts any picture on the grid. All fine-tunes are
+    named, not only the best, because a selected best looks better than it is. A difference is only claimed
+    where its 95 % interval, paired over photos, excludes 0.
+    own_metric: variant → grid-contrast metric of the grid it was trained on, where that differs from the
+    grid of the comparison. Such a LoRA is compared with the base in its own metric, and with another LoRA by
+    the gains of both over the base.
+    Noise aligned with the cells counts as grid contrast, too. Therefore a fine-tune is named whose noise loss
+    on held-out pixel art is higher than the base's, unless it was trained on a grid of its own.
     """
-    own = own_style or {}
+    own = own_metric or {}
     tuned = [r.variant for r in results.variants if r.is_fine_tune and r.variant != baseline]
     found = {v: _style(results, v, baseline, own) for v in tuned}
     style = {v: e for v, e in found.items() if e is not None}
@@ -47,12 +46,15 @@ def verdict(
         return [f"{missing} against {with_article(baseline)}, so there is nothing to compare."]
     num_photos = len(results.variant(next(iter(style))).photo_ids)
     kept = {v: e for v in style if (e := difference(results, v, baseline, LIKENESS)) is not None}
-    grid = "grid contrast" + (", each LoRA over the base on the grid of its own pairs," if own else "")
-    sentences = [_style_sentence(style, baseline, grid, num_photos), _likeness_sentence(kept, baseline)]
+    measure = "raw grid contrast"
+    if own:
+        gain = "" if baseline == "base" else "gain over the base in "
+        measure = f"{gain}raw grid contrast on the grid that each LoRA was trained on"
+    sentences = [_style_sentence(style, baseline, measure, num_photos), _likeness_sentence(kept, baseline)]
     if baseline == "base":
-        losses = {v: difference(results, v, baseline, "val_loss") for v in style if v not in own}
-        broken = _by_significance({v: e for v, e in losses.items() if e}, "val_loss")["worse"]
-        sentences += [_broken_sentence(broken)] if broken else []
+        losses = {v: difference(results, v, baseline, "noise_loss") for v in style if v not in own}
+        failed = _by_significance({v: e for v, e in losses.items() if e}, "noise_loss")["worse"]
+        sentences += [_failed_sentence(failed)] if failed else []
     return sentences
 
 
@@ -66,12 +68,12 @@ def _style(results: EvalResults, variant: str, baseline: str, own: Mapping[str, 
 
 
 def _gain(results: EvalResults, variant: str, metric: str) -> list[float] | None:
-    """What a LoRA brings over the base, per photo: a photo shows some grids more than others by itself."""
+    """A LoRA minus the base, per photo, because photos themselves have more contrast on some grids."""
     tuned, base = (results.variant(v).per_photo.get(metric) for v in (variant, "base"))
     return None if tuned is None or base is None else np.subtract(tuned, base).tolist()
 
 
-def _style_sentence(style: dict[str, Estimate], baseline: str, grid: str, num_photos: int) -> str:
+def _style_sentence(style: dict[str, Estimate], baseline: str, measure: str, num_photos: int) -> str:
     base = with_article(baseline)
     groups = _by_significance(style, STYLE)
     parts = []
@@ -83,8 +85,8 @@ def _style_sentence(style: dict[str, Estimate], baseline: str, grid: str, num_ph
         verb = "are" if len(group) > 1 else "is"
         parts.append(f"{_named(group)} {verb} not shown to differ from {base}")
     return (
-        f"{'; '.join(parts)}. (Difference in {grid} before any snapping, with its 95\u00a0% interval, "
-        f"over the same {num_photos} photos.)"
+        f"{'; '.join(parts)}. (Difference in {measure}, with its 95\u00a0% interval, over the same "
+        f"{num_photos} photos.)"
     )
 
 
@@ -96,22 +98,21 @@ def _likeness_sentence(kept: dict[str, Estimate], baseline: str) -> str:
     if group := groups[""]:
         worst = max(-e.low for e in group.values())
         places = interval_places(group.values())
-        parts.append(
-            f"no loss is shown for {_named(group)}, and one above {format_number(worst, places)} is unlikely"
-        )
+        limit = format_number(worst, places)
+        parts.append(f"no loss is shown for {_named(group)}, and a loss above {limit} is unlikely")
     if group := groups["worse"]:
-        parts.append(f"{_named(group)} {'lose' if len(group) > 1 else 'loses'} some of it")
+        parts.append(f"{_named(group)} {'lose' if len(group) > 1 else 'loses'} likeness")
     if group := groups["better"]:
-        parts.append(f"{_named(group)} {'keep' if len(group) > 1 else 'keeps'} more of it")
-    return f"Likeness to the photo, against {with_article(baseline)}: {'; '.join(parts)}."
+        parts.append(f"{_named(group)} {'keep' if len(group) > 1 else 'keeps'} more likeness")
+    return f"Likeness to the photo, compared with {with_article(baseline)}: {'; '.join(parts)}."
 
 
-def _broken_sentence(broken: dict[str, Estimate]) -> str:
-    verb, its = ("predict", "their") if len(broken) > 1 else ("predicts", "its")
+def _failed_sentence(failed: dict[str, Estimate]) -> str:
+    verb, its = ("predict", "their") if len(failed) > 1 else ("predicts", "its")
     return (
-        f"Look at the pictures: {_named(broken)} {verb} the noise of held-out pixel art worse than the "
-        f"untouched base (difference in validation loss); {its} training may have broken down, and noise "
-        "that keeps to the cells counts as grid contrast."
+        f"Check the pictures: {_named(failed)} {verb} the noise of held-out pixel art worse than the "
+        f"untouched base (difference in noise loss), so {its} training may have failed; noise aligned with "
+        "the cells counts as grid contrast."
     )
 
 

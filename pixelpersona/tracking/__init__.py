@@ -1,1 +1,1 @@
-"""Where a run writes its numbers: metrics.jsonl, the record of truth, and Weights & Biases."""
+"""Where a run records its numbers: metrics.jsonl and Weights & Biases."""

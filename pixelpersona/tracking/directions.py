@@ -1,6 +1,4 @@
-"""Which way each tracked metric is better: the one table behind run summaries, charts and comparisons."""
-
-from __future__ import annotations
+"""Which direction of each tracked metric is better: for run summaries, charts and comparisons."""
 
 from typing import Literal
 
@@ -13,4 +11,4 @@ BETTER: dict[str, Direction] = {
     "eval/fid_persona": "min",
     "eval/grid_contrast": "max",
 }
-"""Metrics with a better side; others, such as learning rates, have none."""
+"""Metrics that have a better direction; others, such as learning rates, have none."""

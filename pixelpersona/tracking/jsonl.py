@@ -1,6 +1,4 @@
-"""metrics.jsonl: the record of truth of a run, readable with nothing but a JSON parser."""
-
-from __future__ import annotations
+"""metrics.jsonl and the other plain files that a run records its progress in."""
 
 import hashlib
 import json
@@ -9,50 +7,27 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from pixelpersona.writing import write_whole
+from pixelpersona.files import read_jsonl, write_whole
 
 _SAMPLE = re.compile(r"step-(\d{6,})(?:\D.*)?\.(?:png|json)")
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All rows of a file of JSON objects, in order; [] for an empty file.
-
-    A last line without its newline is what a killed writer leaves behind, and is not a row.
-    Raises ValueError naming file and line when any other line is not a JSON object, or there is no file.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: not a JSON object")
-        rows.append(row)
-    return rows
-
-
 class JsonlTracker:
-    """Writes a run folder:
+    """Records a run in plain files of its folder:
 
     - metrics.jsonl, one row {"step": 100, "train/loss": 0.12} per scalars() call, flushed at once, so a
-      kill loses at most the row being written. Values must be deterministic: speeds belong elsewhere.
-    - samples/<key>/step-000100.png; step-000100-0.png, -1.png, ... when a call brings several pictures.
-    - samples/<key>/step-000100.json for tables, their pictures beside it.
-    - summary.json and artifacts.jsonl (files inside the folder by their paths there, others by name).
+      killed run loses at most the row being written. Values must be deterministic; speeds go elsewhere.
+    - samples/<key>/step-000100.png; step-000100-0.png, -1.png, ... when a call records several images.
+    - samples/<key>/step-000100.json for tables, with their images beside it.
+    - summary.json and artifacts.jsonl (files inside the folder by relative path, others by name).
 
-    folder: made when missing. resume_step: None starts the record anew; N continues it after step N and
-    drops the rows and samples of later steps, which the resumed run writes again. resume_rows: how many rows
-    there were when step N was saved; a hook of that very step may have told its row since.
-    Raises ValueError when resume_step is given and there is no record, or it is broken or too short.
+    folder: created when missing. resume_step: None starts a new record; N continues it after step N and
+    drops rows and samples of later steps, which the resumed run writes again. resume_rows: number of rows
+    when the checkpoint of step N was saved; callbacks of the same step may have added rows after it.
+    Raises ValueError when resume_step is given and the record is missing, broken or too short.
     """
 
     run_id = ""
@@ -65,8 +40,8 @@ class JsonlTracker:
         rows = [] if resume_step is None else [r for r in read_jsonl(self._path) if r["step"] <= kept]
         if resume_rows is not None and len(rows) < resume_rows:
             raise ValueError(
-                f"{self._path}: {len(rows)} rows up to step {kept}, whose checkpoint was made after "
-                f"{resume_rows}; loop.resume=never starts anew"
+                f"{self._path}: {len(rows)} rows up to step {kept}, but its checkpoint was saved after "
+                f"{resume_rows}; loop.resume=never starts a new run"
             )
         rows = rows[:resume_rows]
         self._num_rows = len(rows)
@@ -85,8 +60,8 @@ class JsonlTracker:
         row: dict[str, float] = {"step": step}
         for key, value in values.items():
             if key == "step":
-                raise ValueError("the key 'step' is taken: it is the row's own")
-            # int stays int, so that counts read as counts; anything else number-like becomes a float.
+                raise ValueError("the key 'step' is reserved for the step of the row")
+            # Counts stay int; NumPy and torch scalars become float.
             row[key] = value if type(value) is int else float(value)
             if not math.isfinite(row[key]):
                 raise ValueError(f"{key} is {row[key]} at step {step}: only finite numbers are recorded")
@@ -101,7 +76,7 @@ class JsonlTracker:
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
     ) -> None:
-        """Captions are not kept: the picture's row and column titles say what it shows."""
+        """captions are not recorded: sample sheets have row and column titles."""
         folder = self._sample_folder(key)
         for index, image in enumerate(images):
             suffix = f"-{index}" if len(images) > 1 else ""
@@ -142,12 +117,12 @@ class JsonlTracker:
         row = {"name": name, "type": kind, "files": listed, "metadata": dict(metadata)}
         path = self._folder / "artifacts.jsonl"
         known = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        if _line(row) not in known:  # a resumed run names its data again
+        if _line(row) not in known:  # a resumed run records its data set again
             with path.open("a", encoding="utf-8") as opened:
                 opened.write(_line(row))
 
     def alert(self, title: str, text: str) -> None:
-        """Nothing: the file holds what is measured, and the command itself says what went wrong."""
+        """Does nothing: the command itself prints what went wrong."""
 
     def finish(self, exit_code: int = 0) -> None:
         self._file.close()
@@ -159,7 +134,7 @@ class JsonlTracker:
     def _sample_folder(self, key: str) -> Path:
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"{key!r} is no key: parts between slashes must be names")
+            raise ValueError(f"{key!r} is not a key: accepted names separated by slashes")
         folder = self._folder.joinpath("samples", *parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder

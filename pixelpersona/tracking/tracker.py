@@ -1,6 +1,4 @@
-"""What a run reports to: one protocol, a fan-out over several trackers, and one that keeps nothing."""
-
-from __future__ import annotations
+"""The tracker protocol, several trackers as one, and a tracker that records nothing."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,47 +9,49 @@ from PIL import Image
 
 
 class Tracker(Protocol):
-    """Takes plain mappings and PIL images; knows nothing of models or configuration.
+    """Records the progress of a run; takes plain mappings and PIL images.
 
-    run_id names the run at the tracker and goes into checkpoints, so that a resumed run continues it;
-    "" when there is nothing to continue. Keys are paths: "train/loss", "val/loss", "train/lr/unet".
+    Keys are paths: "train/loss", "val/loss", "train/lr/unet".
     """
 
     @property
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """Id of the run at the tracker, stored in checkpoints to continue the run; "" when there is none."""
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """One row of finite numbers, measured after `step` optimizer steps."""
+        """Record one row of finite numbers, measured after `step` optimizer steps."""
 
     def rows_on_disk(self) -> int:
-        """How many rows the record of truth holds, all of them safe from a power cut; 0 without a record.
+        """Number of rows in metrics.jsonl, all synced to disk; 0 for trackers without such a file.
 
-        A checkpoint stores it: a resumed run drops what was recorded later.
+        Checkpoints store it, so that a resumed run can drop rows that were recorded later.
         """
 
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
     ) -> None:
-        """Pictures of one moment; captions are none or one per picture."""
+        """Record images of one step, with no captions or one per image."""
 
     def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
-        """Rows of cells: str, number, None or a PIL image."""
+        """Record a table whose cells are str, numbers, None or PIL images."""
 
     def summary(self, values: Mapping[str, object]) -> None:
-        """What the run comes down to; later values replace earlier ones of the same key."""
+        """Set summary values of the run; later values replace earlier ones of the same key."""
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        """Files the run made (kind: "model", "dataset", "report"), with the digests they descend from."""
+        """Record files of the run. kind: "model" or "dataset". metadata: digests of what they derive from."""
 
     def alert(self, title: str, text: str) -> None:
-        """Something a person should look at now, such as a run that stopped at a NaN."""
+        """Notify the user, for example of a run that stopped because the loss was NaN."""
 
     def finish(self, exit_code: int = 0) -> None:
-        """No call may follow. exit_code 0 means the run did what it was meant to do."""
+        """Close the tracker; no call may follow. exit_code: 0 for success."""
 
 
 class Trackers:
-    """Several trackers as one. run_id is the first that is not empty."""
+    """Passes every call to several trackers. run_id is the first that is not empty."""
+
+    _trackers: tuple[Tracker, ...] = ()
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = tuple(trackers)
@@ -96,33 +96,8 @@ class Trackers:
                 stack.callback(tracker.finish, exit_code)
 
 
-class NoTracker:
-    """Keeps nothing: for runs nobody wants to keep, and for the processes of a run other than the first."""
+class NoTracker(Trackers):
+    """Records nothing: for all processes of a run but rank 0."""
 
-    run_id = ""
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None:
-        pass
-
-    def rows_on_disk(self) -> int:
-        return 0
-
-    def images(
-        self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
-    ) -> None:
-        pass
-
-    def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
-        pass
-
-    def summary(self, values: Mapping[str, object]) -> None:
-        pass
-
-    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        pass
-
-    def alert(self, title: str, text: str) -> None:
-        pass
-
-    def finish(self, exit_code: int = 0) -> None:
-        pass
+    def __init__(self) -> None:
+        super().__init__(())

@@ -1,6 +1,4 @@
-"""A Weights & Biases run that never asks a question and never stands in the way of training."""
-
-from __future__ import annotations
+"""A Weights & Biases run that never prompts and never blocks training."""
 
 import atexit
 import hashlib
@@ -15,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import wandb
@@ -23,8 +21,6 @@ from PIL import Image
 
 from pixelpersona.tracking.directions import BETTER
 
-Mode = Literal["online", "offline", "disabled", "auto"]
-MODES: tuple[Mode, ...] = ("online", "offline", "disabled", "auto")
 STEP_KEY = "train/step"
 _STOP_TIMEOUT_S = 4.0
 _FLUSH_S = 1
@@ -34,18 +30,21 @@ _EXIT_INTERRUPTED = 130
 class WandbTracker:
     """One W&B run in folder/wandb.
 
-    mode: "auto" is online when a key is configured (WANDB_API_KEY or netrc), else offline; WANDB_MODE in
-    the environment decides before that. If W&B does not start online, auto goes on offline and says so once
-    on stderr; "online" raises ValueError instead. There is never a prompt.
-    run_id: of the run to continue, from its checkpoint; None for a new one. Offline, a continued run is
-    a second folder with the same id, and `wandb sync` appends the folders in the order they were begun.
-    Every row carries train/step, the x axis of all charts: W&B's own step cannot go back on a resume. The
-    run's summary holds last and best value of every metric that has a better side (`BETTER`).
-    finish_timeout_s: how long the end waits for uploads; then W&B names `wandb sync`, and the run has ended
-    well. W&B itself would wait for ever for a server that went away. A run that a signal stopped has no such
-    time, as whoever sent the signal will soon kill: see `finish`.
-    code: a package's folder, kept with the run as an artifact of its .py and .yaml files.
-    W&B collects no command line, paths or git remote: they may hold names and secrets of this machine.
+    project, name, group, job_type, tags, config: as `wandb.init` has them.
+    mode: "online", "offline", or "auto": online when a key is configured (WANDB_API_KEY or netrc), else
+    offline; the environment variable WANDB_MODE takes precedence over auto. When W&B cannot start online,
+    auto continues offline and reports it once on stderr; "online" raises ValueError. It never prompts.
+    start_timeout_s: how long to wait for the server at the start. finish_timeout_s: how long to wait for
+    uploads at the end; what is not uploaded by then can be uploaded with `wandb sync`, and the run still
+    counts as successful. W&B itself waits without limit for a server that became unreachable. See `finish`
+    for runs that were stopped by a signal.
+    run_id: id of the run to continue, from its checkpoint; None for a new run. Offline, the continued run is
+    a second folder with the same id, and `wandb sync` appends the folders in the order they were started.
+    code: folder whose .py and .yaml files are stored with the run as an artifact.
+
+    Every row carries train/step, the x axis of all charts, because W&B's own step cannot go back on a
+    resume. The summary of the run holds last and best value of every metric in `BETTER`.
+    Command line, paths and git remote are not sent: they may contain names and secrets of this machine.
     """
 
     def __init__(
@@ -53,19 +52,17 @@ class WandbTracker:
         folder: Path,
         *,
         project: str,
-        name: str | None = None,
-        group: str | None = None,
-        job_type: str | None = None,
-        tags: Sequence[str] = (),
-        config: Mapping[str, Any] | None = None,
-        mode: Mode = "auto",
+        name: str,
+        group: str,
+        job_type: str,
+        tags: Sequence[str],
+        config: Mapping[str, Any],
+        mode: str,
+        start_timeout_s: float,
+        finish_timeout_s: float,
         run_id: str | None = None,
         code: Path | None = None,
-        start_timeout_s: float = 30.0,
-        finish_timeout_s: float = 300.0,
     ) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode={mode!r} is none of {', '.join(MODES)}")
         folder.mkdir(parents=True, exist_ok=True)
         arguments: dict[str, Any] = {
             "dir": folder,
@@ -74,20 +71,20 @@ class WandbTracker:
             "group": group,
             "job_type": job_type,
             "tags": list(tags),
-            "config": dict(config or {}),
+            "config": dict(config),
             "id": run_id,
             "resume": None if run_id is None else "allow",
-            # Jobs of a sweep share one process: each has its own run, finished on its own.
+            # The jobs of a sweep share one process, each with a run of its own.
             "reinit": "create_new",
             "settings": _settings(start_timeout_s, finish_timeout_s),
         }
         earlier = 0 if run_id is None else _num_own_steps(folder, run_id)
-        with _leaving_when_interrupted("W&B was still waiting for its server"):
+        with _exit_without_waiting("W&B was still waiting for its server"):
             self._run = _start(arguments, mode)
             if code is not None:
-                with _without_server("the package's code"):
+                with _report_refusal("the package's code"):
                     self._run.log_code(str(code), artifact_name(f"{project}-code"), include_fn=_is_code)
-        # Online the server says where a continued run stands; offline nobody does.
+        # Online, the server knows the last step of a continued run; offline it is read from the files.
         self._own_step = earlier if earlier and self._run.offline else None
         self._run.define_metric(STEP_KEY)
         self._run.define_metric("*", step_metric=STEP_KEY)
@@ -100,14 +97,14 @@ class WandbTracker:
 
     @property
     def url(self) -> str | None:
-        """Where the run is seen; None when it is offline or disabled."""
+        """Address of the run's page; None when the run is offline or disabled."""
         return None if self._run.offline or self._run.disabled else self._run.url
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         self._log(dict(values), step)
 
     def rows_on_disk(self) -> int:
-        """0: metrics.jsonl is the record. Rows that a resumed run repeats here repeat their train/step."""
+        """0: a resumed run may record rows twice here, with the same train/step."""
         return 0
 
     def images(
@@ -128,26 +125,26 @@ class WandbTracker:
         self._run.summary.update(dict(values))
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        """Lineage travels as digests in the metadata: use_artifact does not work offline.
+        """Metadata carries the digests of the inputs because use_artifact does not work offline.
 
-        Where the server has gone away, W&B keeps no artifact, and stderr says so.
+        When the server is unreachable, W&B keeps no artifact; stderr reports it.
         """
         artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata))
         for file in files:
             artifact.add_file(str(file), name=file.name)
-        with _without_server(name):
+        with _report_refusal(name):
             self._run.log_artifact(artifact)
 
     def alert(self, title: str, text: str) -> None:
         self._run.alert(title=title, text=text, level="ERROR")
 
     def finish(self, exit_code: int = 0) -> None:
-        """exit_code above 128, as of a process that a signal stopped: waits 4 s at most, and the process ends
-        without W&B's own waiting. So it does after a Ctrl-C while it waits for uploads. What is not uploaded
-        yet is on disk, and the message says so.
+        """exit_code above 128 (stopped by a signal): wait at most 4 s, because the sender of the signal will
+        soon kill the process, and skip W&B's own waiting at exit. A Ctrl-C while waiting for uploads has the
+        same effect. Data that is not uploaded stays on disk, and a message names the command to upload it.
         """
         rest = f"`wandb sync --include-online {Path(self._run.dir).parent}` uploads the rest"
-        with _leaving_when_interrupted(f"W&B did not take all of the run; {rest}"):
+        with _exit_without_waiting(f"W&B did not receive all of the run; {rest}"):
             if exit_code <= 128 or self.url is None:
                 self._run.finish(exit_code=exit_code)
                 return
@@ -155,44 +152,44 @@ class WandbTracker:
             end.start()
             end.join(_STOP_TIMEOUT_S)
         if end.is_alive():
-            print(f"W&B did not take all of the run in time; {rest}", file=sys.stderr)
-            atexit.register(_leave, exit_code)  # the last registered is the first to run
+            print(f"W&B did not receive all of the run in time; {rest}", file=sys.stderr)
+            atexit.register(_exit_now, exit_code)  # the last registered runs first
 
     def _log(self, row: dict[str, Any], step: int) -> None:
-        own_step, self._own_step = self._own_step, None  # from there on W&B counts by itself
+        own_step, self._own_step = self._own_step, None  # after the first row W&B counts by itself
         self._run.log({**row, STEP_KEY: step}, step=own_step, commit=True)
 
 
 @contextmanager
-def _without_server(what: str) -> Iterator[None]:
-    """An artifact asks the server before it is kept: a run is not to fail at its end because none answers."""
+def _report_refusal(what: str) -> Iterator[None]:
+    """Artifacts need an answer of the server; without one, report it instead of failing the run."""
     try:
         yield
     except wandb.errors.CommError as error:
-        print(f"W&B did not take {what}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"W&B did not accept {what}: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 @contextmanager
-def _leaving_when_interrupted(told: str) -> Iterator[None]:
-    """A Ctrl-C inside means the whole process, which would still wait for a server that does not answer."""
+def _exit_without_waiting(message: str) -> Iterator[None]:
+    """After a Ctrl-C inside, the process exits without W&B's waiting for a server that does not answer."""
     try:
         yield
     except KeyboardInterrupt:
-        print(told, file=sys.stderr)
-        time.sleep(2 * _FLUSH_S)  # then what was logged is in the run's file
-        atexit.register(_leave, _EXIT_INTERRUPTED)
+        print(message, file=sys.stderr)
+        time.sleep(2 * _FLUSH_S)  # until all logged rows are in the run's file
+        atexit.register(_exit_now, _EXIT_INTERRUPTED)
         raise
 
 
-def _leave(exit_code: int) -> None:
-    """End the process here and now: W&B's own exit handler waits for uploads as long as a finish does."""
+def _exit_now(exit_code: int) -> None:
+    """End the process before W&B's exit handler, which waits for uploads as long as `finish` does."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
 
 
 def artifact_name(name: str) -> str:
-    """A name W&B accepts: ASCII letters, digits, -_. and at most 128; one that is changed gets a digest."""
+    """An artifact name that W&B accepts: ASCII letters, digits, "-_."; a changed name gets a digest."""
     accepted = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:100]
     if accepted == name:
         return name
@@ -211,23 +208,23 @@ def has_key() -> bool:
     server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
     hosts = {urlsplit(server).netloc}
     if server == wandb.Settings.model_fields["base_url"].default:
-        hosts.add("api.wandb.ai")  # what the public server was called before it moved
+        hosts.add("api.wandb.ai")  # former address of the public server
     named = os.environ.get("NETRC")
     for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         try:
             entries = netrc.netrc(path)
         except (OSError, netrc.NetrcParseError):
-            continue  # no file, not ours to read, or broken: then there is no key in it
+            continue  # missing, unreadable or broken
         if any((found := entries.authenticators(host)) and found[2] for host in hosts):
             return True
     return False
 
 
 def _num_own_steps(folder: Path, run_id: str) -> int:
-    """One more than the last of W&B's own steps in the offline parts of a run; 0 when there are none.
+    """Number of W&B's own steps in the offline parts of a run; 0 when there are none.
 
-    W&B takes rows of one run with the same own step for one row, so a part begins where the last one ended.
-    Of a part that a kill tore, what can be read counts.
+    W&B merges rows of one run that have the same own step, so each part must start where the previous one
+    ended. Of a part that was cut off by a kill, the readable rows count.
     """
     last = -1
     for part in (folder / "wandb").glob(f"offline-run-*-{run_id}"):
@@ -242,30 +239,31 @@ def _num_own_steps(folder: Path, run_id: str) -> int:
 def _settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Settings:
     chosen: dict[str, Any] = {
         "silent": True,
-        "console": "off",  # the progress bar is not worth uploading, and capturing it costs time
+        "console": "off",  # capturing the progress bar costs time
         "init_timeout": start_timeout_s,
         "login_timeout": start_timeout_s,
         "finish_timeout": finish_timeout_s,
         "save_code": False,
         "disable_job_creation": True,
-        "disable_git": True,  # of the folder it is started in, with the remote's address
-        # Private: the command line and the program's path, which name files of this machine.
+        "disable_git": True,  # would record the remote of the current folder
+        # Private setting: do not record command line and program path.
         "x_disable_meta": True,
-        # Private: the offline file is flushed every 15 s, so a killed run loses that much; 1 s is enough.
+        # Private setting: interval of flushing the offline file, which a killed run loses; default 15 s.
         "x_transaction_log_flush_interval": _FLUSH_S,
     }
-    known = wandb.Settings.model_fields  # private ones come and go, finish_timeout is young
+    # Older versions have no finish_timeout, and private settings may be removed.
+    known = wandb.Settings.model_fields
     return wandb.Settings(**{k: v for k, v in chosen.items() if k in known})
 
 
-def _start(arguments: dict[str, Any], mode: Mode) -> wandb.Run:
-    wanted: str = mode
+def _start(arguments: dict[str, Any], mode: str) -> wandb.Run:
+    wanted: Any = mode
     if mode == "auto":
         wanted = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
     if wanted == "online" and not has_key():
         raise ValueError("mode=online needs a W&B key (WANDB_API_KEY or `wandb login`); or use mode=offline")
     try:
-        return wandb.init(mode=wanted, **arguments)  # type: ignore[arg-type]
+        return wandb.init(mode=wanted, **arguments)
     except (wandb.Error, OSError) as error:
         reason = " ".join(str(error).split())
         if wanted != "online" or mode != "auto":

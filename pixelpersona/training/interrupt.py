@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the step that runs is finished, the hook that runs is given up, nothing is lost."""
+"""SIGTERM and Ctrl-C: the current step is finished, the current callback is cancelled, nothing is lost."""
 
 import signal
 import threading
@@ -12,9 +12,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop and has saved where it stands; `exit_code` is 128 + the signal's number.
+    """The run was stopped by a signal and has saved its state; `exit_code` is 128 + the signal's number.
 
-    Not an Exception, like KeyboardInterrupt: no library's `except Exception` may swallow it.
+    Like KeyboardInterrupt not an Exception, so that no library's `except Exception` catches it.
     """
 
     def __init__(self, signum: int) -> None:
@@ -28,7 +28,7 @@ class Interrupted(BaseException):
 
 
 class StopRequest:
-    """What the signals ask for while `listening()`; a second signal is answered as without us, at once."""
+    """A stop requested by a signal while `listening()`; a second signal has its default effect."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -36,7 +36,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Handlers are the process's and only the main thread may set them: elsewhere nothing is caught."""
+        """Handle SIGINT and SIGTERM while open; only possible, and done, in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -51,7 +51,7 @@ class StopRequest:
 
     @contextmanager
     def giving_up(self) -> Iterator[None]:
-        """Inside, a signal raises Interrupted at once: for work that can be done again."""
+        """While open, a signal raises Interrupted at once: for work that can be repeated."""
         if self.signum is not None:
             raise Interrupted(self.signum)
         self._may_raise = True
@@ -70,9 +70,9 @@ class StopRequest:
 
 @contextmanager
 def ending(tracker: Tracker) -> Iterator[None]:
-    """Finishes the tracker, told by an exit code how the run ended: after a stop it may not wait for uploads.
+    """Finish the tracker with the exit code of the run: after a stop it must not wait for uploads.
 
-    A Ctrl-C that is raised is the second one, of somebody whom the answer to the first took too long.
+    A KeyboardInterrupt is the second Ctrl-C, of a user who does not want to wait for the first one's effect.
     """
     exit_code = 1
     try:

@@ -1,7 +1,7 @@
-"""The one loop for all objectives: batch, loss, step, track, hooks.
+"""The training loop for all objectives: batch, loss, optimizer step, logging, callbacks.
 
-A step's batch is shared in equal parts by all processes and, with gradient accumulation, by several passes of
-each; the gradient is the whole batch's. So the same run comes out, to rounding, however it is shared.
+Processes, and with gradient accumulation several passes of each, share a step's batch in equal parts. The
+gradient is that of the whole batch, so the result is the same up to rounding however the batch is shared.
 """
 
 import math
@@ -14,27 +14,27 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from pixelpersona.data.generators import step_rng
 from pixelpersona.data.loader import Part
-from pixelpersona.data.randomness import step_rng
 from pixelpersona.tracking.tracker import Tracker
+from pixelpersona.training.checkpoints import TrainState
 from pixelpersona.training.interrupt import Interrupted, StopRequest
-from pixelpersona.training.state import TrainState
 
 
 class Batches(Protocol):
-    """Batches as a pure function of the step: a resumed run meets the same ones.
+    """Batches as a pure function of the step, so that a resumed run sees the same ones.
 
-    Those that can be shared take a `Part` as well: `at(step, part)`.
+    Batches that can be shared also accept a `Part`: `at(step, part)`.
     """
 
     def at(self, step: int) -> Any: ...
 
 
-class Hook(Protocol):
-    """Something done between steps: samples, validation. Never changes the training.
+class Callback(Protocol):
+    """Something done between steps, such as samples or validation; it never changes the training.
 
-    `run` may be given up halfway and then runs again, so it tells nobody anything. What there is to tell it
-    returns as a function, which is short and is never given up: a row is written once or not at all.
+    A stop signal may interrupt `run`, which is called again after resuming, so it must not log. It returns a
+    short function that logs and is never interrupted: a row is written once or not at all.
     """
 
     def due(self, step: int) -> bool: ...
@@ -56,7 +56,7 @@ class NonFiniteError(ValueError):
     """The loss or a gradient is NaN or infinite; the optimizer step was not taken."""
 
     def add_samples(self, ids: Sequence[str]) -> None:
-        """Say which samples the batch held, if it says so."""
+        """Append the ids of the batch's samples to the message, where they are known."""
         if ids:
             self.args = (f"{self}; samples: {', '.join(ids)}",)
 
@@ -69,18 +69,18 @@ def train(
     seed: int,
     accelerator: Accelerator,
     tracker: Tracker,
-    hooks: Sequence[Hook] = (),
-    checkpoints: Hook | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Callback | None = None,
     max_grad_norm: float = 1.0,
     log_every_steps: int = 10,
     title: str = "train",
 ) -> None:
-    """Train until `num_steps` optimizer steps have been taken, from wherever `state` stands.
+    """Train from the current step of `state` to `num_steps` optimizer steps.
 
-    checkpoints: saves the state, after all that its step logged, and whenever the run is asked to stop.
+    checkpoints: saves the state after the other callbacks of its step, and before a requested stop.
     Raises NonFiniteError before a step that would write a NaN into the weights, and Interrupted after
-    SIGTERM or Ctrl-C, when the step is finished and the state is saved. With several processes all but the
-    first are given NoTracker, no hooks and no checkpoints.
+    SIGTERM or Ctrl-C, once the step is finished and the state is saved. With several processes, ranks other
+    than 0 are given NoTracker, no callbacks and no checkpoints.
     """
     objective, optimizer = accelerator.prepare(state.objective, state.optimizer)
     objective.train()
@@ -89,15 +89,17 @@ def train(
         total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
     )
     with StopRequest().listening() as stop, progress:
-        saved = state.step > 0 and state.num_hooks_done >= len(hooks)  # all is as the checkpoint has it
+        saved = state.step > 0 and state.num_callbacks_done >= len(callbacks)  # as loaded
         if not saved:
-            saved = _run_hooks(state, hooks, checkpoints, tracker, stop)  # those a stop had cut short
+            saved = _run_callbacks(
+                state, callbacks, checkpoints, tracker, stop
+            )  # those that a stop had interrupted
         while state.step < num_steps and not _asked_to_stop(stop, accelerator):
             losses: list[torch.Tensor] = []
             ids: list[str] = []
             for number, part in enumerate(parts):
                 batch = batches.at(state.step, *part)
-                # Dropout layers draw from torch's own generator, which no checkpoint holds.
+                # Dropout layers draw from torch's global generator, which checkpoints do not contain.
                 torch.manual_seed(step_rng(seed, state.step, f"dropout {number}").initial_seed())
                 ids += getattr(batch, "ids", ())
                 with accelerator.accumulate(objective):
@@ -116,7 +118,7 @@ def train(
                 tracker.scalars(_scalars(result), result.step)
                 progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
             progress.update()
-            saved = _run_hooks(state, hooks, checkpoints, tracker, stop)
+            saved = _run_callbacks(state, callbacks, checkpoints, tracker, stop)
         objective.eval()
         if stop.signum is not None:
             if checkpoints is not None and not saved:
@@ -125,7 +127,7 @@ def train(
 
 
 def _own_parts(accelerator: Accelerator) -> list[tuple[Part, ...]]:
-    """What this process takes of every batch, pass by pass; nothing to say where one pass takes it whole."""
+    """The parts of a batch that this process takes, one per pass; () is the whole batch."""
     passes = int(accelerator.gradient_accumulation_steps)
     num = int(accelerator.num_processes) * passes
     if num == 1:
@@ -134,36 +136,36 @@ def _own_parts(accelerator: Accelerator) -> list[tuple[Part, ...]]:
 
 
 def _asked_to_stop(stop: StopRequest, accelerator: Accelerator) -> bool:
-    """Whether any process was: they must all stop at one step, or the others would wait for it for ever."""
+    """Whether any process was asked to stop: all must stop at the same step, or the others wait forever."""
     if accelerator.num_processes > 1:
         asked = torch.tensor([stop.signum or 0], device=accelerator.device)
         stop.signum = int(accelerator.gather(asked).max()) or None
     return stop.signum is not None
 
 
-def _run_hooks(
+def _run_callbacks(
     state: TrainState,
-    hooks: Sequence[Hook],
-    checkpoints: Hook | None,
+    callbacks: Sequence[Callback],
+    checkpoints: Callback | None,
     tracker: Tracker,
     stop: StopRequest,
 ) -> bool:
-    """The hooks of this step that have not run yet, then its checkpoint, if one is due and no stop cuts in.
+    """Run the callbacks of this step that have not run yet, then save a checkpoint if one is due.
 
-    Returns whether the state is saved as it now stands.
+    Returns whether the current state is saved.
     """
     if state.step == 0:
         return False
     training = state.objective.training
     state.objective.eval()
     try:
-        for hook in hooks[state.num_hooks_done :]:
-            if hook.due(state.step):
+        for callback in callbacks[state.num_callbacks_done :]:
+            if callback.due(state.step):
                 with stop.giving_up():
-                    tell = hook.run(state)
-                if tell is not None:
-                    tell()
-            state.num_hooks_done += 1
+                    log = callback.run(state)
+                if log is not None:
+                    log()
+            state.num_callbacks_done += 1
     except Interrupted:
         return False
     finally:
@@ -174,8 +176,8 @@ def _run_hooks(
     return True
 
 
-def _save(state: TrainState, checkpoints: Hook, tracker: Tracker) -> None:
-    """A checkpoint knows how many rows came before it: those after it a resumed run writes again."""
+def _save(state: TrainState, checkpoints: Callback, tracker: Tracker) -> None:
+    """Save the state with the number of rows logged before it; a resumed run writes the later rows again."""
     state.num_rows = tracker.rows_on_disk()
     checkpoints.run(state)
 
@@ -195,7 +197,7 @@ def _optimizer_step(
     if not math.isfinite(value) or not (math.isfinite(grad_norm) or scaling):
         raise NonFiniteError(
             f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step, "
-            "checkpoints before it are good"
+            "earlier checkpoints are good"
         )
     optimizer.step()
     state.lr_schedule.step()
@@ -203,7 +205,7 @@ def _optimizer_step(
     if state.ema is not None:
         state.ema.step(parameters)
     state.step += 1
-    state.num_hooks_done = 0
+    state.num_callbacks_done = 0
     state.scores.clear()
     return StepResult(step=state.step, loss=value, grad_norm=grad_norm, lr=lr)
 

@@ -1,13 +1,13 @@
-"""Validation loss at fixed noise: the same held-out latents, noise and timesteps for every model and step."""
+"""Validation losses with fixed noise: the same latents, noise and timesteps for every model and step."""
 
 import torch
 from torch import Tensor
 
+from pixelpersona.data.generators import step_rng
 from pixelpersona.data.latents import LatentSet
 from pixelpersona.data.loader import LatentBatch, PairBatches
-from pixelpersona.data.randomness import step_rng
 from pixelpersona.training.objectives.diffusion import DiffusionObjective, stratified_timesteps
-from pixelpersona.training.objectives.translation import TranslationObjective
+from pixelpersona.training.objectives.regression import RegressionObjective
 
 
 @torch.no_grad()
@@ -20,15 +20,15 @@ def fixed_noise_loss(
     seed: int = 0,
     on_path: bool = False,
 ) -> Tensor:
-    """Plain mean squared error on the noise for every held-out picture, float32 [N], unweighted.
+    """Unweighted mean squared error on the noise for every held-out picture, float32 [N].
 
     Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the objective
-    trains on, so runs with different losses can be compared. on_path: instead over img2img's path from photo
-    to art (the objective's `start_strength`), the noise carrying the photo along; such losses compare at one
-    strength. Raises ValueError when the objective has no such path.
+    trains on, so that runs with different losses are comparable. on_path: instead along the residual shift
+    from photo to pixel art (the objective's `residual_shift_strength`); such losses are comparable at one
+    strength only. Raises ValueError when the objective has no residual shift.
     """
-    if on_path and not objective.photo_share:
-        raise ValueError("on_path: the objective has no start_strength")
+    if on_path and not objective.shift_scale:
+        raise ValueError("on_path: the objective has residual_shift_strength 0")
     weighting, kind = objective.snr_gamma, objective.kind
     objective.snr_gamma, objective.kind = None, "mse"
     num_timesteps = objective.max_timestep if on_path else len(objective.noise_schedule.alphas_cumprod)
@@ -40,7 +40,7 @@ def fixed_noise_loss(
             t = stratified_timesteps(len(latents), num_timesteps, rng)
             eps = torch.randn(latents.latents.shape, generator=rng)
             if on_path:
-                eps = objective.carry_photos(eps, latents.latents, latents.photos)
+                eps = objective.shift_noise(eps, latents.latents, latents.photos)
             for start in range(0, len(latents), batch_size):
                 part = slice(start, start + batch_size)
                 text = latents.text[latents.text_index[part]]
@@ -62,9 +62,9 @@ def loss_by_level(
     batch_size: int = 16,
     seed: int = 0,
 ) -> list[float]:
-    """Plain mean squared error on the noise in `num_levels` equal parts of the schedule, low noise first.
+    """Mean squared error on the noise in `num_levels` equal parts of the schedule, low noise first.
 
-    latents: float [N, C, h, w]. text: float [N, L, D]. Every picture once per part, at fixed noise.
+    latents: float [N, C, h, w]. text: float [N, L, D]. Every picture is measured once per part.
     """
     num_timesteps = int(objective.noise_schedule.config.num_train_timesteps)
     losses = []
@@ -86,6 +86,6 @@ def loss_by_level(
 
 
 @torch.no_grad()
-def translation_loss(objective: TranslationObjective, batches: PairBatches) -> Tensor:
-    """The translator's loss of every held-out pair, float32 [N rounded up to whole batches]."""
+def regression_loss(objective: RegressionObjective, batches: PairBatches) -> Tensor:
+    """The supervised baseline's loss of every held-out pair, float32 [N rounded up to whole batches]."""
     return torch.cat([objective.per_sample(batches.at(step)).float().cpu() for step in range(len(batches))])

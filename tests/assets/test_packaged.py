@@ -1,4 +1,4 @@
-"""What is packaged: it fits, it runs in plain diffusers, and MODEL_CARD.md names its hashes."""
+"""Packaged files: size, use in plain diffusers, and the hashes in MODEL_CARD.md."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ def _weights() -> list[Path]:
     return sorted(file for name in ("tiny", "lora", "persona") for file in asset(name).rglob("*.safetensors"))
 
 
-def test_all_assets_together_are_below_24_megabytes() -> None:
+def test_all_assets_together_are_smaller_than_24_megabytes() -> None:
     files = [file for file in asset("tiny").parent.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 24_000_000
 
@@ -50,13 +50,13 @@ def test_plain_diffusers_draws_a_portrait_with_base_and_lora() -> None:
     pipeline.load_lora_weights(asset("lora"))
     styled = draw()
     assert np.abs(styled - base).mean() > 2
-    # Both still show this photo: closer to it than to its mirror image.
+    # Both still show this photo: they are closer to it than to its mirror image.
     target = np.asarray(photo).astype(float)
     for picture in (base, styled):
         assert np.abs(picture - target).mean() < np.abs(picture - target[:, ::-1]).mean()
 
 
-def test_portraits_are_256_of_which_64_are_held_out() -> None:
+def test_there_are_256_portraits_of_which_64_are_held_out() -> None:
     rows = [json.loads(line) for line in (asset("portraits") / "metadata.jsonl").read_text().splitlines()]
     assert len(rows) == 256
     assert sum(row["split"] == "heldout" for row in rows) == 64
@@ -71,12 +71,12 @@ def test_the_model_card_names_the_hash_of_every_weight_file(file: Path) -> None:
     assert hashlib.sha256(file.read_bytes()).hexdigest() in card
 
 
-def test_an_unknown_asset_is_named() -> None:
+def test_an_unknown_asset_is_refused() -> None:
     with pytest.raises(ValueError, match="asset nothing: accepted tiny, portraits, lora, persona, palettes"):
         asset("nothing")
 
 
-def test_no_file_names_a_folder_of_the_machine_that_made_it() -> None:
+def test_no_file_contains_an_absolute_path() -> None:
     for file in asset("tiny").rglob("*.json"):
         assert "_name_or_path" not in file.read_text(encoding="utf-8"), file
     for file in [

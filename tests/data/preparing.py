@@ -1,4 +1,4 @@
-"""Eight small photos, their pairs, and an encoder that needs no network: what tests of the caches share."""
+"""Shared by the tests of pairs and caches: a recipe, eight small photos, an encoder without a network."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,28 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.augment import Augmentation
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.pixel.pixelation import Pixelation
 
-RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2))
+RECIPE = PairRecipe(
+    size=16,
+    framing="center",
+    pixelate=Pixelation(factor=4, palette=2),
+    augment=Augmentation(
+        flip=0.5, degrees=5, translate=0.03, scale=0.05, brightness=0.1, contrast=0.1, saturation=0.1
+    ),
+    variants=1,
+    caption="pixel art",
+)
 
 
 class Encoder:
+    """Latents are the top left pixels of 4x4 cells, text states are ones."""
+
     sha256 = "1" * 64
 
     def encode_images(self, images: np.ndarray) -> torch.Tensor:
@@ -45,12 +59,13 @@ def prepare(
 
 
 def change(photos: Path) -> None:
-    """The same picture in another file: a byte behind the picture's end."""
+    """Append a byte to a photo's file: the same picture with another hash."""
     with (photos / "p5.png").open("ab") as stream:
         stream.write(b"\0")
 
 
 def content(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files, by relative name."""
     return {
         file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
     }

@@ -1,4 +1,4 @@
-"""Pairs found by content; killed and simultaneous prepares."""
+"""Reuse of pairs by content key; killed and simultaneous runs of prepare."""
 
 import os
 import shutil
@@ -12,9 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelpersona.data import making, writing
+from pixelpersona.data import making
+from pixelpersona.data.drafts import draft_path, remove_leftovers
 from pixelpersona.data.latents import encode_pairs
-from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.pixel.pixelation import Pixelation
@@ -27,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def flip(file: Path, place: int = -20) -> None:
-    """Changes one byte in place: the file keeps its size, its inode and with it all of its links."""
+    """Flip a bit in place: size and inode stay, so that all hard links see the change."""
     with file.open("r+b") as stream:
         stream.seek(place, os.SEEK_END if place < 0 else os.SEEK_SET)
         byte = stream.read(1)
@@ -37,7 +40,7 @@ def flip(file: Path, place: int = -20) -> None:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The photos and variants whose pictures are really made."""
+    """Collects the photos and variants whose pictures are made rather than reused."""
     names: list[str] = []
     make = making.Maker._make
 
@@ -47,9 +50,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(making.Maker, "_make", counting)
     return names
-
-
-# Found by content
 
 
 def add(photos: Path) -> None:
@@ -74,7 +74,7 @@ def rename(photos: Path) -> None:
         (None, replace(RECIPE, pixelate=Pixelation(factor=4, palette=3)), [f"p{i}.png#0" for i in range(8)]),
     ],
 )
-def test_only_what_changed_is_made_anew(
+def test_only_changed_pairs_are_made_again(
     photos: Path,
     tmp_path: Path,
     made: list[str],
@@ -91,7 +91,7 @@ def test_only_what_changed_is_made_anew(
     assert content(again.folder) == content(prepare(photos, tmp_path / "fresh", recipe).folder)
 
 
-def test_a_new_code_version_finds_nothing(
+def test_a_new_data_version_reuses_nothing(
     photos: Path, tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(photos, tmp_path / "data")
@@ -103,7 +103,7 @@ def test_a_new_code_version_finds_nothing(
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_found_pairs_are_links_or_where_there_are_none_copies(
+def test_reused_pairs_are_hard_links_or_copies(
     photos: Path, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(*arguments: object) -> None:
@@ -123,7 +123,7 @@ def test_found_pairs_are_links_or_where_there_are_none_copies(
     assert PairSet.load(second.folder).photo("p7.png").shape == (16, 16, 3)
 
 
-def test_a_damaged_pair_is_not_handed_on(photos: Path, tmp_path: Path, made: list[str]) -> None:
+def test_a_damaged_pair_is_not_reused(photos: Path, tmp_path: Path, made: list[str]) -> None:
     first = prepare(photos, tmp_path / "data")
     flip(first.pairs("train")[2].pixel)
     made.clear()
@@ -131,15 +131,15 @@ def test_a_damaged_pair_is_not_handed_on(photos: Path, tmp_path: Path, made: lis
     assert made == ["p4.png#0"]
     assert second.pixel("p4.png").shape == (16, 16, 3)
     made.clear()
-    prepare(photos, tmp_path / "data")  # sizes alone show nothing
+    prepare(photos, tmp_path / "data")  # file sizes do not show the damage
     assert made == []
-    mended = prepare(photos, tmp_path / "data", thorough=True)
-    assert len(made) <= 1  # found in the second set, or made
-    assert content(mended.folder) == content(prepare(photos, tmp_path / "fresh").folder)
+    repaired = prepare(photos, tmp_path / "data", thorough=True)
+    assert len(made) <= 1  # taken from the second set, or made
+    assert content(repaired.folder) == content(prepare(photos, tmp_path / "fresh").folder)
     assert not verify_cache(tmp_path / "data").damaged
 
 
-def test_a_photo_that_changes_meanwhile_is_never_kept(photos: Path, tmp_path: Path) -> None:
+def test_a_photo_that_changes_during_prepare_is_refused(photos: Path, tmp_path: Path) -> None:
     class Changing(FolderSource):
         def open(self, photo_id: str, /) -> Image.Image:
             if photo_id == "p5.png":
@@ -150,8 +150,6 @@ def test_a_photo_that_changes_meanwhile_is_never_kept(photos: Path, tmp_path: Pa
         prepare_pairs(Changing(photos), RECIPE, tmp_path / "data", num_workers=1, progress=False)
     assert list((tmp_path / "data").iterdir()) == []
 
-
-# Killed, and two at once
 
 SCRIPT = """
 import os, signal, sys
@@ -189,7 +187,7 @@ def start(mode: str, photos: Path, root: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_what_a_killed_prepare_left_is_removed_by_the_next(photos: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_prepare_are_removed_by_the_next(photos: Path, tmp_path: Path) -> None:
     process = start("die", photos, tmp_path / "data")
     process.communicate("\n")
     assert process.returncode == -9
@@ -205,7 +203,7 @@ def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Pat
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    for process in processes:  # both wait for this line
+    for process in processes:  # both processes wait for this line
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
@@ -221,10 +219,10 @@ def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Pat
     assert torch.equal(cached.latents, encode_pairs(pair_set, "train", Encoder(), tmp_path / "new").latents)
 
 
-def test_leftovers_of_the_living_and_of_others_stay(tmp_path: Path) -> None:
+def test_drafts_of_running_processes_and_other_machines_stay(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    own = writing.aside(tmp_path / "pairs-0123456789ab")
+    own = draft_path(tmp_path / "pairs-0123456789ab")
     dead = tmp_path / own.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-")
     machine = own.name.rpartition(".")[2].partition("-")[0]
     other = tmp_path / dead.name.replace(machine, "00000000" if machine != "00000000" else "11111111")
@@ -234,8 +232,8 @@ def test_leftovers_of_the_living_and_of_others_stay(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "file").touch()
     shard.touch()
-    writing.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert set(tmp_path.iterdir()) == {own, other, foreign}
     os.utime(other, (1e9, 1e9))
-    writing.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert set(tmp_path.iterdir()) == {own, foreign}

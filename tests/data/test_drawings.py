@@ -5,8 +5,8 @@ import pytest
 from skimage.data import astronaut
 
 from pixelpersona.data.drawings import DRAWINGS_PER_PHOTO, drawn_cells
-from pixelpersona.data.recipe import pixelize
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import pixelize
 
 STYLE = Pixelation(palette=5, fit="kmeans", downsample="median")
 
@@ -18,7 +18,9 @@ def photos(tmp_path: Path) -> Path:
     return file
 
 
-def test_every_photo_is_drawn_three_times_and_every_second_in_the_style(photos: Path, tmp_path: Path) -> None:
+def test_every_photo_has_three_drawings_and_every_second_one_in_the_style(
+    photos: Path, tmp_path: Path
+) -> None:
     drawn = drawn_cells(photos, STYLE, 4, tmp_path / "drawings.npy")
     assert drawn.shape == (3, DRAWINGS_PER_PHOTO, 16, 16, 3)
     styled = Pixelation(factor=4, palette=5, fit="kmeans", downsample="median")
@@ -29,13 +31,13 @@ def test_every_photo_is_drawn_three_times_and_every_second_in_the_style(photos: 
     assert len(np.unique(drawn[0, 0].reshape(-1, 3), axis=0)) <= 6
 
 
-def test_drawn_once_and_the_same_by_any_number_of_workers(photos: Path, tmp_path: Path) -> None:
+def test_drawings_are_cached_and_do_not_depend_on_the_number_of_workers(photos: Path, tmp_path: Path) -> None:
     one = drawn_cells(photos, STYLE, 4, tmp_path / "one.npy", num_workers=1)
     two = drawn_cells(photos, STYLE, 4, tmp_path / "two.npy", num_workers=2)
     assert np.array_equal(one, two)
-    kept = (tmp_path / "one.npy").stat().st_mtime_ns
+    written = (tmp_path / "one.npy").stat().st_mtime_ns
     drawn_cells(photos, STYLE, 4, tmp_path / "one.npy")
-    assert (tmp_path / "one.npy").stat().st_mtime_ns == kept
+    assert (tmp_path / "one.npy").stat().st_mtime_ns == written
 
 
 def test_drawings_of_other_photos_are_refused(photos: Path, tmp_path: Path) -> None:

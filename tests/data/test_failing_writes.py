@@ -1,4 +1,4 @@
-"""A full disk and a folder that cannot be written: one clear line, and what was there stays as it was."""
+"""A full disk or a read-only cache: one error line, and the existing cache is unchanged."""
 
 import shutil
 import tempfile
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelpersona import prepare as prepare_door
+from pixelpersona import prepare as prepare_command
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.verify import verify_cache
 from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
@@ -20,10 +20,10 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("num_bytes", "workers"), [(100, 1), (100, 2), (2500, 1)])
-def test_a_full_disk_leaves_the_sets_as_they_were(
+def test_a_full_disk_does_not_change_the_pair_sets(
     photos: Path, tmp_path: Path, num_bytes: int, workers: int
 ) -> None:
-    """100 bytes: the first picture fails. 2500: all pictures fit, metadata.jsonl does not."""
+    """With 100 bytes, the first picture fails; with 2500, all pictures fit but metadata.jsonl does not."""
     first = prepare(photos, tmp_path / "data")
     sizes = {name: len(data) for name, data in content(first.folder).items()}
     assert max(size for name, size in sizes.items() if name.endswith(".png")) < 2500 < sizes["metadata.jsonl"]
@@ -38,7 +38,7 @@ def test_a_full_disk_leaves_the_sets_as_they_were(
     assert [file.name for file in (tmp_path / "data").iterdir()] == [first.folder.name]
 
 
-def test_a_full_disk_leaves_the_latents_as_they_were(photos: Path, tmp_path: Path) -> None:
+def test_a_full_disk_does_not_change_the_latents(photos: Path, tmp_path: Path) -> None:
     first = prepare(photos, tmp_path / "data")
     encode_pairs(first, "train", Encoder(), tmp_path / "cache", progress=False)
     change(photos)
@@ -52,8 +52,8 @@ def test_a_full_disk_leaves_the_latents_as_they_were(photos: Path, tmp_path: Pat
     assert content(tmp_path / "cache") == before
 
 
-def test_a_read_only_folder_is_named_and_still_read(photos: Path) -> None:
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to nobody
+def test_a_read_only_cache_is_read_and_named_in_errors(photos: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:  # user nobody cannot enter pytest's folders
         root, reachable = Path(name) / "cache", Path(name) / "photos"
         shutil.copytree(photos, reachable)
         first = prepare(reachable, root)
@@ -63,7 +63,7 @@ def test_a_read_only_folder_is_named_and_still_read(photos: Path) -> None:
         for folder in folders:
             folder.chmod(0o555)
         with unprivileged():
-            again = prepare(reachable, root)  # what is there serves
+            again = prepare(reachable, root)  # the existing set is used
             assert len(encode_pairs(again, "train", Encoder(), root, progress=False)) == 6
             assert not verify_cache(root).damaged
             with pytest.raises(
@@ -77,21 +77,21 @@ def test_a_read_only_folder_is_named_and_still_read(photos: Path) -> None:
         assert content(root) == before
 
 
-def test_the_door_says_it_in_one_line(
+def test_the_command_reports_it_in_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["dataset=folder", f"dataset.path={photos}", "encode=false", "dataset.framing=center"]
     words += ["hydra.output_subdir=null", "dataset.num_workers=1"]
-    # Once on a disk with room, so that the kernels are compiled: their cache is not what is tested here.
-    prepare_door.main([*words, f"paths.cache={tmp_path / 'other'}"])
+    # Once without the limit, to compile the kernels: writing their cache is not tested here.
+    prepare_command.main([*words, f"paths.cache={tmp_path / 'other'}"])
     capsys.readouterr()
     with disk_full(100), pytest.raises(SystemExit) as stop:
-        prepare_door.main([*words, f"paths.cache={tmp_path / 'cache'}"])
+        prepare_command.main([*words, f"paths.cache={tmp_path / 'cache'}"])
     assert stop.value.code == 2
-    said = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     reason = "pairs cannot be written there (File too large); what was there before is unchanged"
-    assert said[-1] == f"{tmp_path / 'cache'}: {reason}"
-    assert sum("cannot" in other or "Error" in other for other in said) == 1  # beside it only progress bars
+    assert lines[-1] == f"{tmp_path / 'cache'}: {reason}"
+    assert sum("cannot" in line or "Error" in line for line in lines) == 1  # the others are progress bars
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file: pairs cannot be written there \(Not a directory\)"):
         prepare(photos, tmp_path / "file")

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.loader import LatentBatches
-from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.sources import FolderSource
-from pixelpersona.pixel.pixelation import Pixelation
+from tests.data.preparing import RECIPE
 
 
 class MeanEncoder:
-    """Latents: cell means of the three channels and of their sum. Text states: lengths."""
+    """Latents are the cell means of the channels and of their sum, text states the caption's length."""
 
     def __init__(self, sha256: str = "1" * 64, bias: float = 0.0) -> None:
         self.sha256 = sha256
@@ -33,9 +34,6 @@ class MeanEncoder:
 
     def encode_text(self, captions: Sequence[str]) -> Tensor:
         return torch.stack([torch.full((3, 2), float(len(caption))) for caption in captions])
-
-
-RECIPE = PairRecipe(size=16, framing="center", pixelate=Pixelation(factor=4, palette=2), caption="pixel art")
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +56,12 @@ def pair_set(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> PairSet:
     )
 
 
-def test_latents_are_the_pixel_arts_in_order(pair_set: PairSet, tmp_path: Path) -> None:
+def test_latents_are_those_of_the_pixel_art_in_order(pair_set: PairSet, tmp_path: Path) -> None:
     latent_set = encode_pairs(pair_set, "train", MeanEncoder(), tmp_path, progress=False)
     assert latent_set.ids == tuple(pair.id for pair in pair_set.pairs("train"))
     assert len(latent_set) == 36
     assert latent_set.latents.shape == (36, 4, 4, 4)
-    for index in (0, 31, 32, 35):  # both sides of a chunk's end
+    for index in (0, 31, 32, 35):  # on both sides of a chunk boundary
         cells = pair_set.pixel(latent_set.ids[index])[::4, ::4].astype(np.float32)
         assert np.allclose(latent_set.latents[index, :3].permute(1, 2, 0), cells)
     assert latent_set.text.shape == (1, 3, 2)
@@ -72,7 +70,7 @@ def test_latents_are_the_pixel_arts_in_order(pair_set: PairSet, tmp_path: Path) 
     assert torch.equal(latent_set.empty_text, torch.zeros(3, 2))
 
 
-def test_the_second_time_nothing_is_encoded(pair_set: PairSet, tmp_path: Path) -> None:
+def test_nothing_is_encoded_twice(pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
     first = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
     second = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
@@ -83,7 +81,7 @@ def test_the_second_time_nothing_is_encoded(pair_set: PairSet, tmp_path: Path) -
         assert getattr(first, name).dtype == getattr(second, name).dtype
 
 
-def test_splits_share_a_folder_and_weights_have_their_own(pair_set: PairSet, tmp_path: Path) -> None:
+def test_splits_share_a_folder_and_encoders_do_not(pair_set: PairSet, tmp_path: Path) -> None:
     encode_pairs(pair_set, "train", MeanEncoder(), tmp_path, progress=False)
     encode_pairs(pair_set, "heldout", MeanEncoder(), tmp_path, progress=False)
     other = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64, bias=1.0), tmp_path, progress=False)
@@ -92,7 +90,7 @@ def test_splits_share_a_folder_and_weights_have_their_own(pair_set: PairSet, tmp
     assert torch.equal(again.latents, other.latents)
 
 
-def test_one_changed_picture_is_one_encoded(photos: Path, pair_set: PairSet, tmp_path: Path) -> None:
+def test_changing_one_picture_encodes_one_picture(photos: Path, pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
     before = encode_pairs(pair_set, "train", encoder, tmp_path, progress=False)
     changed = tmp_path / "photos"
@@ -112,7 +110,7 @@ def test_one_changed_picture_is_one_encoded(photos: Path, pair_set: PairSet, tmp
     assert torch.equal(fresh.latents, after.latents)
 
 
-def test_a_new_code_version_finds_nothing(
+def test_a_new_latents_version_reuses_nothing(
     pair_set: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = MeanEncoder()
@@ -127,7 +125,7 @@ def test_mirrored_latents_are_those_of_the_mirrored_pictures(pair_set: PairSet, 
     plain = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
     assert plain.mirrored is None
     both = encode_pairs(pair_set, "heldout", encoder, tmp_path, mirrored=True, progress=False)
-    assert encoder.num_images == 8  # the plain ones came from the cache
+    assert encoder.num_images == 8  # the others came from the cache
     assert both.mirrored is not None
     assert torch.equal(both.latents, plain.latents)
     for pair_id, latents in zip(both.ids, both.mirrored, strict=True):
@@ -158,7 +156,8 @@ def latent_file(root: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("damage", "num_again"), [("cut", 4), ("flipped bit", 1), ("empty", 4), ("another's", 4), ("renamed", 4)]
+    ("damage", "num_again"),
+    [("truncated", 4), ("flipped bit", 1), ("empty", 4), ("other encoder", 4), ("renamed", 4)],
 )
 def test_a_damaged_cache_is_encoded_again_with_one_warning(
     pair_set: PairSet, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, num_again: int
@@ -168,21 +167,21 @@ def test_a_damaged_cache_is_encoded_again_with_one_warning(
     file = latent_file(tmp_path)
     data = bytearray(file.read_bytes())
     match damage:
-        case "cut":
+        case "truncated":
             data = data[:-1]
         case "flipped bit":
             data[-5] ^= 1
         case "empty":
             data.clear()
-        case "another's":
+        case "other encoder":
             encode_pairs(pair_set, "heldout", MeanEncoder("3" * 64), tmp_path / "other", progress=False)
             data = bytearray(latent_file(tmp_path / "other").read_bytes())
         case _:
             file = file.rename(file.with_name("latents-0123456789abcdef.safetensors"))
     file.write_bytes(bytes(data))
     with caplog.at_level(logging.WARNING):
-        mended = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
-        assert torch.equal(mended.latents, whole.latents)
+        repaired = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+        assert torch.equal(repaired.latents, whole.latents)
         assert encoder.num_images == 4 + num_again
         assert len(caplog.records) == 1
         assert str(file) in caplog.text
@@ -206,14 +205,14 @@ def test_equal_pictures_are_encoded_once(photos: Path, tmp_path: Path) -> None:
     assert not torch.equal(latents[0], latents[2])
 
 
-def test_an_encoder_that_overflows_is_not_cached(pair_set: PairSet, tmp_path: Path) -> None:
+def test_non_finite_latents_are_not_cached(pair_set: PairSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="latents that are not finite"):
         encode_pairs(pair_set, "heldout", MeanEncoder(bias=float("nan")), tmp_path, progress=False)
     assert not list(tmp_path.glob("*/latents-*"))
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_latents_of_the_photos_come_with_those_of_their_art(
+def test_latents_of_the_photos_are_encoded_if_asked_for(
     pair_set: PairSet, tmp_path: Path, mirrored: bool
 ) -> None:
     encoder = MeanEncoder()

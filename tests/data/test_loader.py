@@ -9,13 +9,25 @@ from PIL import Image
 
 from pixelpersona.data.latents import LatentSet
 from pixelpersona.data.loader import LatentBatches, PairBatches
-from pixelpersona.data.pairs import PairRecipe, prepare_pairs
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.sources import FolderSource
-from pixelpersona.pixel.pixelation import Pixelation
+from tests.data.preparing import RECIPE
+
+
+@pytest.fixture
+def pair_set(tmp_path: Path) -> PairSet:
+    """Five photos of 8x8 pixels, four of them for training."""
+    (tmp_path / "photos").mkdir()
+    for i in range(5):
+        coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
+    source = FolderSource(tmp_path / "photos")
+    return prepare_pairs(source, replace(RECIPE, size=8), tmp_path / "data", num_workers=1, progress=False)
 
 
 def latent_set(num_items: int) -> LatentSet:
-    """Item i has latents of i, caption i % 2 with text states of 10 + i % 2; the empty caption is -1."""
+    """Item i has latents of i and caption i % 2 with text states of 10 + i % 2; the empty caption has -1."""
     return LatentSet(
         latents=torch.arange(num_items).float()[:, None, None, None].expand(num_items, 4, 2, 2),
         text=torch.tensor([10.0, 11.0])[:, None, None].expand(2, 3, 5),
@@ -61,18 +73,18 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     assert items(there, range(12)) != items(LatentBatches(latent_set(20), 6, seed=2), range(12))
 
 
-def test_captions_are_dropped_at_the_given_rate_and_the_order_stays() -> None:
+def test_caption_dropout_has_the_given_rate_and_does_not_change_the_order() -> None:
     kept = LatentBatches(latent_set(20), 50, seed=1)
     some = LatentBatches(latent_set(20), 50, seed=1, caption_dropout=0.3)
     dropped = Counter(bool((text == -1).all()) for step in range(40) for text in some.at(step).text)
-    assert 518 < dropped[True] < 682  # 600 of 2000, 4 deviations of 20.5
+    assert 518 < dropped[True] < 682  # 600 of 2000, 4 standard deviations of 20.5
     assert items(kept, range(5)) == items(some, range(5))
     assert not any((kept.at(step).text == -1).any() for step in range(40))
     everything = LatentBatches(latent_set(20), 8, seed=1, caption_dropout=1.0).at(0)
     assert bool((everything.text == -1).all())
 
 
-def test_wrong_numbers_are_named() -> None:
+def test_numbers_out_of_range_are_named() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         LatentBatches(latent_set(3), 0, seed=0)
     with pytest.raises(ValueError, match=r"caption_dropout must be in \[0, 1\]"):
@@ -82,21 +94,14 @@ def test_wrong_numbers_are_named() -> None:
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_pair_batches_read_the_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+def test_pair_batches_hold_the_pictures_of_the_set(
+    pair_set: PairSet, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
-    (tmp_path / "photos").mkdir()
-    for i in range(5):
-        coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
-    recipe = PairRecipe(size=8, framing="center", pixelate=Pixelation(factor=4, palette=2))
-    source = FolderSource(tmp_path / "photos", heldout_share=0)
-    pair_set = prepare_pairs(source, recipe, tmp_path / "data", num_workers=1, progress=False)
     if not cached:
         monkeypatch.setattr("pixelpersona.data.loader._MAX_CACHED_BYTES", 0)
     batches = PairBatches(pair_set, "train", 3, seed=0)
     seen = set()
-    for step in range(4):  # 12 samples: three epochs of the four photos that were not held out
+    for step in range(4):  # 12 samples: three epochs of four photos
         batch = batches.at(step)
         assert batch.photo.shape == batch.pixel.shape == (3, 3, 8, 8)
         assert batch.photo.dtype == batch.pixel.dtype == torch.uint8
@@ -121,21 +126,14 @@ def test_each_sample_is_mirrored_in_exactly_half_of_its_epochs(batch_size: int) 
         for photo_id, flag in zip(batch.ids, mirrored.tolist(), strict=True):
             shown[photo_id].append(flag)
     assert {len(flags) for flags in shown.values()} == {8 * batch_size}
-    for flags in shown.values():  # epochs 2k and 2k + 1: once so, once so
+    for flags in shown.values():  # epochs 2k and 2k + 1
         assert all(a != b for a, b in zip(flags[::2], flags[1::2], strict=True))
     assert len({tuple(flags) for flags in shown.values()}) > 1
     for step in (20, 3):
         assert torch.equal(LatentBatches(both, batch_size, seed=5).at(step).latents, there.at(step).latents)
 
 
-def test_pairs_are_mirrored_on_both_sides(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for i in range(5):
-        coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
-    recipe = PairRecipe(size=8, framing="center", pixelate=Pixelation(factor=4, palette=2))
-    source = FolderSource(tmp_path / "photos", heldout_share=0)
-    pair_set = prepare_pairs(source, recipe, tmp_path / "data", num_workers=1, progress=False)
+def test_photo_and_pixel_art_are_mirrored_together(pair_set: PairSet) -> None:
     batches = PairBatches(pair_set, "train", 4, seed=0, mirror=True)
     counts: Counter[str] = Counter()
     for step in range(6):  # six epochs of four

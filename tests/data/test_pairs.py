@@ -11,18 +11,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelpersona.data.pairs import PairRecipe, PairSet, pixelize, prepare_pairs
-from pixelpersona.data.recipe import crop, vary
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.recipe import PairRecipe, crop, vary, with_palette_colors
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.palette import Palette
+from pixelpersona.pixel.palette_files import write_palette
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import pixelize
 from pixelpersona.pixel.pyxelate import Pyx
+from tests.data.preparing import RECIPE as SMALL
+from tests.data.preparing import content
 
-RECIPE = PairRecipe(size=24, framing="center", pixelate=Pixelation(factor=4, palette=4), variants=2)
+RECIPE = replace(SMALL, size=24, pixelate=Pixelation(factor=4, palette=4), variants=2)
 HELDOUT = ("p1.png", "p4.png")
 
 
 def picture(seed: int, size: int = 40) -> Image.Image:
-    """Smooth colours, so that a palette is worth fitting."""
+    """A picture of smooth random colours."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
 
@@ -35,7 +41,7 @@ def png(image: Image.Image) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six photos, two of them held out, one more that is broken."""
+    """Six photos, two of them held out, and a broken one."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(6):
@@ -53,13 +59,7 @@ def prepare(folder: Path, root: Path, recipe: PairRecipe = RECIPE, limit: int | 
     return prepare_pairs(FolderSource(folder), recipe, root, limit=limit, num_workers=1, progress=False)
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()
-    }
-
-
-def test_layout_variants_and_rejected(folder: Path, tmp_path: Path) -> None:
+def test_layout_variants_and_rejected_photos(folder: Path, tmp_path: Path) -> None:
     pair_set = prepare(folder, tmp_path / "data")
     assert pair_set.folder.name == f"pairs-{pair_set.key[:12]}"
     train = pair_set.pairs("train")
@@ -97,7 +97,7 @@ def test_a_pair_is_the_cropped_photo_and_its_pixel_art(folder: Path, tmp_path: P
         assert colors <= {tuple(color) for color in pair.palette.rgb.tolist()}
 
 
-def test_a_variant_is_augmented_before_pixelization(folder: Path, tmp_path: Path) -> None:
+def test_a_variant_is_augmented_before_pixelation(folder: Path, tmp_path: Path) -> None:
     pair_set = prepare(folder, tmp_path / "data")
     plain, varied = pair_set.pairs("train")[:2]
     assert (plain.photo_id, plain.variant, varied.photo_id, varied.variant) == ("p0.png", 0, "p0.png", 1)
@@ -109,7 +109,7 @@ def test_a_variant_is_augmented_before_pixelization(folder: Path, tmp_path: Path
     assert np.array_equal(pair_set.pixel(varied.id), art)
 
 
-def test_variants_depend_on_photo_number_and_seed_alone() -> None:
+def test_variants_depend_on_photo_id_variant_and_seed() -> None:
     square = picture(0, 24)
     draws = [
         vary(square, RECIPE, "a", 1),
@@ -121,7 +121,15 @@ def test_variants_depend_on_photo_number_and_seed_alone() -> None:
     assert draws[0].tobytes() == vary(square, RECIPE, "a", 1).tobytes()
 
 
-def test_classic_cells_fill_the_picture_without_a_grid() -> None:
+def test_a_palette_file_is_replaced_by_its_colours(tmp_path: Path) -> None:
+    file = tmp_path / "two.hex"
+    write_palette(Palette(np.array([[0, 0, 0], [255, 136, 0]], dtype=np.uint8)), file)
+    colors = Pixelation(factor=4, palette=["#000000", "#ff8800"])
+    assert with_palette_colors(Pixelation(factor=4, palette_file=file)) == colors
+    assert with_palette_colors(colors) is colors
+
+
+def test_a_factor_that_does_not_divide_the_picture_gives_no_grid() -> None:
     photo = np.asarray(picture(3, 20))
     recipe = Pixelation(factor=6, palette=4)
     pixel, grid, palette = pixelize(photo, recipe)
@@ -129,7 +137,7 @@ def test_classic_cells_fill_the_picture_without_a_grid() -> None:
     assert pixel.shape == photo.shape
     cells = Pyx(factor=6, palette=4).fit(photo).transform(photo)
     assert cells.shape == (3, 3, 3)
-    # Nearest neighbour of the 18 enlarged pixels: output pixel i shows the pixel under its middle.
+    # Nearest neighbour from 18 to 20 pixels: output pixel i takes the input pixel at its centre.
     index = ((np.arange(20) + 0.5) * 18 / 20).astype(int) // 6
     assert np.array_equal(pixel, cells[index][:, index])
     assert len(palette) <= 4
@@ -142,7 +150,7 @@ def test_one_and_two_processes_write_the_same_bytes(folder: Path, tmp_path: Path
     assert (one.key, one.sha256) == (two.key, two.sha256)
 
 
-def test_a_finished_set_is_returned_at_once(
+def test_a_finished_set_is_not_made_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare(folder, tmp_path / "data")
@@ -156,7 +164,7 @@ def test_a_finished_set_is_returned_at_once(
     assert [pair.id for pair in again.pairs("train")] == [pair.id for pair in first.pairs("train")]
 
 
-def test_photos_and_recipe_name_the_folder(folder: Path, tmp_path: Path) -> None:
+def test_the_key_depends_on_photos_and_recipe(folder: Path, tmp_path: Path) -> None:
     small = replace(RECIPE, variants=1)
     keys = [prepare(folder, tmp_path / "data", small).key]
     keys.append(prepare(folder, tmp_path / "data", replace(small, caption="another")).key)
@@ -168,16 +176,18 @@ def test_photos_and_recipe_name_the_folder(folder: Path, tmp_path: Path) -> None
     assert len(set(keys)) == 4
 
 
-@pytest.mark.parametrize("damage", ["picture cut", "picture gone", "metadata changed", "manifest gone"])
+@pytest.mark.parametrize(
+    "damage", ["picture truncated", "picture missing", "metadata changed", "manifest missing"]
+)
 def test_a_damaged_set_is_made_again(folder: Path, tmp_path: Path, damage: str) -> None:
     recipe = replace(RECIPE, variants=1)
     whole = prepare(folder, tmp_path / "data", recipe)
     before = content(whole.folder)
     pixel = whole.pairs("train")[0].pixel
     match damage:
-        case "picture cut":
+        case "picture truncated":
             pixel.write_bytes(pixel.read_bytes()[:-1])
-        case "picture gone":
+        case "picture missing":
             pixel.unlink()
         case "metadata changed":
             lines = (whole.folder / "metadata.jsonl").read_text("utf-8")
@@ -190,7 +200,7 @@ def test_a_damaged_set_is_made_again(folder: Path, tmp_path: Path, damage: str) 
     assert len(list((tmp_path / "data").iterdir())) == 1
 
 
-def test_a_flipped_bit_is_noticed_when_the_picture_is_read(folder: Path, tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected_when_the_picture_is_read(folder: Path, tmp_path: Path) -> None:
     pair_set = prepare(folder, tmp_path / "data", replace(RECIPE, variants=1))
     pair = pair_set.pairs("heldout")[0]
     data = bytearray(pair.photo.read_bytes())
@@ -201,13 +211,13 @@ def test_a_flipped_bit_is_noticed_when_the_picture_is_read(folder: Path, tmp_pat
     assert pair_set.pixel(pair.id).shape == (24, 24, 3)
 
 
-def test_two_at_once_give_one_valid_set(folder: Path, tmp_path: Path) -> None:
+def test_two_threads_at_once_give_one_valid_set(folder: Path, tmp_path: Path) -> None:
     barrier = threading.Barrier(2)
     results: list[PairSet] = []
 
     class Waiting(FolderSource):
         def ids(self) -> list[str]:
-            barrier.wait()  # both have begun before either has finished
+            barrier.wait()  # both have started before either finishes
             return super().ids()
 
     def work() -> None:
@@ -239,7 +249,7 @@ def test_an_interrupted_run_leaves_nothing(
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_larger_limit_keeps_the_smaller_ones_photos(folder: Path, tmp_path: Path) -> None:
+def test_a_larger_limit_keeps_the_photos_of_a_smaller_one(folder: Path, tmp_path: Path) -> None:
     (folder / "broken 사진.png").unlink()
     recipe = replace(RECIPE, variants=1)
     chosen = []
@@ -254,7 +264,7 @@ def test_a_larger_limit_keeps_the_smaller_ones_photos(folder: Path, tmp_path: Pa
         prepare(folder, tmp_path / "data", limit=0)
 
 
-def test_only_broken_photos_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_source_with_only_broken_photos_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for i in range(3):
         (tmp_path / "photos" / f"{i}.jpg").write_bytes(b"nothing" * i)
@@ -267,7 +277,7 @@ def test_only_broken_photos_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.999])
-def test_few_photos_fill_both_splits(tmp_path: Path, share: float) -> None:
+def test_few_photos_give_both_splits(tmp_path: Path, share: float) -> None:
     (tmp_path / "photos").mkdir()
     for i in range(3):
         (tmp_path / "photos" / f"{i}.png").write_bytes(png(picture(i)))
@@ -277,7 +287,7 @@ def test_few_photos_fill_both_splits(tmp_path: Path, share: float) -> None:
     assert sizes == ([2, 1] if share == 0 else [1, 2])
 
 
-def test_a_split_that_is_given_stays(folder: Path, tmp_path: Path) -> None:
+def test_a_split_that_the_data_set_defines_is_kept(folder: Path, tmp_path: Path) -> None:
     rows = [{"file_name": f"p{i}.png", "split": "heldout"} for i in range(6)]
     (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     (folder / "broken 사진.png").unlink()
@@ -297,7 +307,7 @@ def test_a_split_that_is_given_stays(folder: Path, tmp_path: Path) -> None:
         ({"size": 7}, "size must be at least two cells of 4 pixels, got 7"),
     ],
 )
-def test_a_wrong_recipe_is_named(change: dict[str, Any], message: str) -> None:
+def test_wrong_recipe_values_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(RECIPE, **change)
 

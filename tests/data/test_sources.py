@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelpersona.data.sources import CelebASource, FolderSource, PhotoSource, attribute_caption
+from pixelpersona.assets.locate import path as asset
+from pixelpersona.data.metadata import attribute_caption
+from pixelpersona.data.sources import CelebASource, FolderSource, PhotoSource, TuningSource, open_source
 from pixelpersona.pixel.photo import PhotoError
 
 NAMES = ["a b.png", "c,d=e.webp", "내 사진 (1)[2].jpg", "sub/{x}'\".JPEG"]
@@ -39,7 +41,7 @@ def write_zip(file: Path, content: dict[str, bytes]) -> Path:
     return file
 
 
-def test_folder_and_zip_read_alike(tmp_path: Path) -> None:
+def test_a_folder_and_its_zip_have_the_same_photos(tmp_path: Path) -> None:
     content = write_folder(tmp_path / "in", NAMES)
     (tmp_path / "in" / "notes.txt").write_text("no photo")
     (tmp_path / "in" / ".hidden.png").write_bytes(photo_bytes())
@@ -57,7 +59,7 @@ def test_folder_and_zip_read_alike(tmp_path: Path) -> None:
         assert not source.split_is_given
 
 
-def test_sources_travel_to_other_processes(tmp_path: Path) -> None:
+def test_sources_can_be_pickled(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "p.zip", {"a.png": photo_bytes()})
     source = FolderSource(archive)
     source.digest("a.png")
@@ -66,7 +68,7 @@ def test_sources_travel_to_other_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_metadata_in_a_subfolder_gives_captions_and_splits(tmp_path: Path, packed: bool) -> None:
+def test_metadata_in_a_subfolder_defines_captions_and_splits(tmp_path: Path, packed: bool) -> None:
     rows: list[dict[str, Any]] = [
         {"file_name": "00000.png", "age": 26, "gender": "female", "ethnicity": "asian", "split": "heldout"},
         {"file_name": "한글.png", "text": "a portrait", "split": "train"},
@@ -88,8 +90,8 @@ def test_metadata_in_a_subfolder_gives_captions_and_splits(tmp_path: Path, packe
     assert source.caption("other.png") is None
 
 
-def test_decomposed_file_names_meet_composed_metadata(tmp_path: Path) -> None:
-    decomposed = "\u1112\u1161\u11ab.png"  # 한 as macOS archives write it
+def test_decomposed_file_names_match_composed_metadata(tmp_path: Path) -> None:
+    decomposed = "\u1112\u1161\u11ab.png"  # 한 as macOS archives store it
     line = json.dumps({"file_name": "한.png", "text": "found"}).encode()
     archive = write_zip(tmp_path / "mac.zip", {decomposed: photo_bytes(), "metadata.jsonl": line})
     assert FolderSource(archive).caption(decomposed) == "found"
@@ -120,14 +122,14 @@ def test_bad_metadata_is_named(tmp_path: Path, line: bytes, message: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_missing_empty_and_unreadable_places_are_named(tmp_path: Path) -> None:
+def test_missing_empty_and_unreadable_paths_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 not really")
-    (tmp_path / "cut.zip").write_bytes(
+    (tmp_path / "truncated.zip").write_bytes(
         write_zip(tmp_path / "x.zip", {"a.png": photo_bytes()}).read_bytes()[:-30]
     )
     write_zip(tmp_path / "none.zip", {"a.txt": b""})
-    for name in ("missing", "empty", "bad.zip", "cut.zip", "none.zip"):
+    for name in ("missing", "empty", "bad.zip", "truncated.zip", "none.zip"):
         with pytest.raises(ValueError, match=r"\S") as caught:
             FolderSource(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
@@ -146,9 +148,7 @@ def test_broken_photos_raise_photo_error(tmp_path: Path) -> None:
         FolderSource(archive).digest("good.png")
 
 
-def test_an_entry_that_unpacks_to_too_much_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pixelpersona.data.containers.MAX_FILE_BYTES", 2**20)
     archive = write_zip(tmp_path / "bomb.zip", {"bomb.png": bytes(2**20 + 1), "fits.png": bytes(2**20)})
     assert len(FolderSource(archive).digest("fits.png")) == 64
@@ -156,7 +156,7 @@ def test_an_entry_that_unpacks_to_too_much_is_refused(
         FolderSource(archive).digest("bomb.png")
 
 
-def test_hostile_entry_names_write_nothing(tmp_path: Path) -> None:
+def test_path_traversal_in_entry_names_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     archive = write_zip(
         tmp_path / "in" / "x.zip", {"a/../../evil.png": photo_bytes(), "ok.png": photo_bytes()}
@@ -174,7 +174,7 @@ def test_hash_split_follows_content_and_share(tmp_path: Path) -> None:
     source = FolderSource(tmp_path, heldout_share=0.2)
     splits = {photo_id: source.split(photo_id) for photo_id in source.ids()}
     assert splits["copy of 7.png"] == splits["007.png"]
-    assert 30 < sum(split == "heldout" for split in splits.values()) < 90  # 60, 4 deviations of 7
+    assert 30 < sum(split == "heldout" for split in splits.values()) < 90  # 60, 4 standard deviations of 7
     expected = int(hashlib.sha256(b"photo 0").hexdigest(), 16) / 2**256 < 0.2
     assert (splits["000.png"] == "heldout") == expected
     assert {FolderSource(tmp_path, heldout_share=0).split(i) for i in source.ids()} == {"train"}
@@ -224,15 +224,15 @@ def test_celeba_layouts(tmp_path: Path, around: str, photos: str) -> None:
     assert source.open("000001.jpg").size == (10, 12)
 
 
-def test_celeba_root_may_be_the_photos_folder_itself(tmp_path: Path) -> None:
+def test_celeba_root_may_be_the_folder_of_photos_itself(tmp_path: Path) -> None:
     write_celeba(tmp_path, "img_align_celeba")
     source = CelebASource(tmp_path / "img_align_celeba")
     assert len(source.ids()) == 3
-    assert not source.split_is_given  # nothing outside the folder that was named is read
+    assert not source.split_is_given  # files outside the given folder are not read
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])
-def test_missing_celeba_says_how_to_get_it(tmp_path: Path, name: str) -> None:
+def test_missing_celeba_says_how_to_download_it(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"\S") as caught:
         CelebASource(tmp_path / name)
@@ -247,3 +247,36 @@ def test_a_broken_partition_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "list_eval_partition.csv").write_text("wrong,columns\n1,2\n")
     with pytest.raises(ValueError, match=r"list_eval_partition\.csv: not a CSV file with a column image_id"):
         CelebASource(tmp_path)
+
+
+def test_open_source_opens_each_kind(tmp_path: Path) -> None:
+    write_celeba(tmp_path, "img_align_celeba")
+    assert len(open_source("portraits", None, heldout_share=0.1).ids()) == 256
+    assert len(open_source("folder", tmp_path, heldout_share=0).ids()) == 3
+    assert open_source("celeba", tmp_path, heldout_share=0).name == "celeba"
+    for kind in ("folder", "celeba"):
+        with pytest.raises(ValueError, match=rf"dataset\.path: dataset={kind} needs .*, dataset\.path=DIR"):
+            open_source(kind, None, heldout_share=0)
+    with pytest.raises(ValueError, match=r"dataset\.kind=zip: accepted portraits, folder, celeba"):
+        open_source("zip", tmp_path, heldout_share=0)
+
+
+def test_tuning_holds_out_training_photos_and_ignores_the_heldout_ones() -> None:
+    source = FolderSource(asset("portraits"))
+    tuning = open_source("portraits", None, heldout_share=0.1, num_tuning=32)
+    train = [photo_id for photo_id in source.ids() if source.split(photo_id) == "train"]
+    assert tuning.ids() == train
+    heldout = [photo_id for photo_id in tuning.ids() if tuning.split(photo_id) == "heldout"]
+    assert len(heldout) == 32
+    rest = [tuning.digest(photo_id) for photo_id in train if tuning.split(photo_id) == "train"]
+    assert max(tuning.digest(photo_id) for photo_id in heldout) < min(rest)
+    assert tuning.split_is_given
+    assert tuning.caption(train[0]) == source.caption(train[0])
+    assert tuning.open(train[0]).tobytes() == source.open(train[0]).tobytes()
+    assert pickle.loads(pickle.dumps(tuning)).split(heldout[0]) == "heldout"
+
+
+@pytest.mark.parametrize("num", [0, -1, 192])
+def test_tuning_leaves_photos_for_training(num: int) -> None:
+    with pytest.raises(ValueError, match=rf"dataset.num_tuning={num}: accepted 1 to 191; portraits has 192"):
+        TuningSource(FolderSource(asset("portraits")), num)

@@ -1,34 +1,25 @@
-"""`verify` names whatever was changed, whichever byte, and changes nothing itself."""
+"""Verifying a cache names every changed file and changes nothing."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pixelpersona import prepare
 from pixelpersona.data.latents import encode_pairs
-from pixelpersona.data.pairs import PairRecipe, PairSet, prepare_pairs
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.data.verify import verify_cache
-from pixelpersona.pixel.pixelation import Pixelation
-
-
-class Encoder:
-    sha256 = "1" * 64
-
-    def encode_images(self, images: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
-
-    def encode_text(self, captions: object) -> torch.Tensor:
-        return torch.ones(len(captions), 2, 2)  # type: ignore[arg-type]
+from tests.data.preparing import RECIPE, Encoder
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with one set of four pairs and two shards."""
     photos, root = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("cache")
     for i in range(4):
@@ -37,15 +28,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (photos / "broken.png").write_bytes(b"no picture")
     rows = [json.dumps({"file_name": f"p{i}.png", "split": "train"}) for i in range(4)]
     (photos / "metadata.jsonl").write_text("\n".join(rows))
-    recipe = PairRecipe(size=8, framing="center", pixelate=Pixelation(factor=4, palette=2))
+    recipe = replace(RECIPE, size=8)
     pair_set = prepare_pairs(FolderSource(photos), recipe, root, num_workers=1, progress=False)
     encode_pairs(pair_set, "train", Encoder(), root, progress=False)
     return root
 
 
 @pytest.fixture
-def cache(sound: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(sound, tmp_path / "cache"))
+def cache(intact: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(intact, tmp_path / "cache"))
 
 
 def files(root: Path) -> list[Path]:
@@ -56,13 +47,13 @@ def state(root: Path) -> dict[Path, tuple[bytes, int]]:
     return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files(root)}
 
 
-def test_a_sound_cache_is_counted(cache: Path) -> None:
+def test_the_entries_of_an_intact_cache_are_counted(cache: Path) -> None:
     verdict = verify_cache(cache)
     assert verdict.damaged == ()
     assert (verdict.num_sets, verdict.num_pairs, verdict.num_encoded) == (1, 4, 4 + 2)
 
 
-def test_any_changed_byte_of_any_file_is_named(cache: Path) -> None:
+def test_a_changed_byte_of_any_file_is_detected(cache: Path) -> None:
     for file in files(cache):
         whole = file.read_bytes()
         for place in np.unique(np.linspace(0, len(whole) - 1, 60).astype(int)):
@@ -76,13 +67,13 @@ def test_any_changed_byte_of_any_file_is_named(cache: Path) -> None:
     assert verify_cache(cache).damaged == ()
 
 
-def test_any_lost_or_cut_file_of_a_set_is_named(cache: Path) -> None:
+def test_missing_and_truncated_files_of_a_set_are_named(cache: Path) -> None:
     for file in files(cache):
         whole = file.read_bytes()
         if file.name.endswith(".safetensors"):
-            continue  # a lost shard is only a miss
-        for damage in ("lost", "cut"):
-            file.unlink() if damage == "lost" else file.write_bytes(whole[: len(whole) // 2])
+            continue  # a missing shard is only a cache miss
+        for damage in ("missing", "truncated"):
+            file.unlink() if damage == "missing" else file.write_bytes(whole[: len(whole) // 2])
             assert [line for line in verify_cache(cache).damaged if line.startswith(str(file))]
             file.write_bytes(whole)
 
@@ -91,14 +82,14 @@ def test_every_damaged_entry_has_its_own_line(cache: Path, capsys: pytest.Captur
     (folder,) = cache.glob("pairs-*")
     pair_set = PairSet.load(folder)
     (latents,) = cache.glob("latents-*/latents-*")
-    lost, changed = pair_set.pairs("train")[1].photo, pair_set.pairs("train")[3].pixel
-    lost.unlink()
+    missing, changed = pair_set.pairs("train")[1].photo, pair_set.pairs("train")[3].pixel
+    missing.unlink()
     changed.write_bytes(changed.read_bytes()[:-1] + b"?")
     with (folder / "metadata.jsonl").open("ab") as stream:
         stream.write(b"{}\n")
     data = bytearray(latents.read_bytes())
     entry_bytes = 3 * 2 * 2 * 4
-    for entry in (0, 2):  # the values are the end of the file
+    for entry in (0, 2):  # the values are at the end of the file
         data[len(data) - (4 - entry) * entry_bytes] ^= 1
     latents.write_bytes(bytes(data))
     before = state(cache)
@@ -108,7 +99,7 @@ def test_every_damaged_entry_has_its_own_line(cache: Path, capsys: pytest.Captur
     printed = capsys.readouterr()
     lines = printed.err.splitlines()
     assert printed.out == ""
-    for file in (lost, changed, folder / "metadata.jsonl"):
+    for file in (missing, changed, folder / "metadata.jsonl"):
         assert sum(line.startswith(f"{file}: ") for line in lines) == 1
     assert "(of p1.png)" in printed.err
     for entry in (0, 2):
@@ -118,15 +109,13 @@ def test_every_damaged_entry_has_its_own_line(cache: Path, capsys: pytest.Captur
     assert state(cache) == before
 
 
-def test_the_door_says_in_one_line_that_all_is_sound(
+def test_the_command_reports_an_intact_cache_in_one_line(
     cache: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = state(cache)
     prepare.main(["verify=true", f"paths.cache={cache}"])
     printed = capsys.readouterr()
-    assert printed.out.splitlines() == [
-        f"{cache}: 4 pairs in 1 sets, 6 encoded entries: all as they were written"
-    ]
+    assert printed.out.splitlines() == [f"{cache}: 4 pairs in 1 sets, 6 encoded entries: nothing is damaged"]
     assert printed.err == ""
     assert state(cache) == before
     with pytest.raises(SystemExit):
@@ -134,7 +123,7 @@ def test_the_door_says_in_one_line_that_all_is_sound(
     assert capsys.readouterr().err == f"paths.cache={tmp_path / 'nowhere'}: no such folder\n"
 
 
-def test_sets_of_the_version_before_are_no_damage(cache: Path) -> None:
+def test_sets_of_an_earlier_version_are_skipped(cache: Path) -> None:
     (folder,) = cache.glob("pairs-*")
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["sha256"]

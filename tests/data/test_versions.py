@@ -1,10 +1,10 @@
-"""Other pixel art under the old version would be a stale cache: the version must be raised with it."""
+"""DATA_VERSION must increase when pixel art changes: cached pairs would otherwise be stale."""
 
 import numpy as np
 
 from pixelpersona.data.pairset import DATA_VERSION
-from pixelpersona.data.recipe import pixelize
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import pixelize
 
 STORED = (
     2,
@@ -30,9 +30,9 @@ STORED = (
 
 
 def test_pixel_art_changes_only_with_its_version() -> None:
-    """A light disk with two dark spots on a slope of blue: the green channel of 16 x 16 cells.
+    """The green channel of 16 x 16 cells of a light disk with two dark spots on a blue gradient.
 
-    A few may differ between machines.
+    A few cells may differ between machines.
     """
     y, x = np.mgrid[0:64, 0:64].astype(np.float64) / 63
     photo = np.stack([60 + 40 * y, 80 + 60 * x, 150 + 60 * y], axis=2)
@@ -47,5 +47,5 @@ def test_pixel_art_changes_only_with_its_version() -> None:
     found = "\n".join(" ".join(map(str, row)) for row in cells.tolist())
     same = (np.abs(cells - stored) <= 4).mean()
     assert (DATA_VERSION, bool(same >= 0.9)) == (version, True), (
-        f"the same photo gives other pixel art: raise DATA_VERSION and store it here:\n{found}"
+        f"the same photo gives other pixel art: increase DATA_VERSION and store it here:\n{found}"
     )

@@ -9,10 +9,10 @@ NUM, SIZE, CELLS = 12, 32, 8
 
 
 def make(seed: int = 0, batch_size: int = 6) -> ViewBatches:
-    """Photos of one grey each, drawings of another; every person has an age of their own."""
+    """Photos of one grey each and their drawings; every person has a different age."""
     greys = np.linspace(40, 200, NUM).astype(np.uint8)
     photos = np.broadcast_to(greys[:, None, None, None], (NUM, SIZE, SIZE, 3)).copy()
-    photos[:, 8:24, 12:20] += 40  # a nose
+    photos[:, 8:24, 12:20] += 40  # a feature inside the face
     drawings = photos[:, None, ::4, ::4].repeat(2, axis=1)
     people = [Attributes(age, "male" if age % 2 else "female", "asian") for age in range(NUM - 1)]
     return ViewBatches(
@@ -38,7 +38,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     assert not torch.equal(first.views, make().at(4).views)
 
 
-def test_views_are_two_for_each_in_the_range_of_the_network() -> None:
+def test_there_are_two_different_views_per_person_in_range() -> None:
     batch = make().at(0)
     assert batch.views.shape == (12, 3, SIZE, SIZE)
     assert batch.views.dtype == torch.float32
@@ -47,7 +47,7 @@ def test_views_are_two_for_each_in_the_range_of_the_network() -> None:
     assert not torch.equal(batch.views[:6], batch.views[6:])
 
 
-def test_an_epoch_shows_everyone_once_with_their_labels() -> None:
+def test_an_epoch_shows_every_person_once_with_the_right_labels() -> None:
     batches = batches_of_an_epoch(make())
     ages = torch.cat([batch.age for batch in batches])
     assert sorted(ages[~ages.isnan()].tolist()) == list(range(NUM - 1))
@@ -59,8 +59,8 @@ def test_an_epoch_shows_everyone_once_with_their_labels() -> None:
         assert (batch.ethnicity[~known] == UNKNOWN).all()
 
 
-def test_most_second_views_are_drawn_in_whole_cells() -> None:
-    """Off noise and blur, a drawing's cells stay flat squares on the grid, whatever crop they come from."""
+def test_most_second_views_consist_of_flat_cells() -> None:
+    """Without noise and blur, cropping keeps the cells of a drawing flat and on the grid."""
     flat = []
     for step in range(20):
         second = make(batch_size=12).at(step).views[12:]

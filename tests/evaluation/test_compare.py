@@ -1,3 +1,5 @@
+"""Scores of known pictures, differences between variants, and refused inputs."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +7,6 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from pixelpersona.data.recipe import pixelize
 from pixelpersona.evaluation.compare import (
     Benchmark,
     compare_variant,
@@ -13,13 +14,15 @@ from pixelpersona.evaluation.compare import (
     make_benchmark,
     score_variant,
 )
-from pixelpersona.evaluation.result import METRICS, EvalResult
+from pixelpersona.evaluation.distribution import kid
+from pixelpersona.evaluation.result import METRICS, EvalResult, paired_difference
 from pixelpersona.inference.direct import DirectStylizer, unchanged
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import pixelize
+from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.pixel.score import delta_e, grid_contrast, structure
-from pixelpersona.pixel.snap import snap
 
 SIZE, CELL, NUM = 32, 4, 6
 GRID = Grid.of(SIZE, SIZE, CELL)
@@ -31,10 +34,10 @@ def picture(seed: int) -> Image.Image:
 
 
 def pixelated(photo: Image.Image) -> Image.Image:
-    return Image.fromarray(snap(np.asarray(photo), GRID, 16).image())
+    return Image.fromarray(Postprocess().apply(np.asarray(photo), CELL).image())
 
 
-def teacher(batch: np.ndarray) -> np.ndarray:
+def target(batch: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(pixelated(Image.fromarray(photo))) for photo in batch])
 
 
@@ -56,8 +59,8 @@ def benchmark_of(features: PersonaFeatures, num: int = NUM) -> Benchmark:
         [pixelated(photo) for photo in photos],
         features,
         cell=CELL,
+        num_colors=16,
         base_sha256="base",
-        paired=True,
     )
 
 
@@ -68,7 +71,7 @@ def benchmark_set(features: PersonaFeatures) -> Benchmark:
 
 @pytest.fixture(scope="module")
 def results(benchmark_set: Benchmark) -> dict[str, EvalResult]:
-    draws = {"photo": unchanged, "pyxelate": teacher, "base": blur}
+    draws = {"photo": unchanged, "pyxelate": target, "base": blur}
     return {
         name: compare_variant(name, DirectStylizer(draw, cell=CELL), benchmark_set)[0]
         for name, draw in draws.items()
@@ -90,7 +93,7 @@ def test_every_staged_metric_is_measured_and_known(results: dict[str, EvalResult
         ]
 
 
-def test_values_are_those_of_the_single_measures(
+def test_values_per_photo_are_those_of_the_single_metrics(
     results: dict[str, EvalResult], benchmark_set: Benchmark
 ) -> None:
     photos = [np.asarray(photo) for photo in benchmark_set.photos]
@@ -106,7 +109,7 @@ def test_values_are_those_of_the_single_measures(
     assert base.metrics["structure_raw"].mean == pytest.approx(np.mean(base.per_photo["structure_raw"]))
 
 
-def test_controls_come_out_as_they_must(results: dict[str, EvalResult]) -> None:
+def test_control_variants_have_the_expected_scores(results: dict[str, EvalResult]) -> None:
     art, photo = results["pyxelate"].metrics, results["photo"].metrics
     assert art["grid_contrast_raw"].mean == pytest.approx(1.0)
     assert art["palette_error_raw"].mean == pytest.approx(0.0, abs=1e-6)
@@ -115,12 +118,12 @@ def test_controls_come_out_as_they_must(results: dict[str, EvalResult]) -> None:
     assert photo["structure_raw"].mean == pytest.approx(1.0)
     assert photo["delta_e_raw"].mean == 0.0 < art["delta_e_raw"].mean
     assert photo["kid_persona_raw"].mean > art["kid_persona_raw"].mean
-    # Snapping the photo makes it pixel art; what the teacher drew stays what it is.
+    # Snapping turns the photo into pixel art.
     assert photo["grid_contrast_raw"].mean < 0.5 < photo["grid_contrast_snapped"].mean
     assert photo["kid_persona_snapped"].mean < photo["kid_persona_raw"].mean
 
 
-def test_the_same_evaluation_is_equal_to_the_last_digit(
+def test_repeating_an_evaluation_gives_the_same_digits(
     features: PersonaFeatures, results: dict[str, EvalResult]
 ) -> None:
     torch.manual_seed(123)
@@ -149,12 +152,12 @@ def test_differences_are_paired_and_against_the_baseline(results: dict[str, Eval
     assert all(d.metric in results["base"].per_photo for d in made)
     gain = next(d for d in made if (d.variant, d.metric) == ("pyxelate", "grid_contrast_raw"))
     values = [results[name].per_photo["grid_contrast_raw"] for name in ("pyxelate", "base")]
-    assert gain.estimate.mean == pytest.approx(np.mean(np.subtract(*values)))
+    assert gain.estimate == paired_difference(*values)
     assert gain.estimate.low > 0.2
     assert {d.baseline for d in differences(list(results.values()), "photo")} == {"photo"}
 
 
-def test_differences_of_what_cannot_be_compared(results: dict[str, EvalResult]) -> None:
+def test_differences_between_incomparable_results_are_refused(results: dict[str, EvalResult]) -> None:
     photo, base = results["photo"], results["base"]
     with pytest.raises(ValueError, match="no variant 'lora-r4'"):
         differences([photo, base], "lora-r4")
@@ -164,20 +167,20 @@ def test_differences_of_what_cannot_be_compared(results: dict[str, EvalResult]) 
         differences([replace(photo, features_sha256="other"), base])
 
 
-def test_validation_losses_are_compared_where_both_have_them(benchmark_set: Benchmark) -> None:
+def test_noise_losses_are_compared_where_both_variants_have_them(benchmark_set: Benchmark) -> None:
     pictures = benchmark_set.photos
-    base = score_variant("base", pictures, pictures, benchmark_set, losses={"val_loss": [0.5] * NUM})
+    base = score_variant("base", pictures, pictures, benchmark_set, losses={"noise_loss": [0.5] * NUM})
     lora = score_variant(
-        "lora-r4", pictures, pictures, benchmark_set, losses={"val_loss": [0.4] * NUM}, num_parameters=8
+        "lora-r4", pictures, pictures, benchmark_set, losses={"noise_loss": [0.4] * NUM}, num_parameters=8
     )
     assert lora.num_parameters == 8
-    assert lora.metrics["val_loss"].mean == pytest.approx(0.4)
-    loss = next(d for d in differences([base, lora]) if d.metric == "val_loss")
+    assert lora.metrics["noise_loss"].mean == pytest.approx(0.4)
+    loss = next(d for d in differences([base, lora]) if d.metric == "noise_loss")
     assert loss.estimate.mean == pytest.approx(-0.1)
 
 
-def test_further_features_give_a_kid_and_a_fid_of_their_own(features: PersonaFeatures) -> None:
-    """With a stand-in for Inception: our own features, twice as large."""
+def test_inception_features_give_a_second_kid_and_fid(features: PersonaFeatures) -> None:
+    """With a stand-in for Inception: the packaged features times 2."""
 
     class StandIn:
         sha256 = "stand-in"
@@ -189,27 +192,30 @@ def test_further_features_give_a_kid_and_a_fid_of_their_own(features: PersonaFea
     art = [pixelated(photo) for photo in photos]
     made = make_benchmark(
         photos, [str(i) for i in range(NUM)], [0] * NUM, art, features,
-        cell=CELL, base_sha256="b", paired=True, inception=StandIn(),
+        cell=CELL, num_colors=16, base_sha256="b", inception=StandIn(),
     )  # fmt: skip
     result = score_variant("photo", photos, art, made)
     metrics = result.metrics
     assert metrics["fid_inception_raw"].mean == pytest.approx(4 * metrics["fid_persona_raw"].mean, rel=1e-6)
-    assert metrics["kid_inception_raw"].mean != metrics["kid_persona_raw"].mean
+    doubled = [
+        2 * features.features(np.stack([np.asarray(p) for p in pictures])) for pictures in (photos, art)
+    ]
+    assert metrics["kid_inception_raw"] == kid(*doubled, paired=True)
     assert metrics["kid_inception_snapped"].mean == pytest.approx(0.0, abs=1e-9)
     assert result.features_sha256 == features.sha256
 
 
 @pytest.mark.parametrize(("size", "cell"), [(48, 6), (32, 6), (32, 5), (64, 9)])
-def test_raw_pictures_are_measured_on_other_grids_and_palettes_too(
+def test_raw_pictures_are_also_measured_on_other_grids_and_palettes(
     features: PersonaFeatures, size: int, cell: int
 ) -> None:
-    """Also of cells that do not divide the picture, as `pixelate=classic` has them."""
+    """Also with cells that do not divide the picture, as in `pixelate=classic`."""
     photos = [picture(seed).resize((size, size)) for seed in range(4)]
     recipe = Pixelation(factor=cell, palette=5)
     art = [Image.fromarray(pixelize(np.asarray(photo), recipe)[0]) for photo in photos]
     made = make_benchmark(
         photos, list("abcd"), [0] * 4, art, features,
-        cell=4, base_sha256="b", paired=True, also_cells=[cell], also_colors=[5],
+        cell=4, num_colors=16, base_sha256="b", also_cells=[cell], also_colors=[5],
     )  # fmt: skip
     metrics = score_variant("lora-r8", art, photos, made).metrics
     assert metrics[f"grid_contrast_{cell}_raw"].low == 1.0
@@ -218,26 +224,24 @@ def test_raw_pictures_are_measured_on_other_grids_and_palettes_too(
     assert f"grid_contrast_{cell}_snapped" not in metrics
 
 
-def test_wrong_inputs_are_named(features: PersonaFeatures, benchmark_set: Benchmark) -> None:
+def test_wrong_inputs_are_refused(features: PersonaFeatures, benchmark_set: Benchmark) -> None:
     photos = benchmark_set.photos
     with pytest.raises(ValueError, match="base, raw: accepted one picture per photo"):
         score_variant("base", photos[1:], photos, benchmark_set)
 
-    def make(
-        photos: list[Image.Image], ids: list[str], art: list[Image.Image], paired: bool = True
-    ) -> Benchmark:
+    def make(photos: list[Image.Image], ids: list[str], art: list[Image.Image]) -> Benchmark:
         return make_benchmark(
-            photos, ids, [0] * len(ids), art, features, cell=CELL, base_sha256="b", paired=paired
+            photos, ids, [0] * len(ids), art, features, cell=CELL, num_colors=16, base_sha256="b"
         )
 
     ids = benchmark_set.photo_ids
     with pytest.raises(ValueError, match="6 photos, 5 ids"):
         make(photos, ids[1:], photos)
-    with pytest.raises(ValueError, match="an id comes twice"):
+    with pytest.raises(ValueError, match="an id occurs twice"):
         make(photos, ids[:-1] + ids[:1], photos)
     with pytest.raises(ValueError, match="5 reference pictures for 6 photos"):
         make(photos, ids, photos[1:])
     with pytest.raises(ValueError, match="accepted 4 or more"):
-        make(photos, ids, photos[:2], paired=False)
+        make(photos[:3], ids[:3], photos[:3])
     with pytest.raises(ValueError, match="of one size, got 16x16, 32x32"):
         make(photos, ids, [*photos[1:], photos[0].resize((16, 16))])

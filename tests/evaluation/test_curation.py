@@ -1,3 +1,5 @@
+"""Curation scores and choices, compared with formulas and scikit-learn."""
+
 from collections import Counter
 
 import numpy as np
@@ -20,7 +22,7 @@ def _features(num: int, seed: int, width: int = 12) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(num, width))).float()
 
 
-def test_strangeness_is_that_of_standardised_features() -> None:
+def test_strangeness_equals_the_formula() -> None:
     real, drawn = _features(50, 0) * 3 + 1, _features(20, 1) * 5 - 2
     photos, pictures = real.double().numpy(), drawn.double().numpy()
     deviation, mean = photos.std(axis=0, ddof=1), photos.mean(axis=0)
@@ -32,44 +34,44 @@ def test_strangeness_is_that_of_standardised_features() -> None:
 
 
 def _side(photos: NDArray[np.float64], pictures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By the formula: the axis is the inverse of the covariance times the distance of the means."""
+    """The formula: the axis is the inverse covariance times the difference of the means."""
     within = (np.cov(photos.T, bias=True) + np.cov(pictures.T, bias=True)) / 2
     within = 0.999 * within + 0.001 * np.trace(within) / len(within) * np.eye(len(within))
     axis = np.linalg.inv(within) @ (photos.mean(axis=0) - pictures.mean(axis=0))
     return (pictures - (photos.mean(axis=0) + pictures.mean(axis=0)) / 2) @ axis
 
 
-def test_the_photos_side_is_that_of_fishers_discriminant() -> None:
+def test_photo_side_is_fishers_discriminant() -> None:
     photos, pictures = _features(300, 6) * 2, _features(100, 7) + torch.linspace(0, 1, 12)
     expected = _side(photos.double().numpy(), pictures.double().numpy())
     np.testing.assert_allclose(photo_side(photos, pictures), expected, rtol=1e-8, atol=1e-10)
 
 
-def test_fewer_pictures_than_features_still_have_a_side() -> None:
+def test_photo_side_is_finite_with_fewer_pictures_than_features() -> None:
     assert np.isfinite(photo_side(_features(5, 8), _features(4, 9))).all()
 
 
-def test_the_form_adds_three_standard_scores_and_says_which_are_malformed() -> None:
+def test_form_is_the_sum_of_three_standard_scores_and_decides_what_is_acceptable() -> None:
     real = _features(200, 10), _features(200, 11)
     drawn = _features(40, 12) * torch.linspace(0.5, 3, 40)[:, None], _features(40, 13) + 1
     support = np.random.default_rng(14).integers(0, 40, 40)
     strange = strangeness(real[0], drawn[0])
     side = _side(real[1].double().numpy(), drawn[1].double().numpy())
     expected = zscore(side) + zscore(np.log(1 + support)) - zscore(np.maximum(strange, 0))
-    found, well = form(real, drawn, support.tolist())
+    found, acceptable = form(real, drawn, support.tolist())
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
     limit = np.quantile(strangeness(real[0], real[0]), 0.95)
-    assert 0 < well.sum() < 40
-    np.testing.assert_array_equal(well, (expected >= 0) & (strange <= limit))
+    assert 0 < acceptable.sum() < 40
+    np.testing.assert_array_equal(acceptable, (expected >= 0) & (strange <= limit))
 
 
-def test_pictures_that_are_all_the_same_are_as_well_formed() -> None:
+def test_identical_pictures_all_have_form_zero() -> None:
     real = _features(20, 15), _features(20, 16)
     same = _features(1, 17).expand(6, -1)
     np.testing.assert_allclose(form(real, (same, same), [3] * 6)[0], 0, atol=1e-9)
 
 
-def test_the_nearest_photo_is_the_one_scikit_learn_finds() -> None:
+def test_nearest_similarity_is_that_of_scikit_learn() -> None:
     photos, pictures = _features(3000, 2), _features(1500, 3)
     center = photos.double().mean(dim=0)
     finder = NearestNeighbors(n_neighbors=2, metric="cosine", algorithm="brute")
@@ -80,7 +82,7 @@ def test_the_nearest_photo_is_the_one_scikit_learn_finds() -> None:
     np.testing.assert_allclose(nearest_similarity(photos, photos, same=True), 1 - distances[:, 1], atol=1e-9)
 
 
-def test_a_copy_is_nearer_than_any_photo_to_another() -> None:
+def test_a_copy_is_more_similar_than_any_two_photos() -> None:
     photos = _features(100, 4)
     others = nearest_similarity(photos, photos, same=True)
     copies = nearest_similarity(photos[:5] + 0.01 * _features(5, 5), photos)
@@ -89,28 +91,28 @@ def test_a_copy_is_nearer_than_any_photo_to_another() -> None:
         nearest_similarity(photos[:5], photos, same=True)
 
 
-def test_of_every_group_as_many_as_the_population_has() -> None:
+def test_groups_are_chosen_in_the_proportions_of_the_population() -> None:
     wanted = ["a"] * 50 + ["b"] * 30 + ["c"] * 20
     groups = ["a"] * 40 + ["b"] * 40 + ["c"] * 40
     order = np.random.default_rng(0).permutation(120).tolist()
     chosen = proportional_choice(groups, order, 20, wanted)
     assert Counter(groups[index] for index in chosen) == {"a": 10, "b": 6, "c": 4}
     assert chosen == sorted(chosen)
-    for group in "abc":  # the best of each
+    for group in "abc":  # the best ones of each group
         best = [index for index in order if groups[index] == group]
         mine = [index for index in chosen if groups[index] == group]
         assert set(mine) == set(best[: len(mine)])
 
 
-def test_places_that_a_group_cannot_fill_go_to_the_best_left() -> None:
+def test_places_that_a_group_cannot_fill_go_to_the_best_remaining() -> None:
     groups, wanted = ["a", "b", "b", "b", "d"], ["a", "a", "a", "b"]
     assert proportional_choice(groups, [4, 3, 2, 1, 0], 4, wanted) == [0, 2, 3, 4]
     assert proportional_choice(groups, [3, 0], 4, wanted) == [0, 3]
-    assert proportional_choice(groups, [3, 0], 3, wanted, [4, 2]) == [0, 3, 4]  # the poor come last
+    assert proportional_choice(groups, [3, 0], 3, wanted, [4, 2]) == [0, 3, 4]  # poor candidates come last
     assert proportional_choice(groups, [3, 1, 0], 2, wanted, [4, 2]) == [0, 3]
 
 
-def test_remainders_are_rounded_by_their_size() -> None:
+def test_the_largest_remainder_gets_the_next_place() -> None:
     wanted = ["a"] * 34 + ["b"] * 33 + ["c"] * 33
     chosen = proportional_choice(["a", "b", "c"] * 3, list(range(9)), 4, wanted)
     assert Counter("abc"[index % 3] for index in chosen) == {"a": 2, "b": 1, "c": 1}

@@ -1,11 +1,11 @@
-"""The gate before an export, on made-up results whose answer is known."""
+"""The quality gate of an export, on synthetic results."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pixelpersona.evaluation.gate import doubts
+from pixelpersona.evaluation.gate import export_warnings
 from pixelpersona.evaluation.result import EvalResult, EvalResults
 
 NUM = 24
@@ -13,7 +13,7 @@ SHA = "a" * 64
 
 
 def variant(name: str, grid: float, like: float, adapter: str | None = None) -> EvalResult:
-    """The photos differ much from each other; what the LoRA changes is the same for all but for 0.02."""
+    """Photos differ by 0.2, while the change by the LoRA differs by 0.02 only."""
     rng = np.random.default_rng(len(name))
     photos = np.random.default_rng(0).normal(0.0, 0.2, NUM)
     per_photo = {
@@ -37,53 +37,59 @@ def results(grid: float, like: float) -> EvalResults:
     return EvalResults([variant("base", 0.2, 0.8), variant("lora-r8", grid, like, SHA)], [])
 
 
-def test_a_lora_with_style_and_person_passes() -> None:
-    assert doubts(results(0.5, 0.78), SHA, base_sha256="b" * 64) == []
+def warnings(
+    found: EvalResults | None, adapter: str, max_likeness_loss: float = 0.1, base_sha256: str | None = None
+) -> list[str]:
+    return export_warnings(found, adapter, max_likeness_loss=max_likeness_loss, base_sha256=base_sha256)
+
+
+def test_a_lora_with_style_and_likeness_passes() -> None:
+    assert warnings(results(0.5, 0.78), SHA, base_sha256="b" * 64) == []
 
 
 @pytest.mark.parametrize("grid", [0.2, 0.1])
-def test_no_more_style_than_the_base(grid: float) -> None:
-    (reason,) = doubts(results(grid, 0.8), SHA)
+def test_no_more_style_than_the_base_is_a_warning(grid: float) -> None:
+    (reason,) = warnings(results(grid, 0.8), SHA)
     assert reason.startswith("lora-r8 is not shown to draw pixel art more clearly than the untouched base")
 
 
-def test_the_threshold_of_the_lost_likeness() -> None:
-    (reason,) = doubts(results(0.5, 0.65), SHA)
-    assert "lora-r8 loses the person" in reason
+def test_a_loss_of_likeness_above_the_threshold_is_a_warning() -> None:
+    (reason,) = warnings(results(0.5, 0.65), SHA)
+    assert "lora-r8 loses likeness" in reason
     assert "max_likeness_loss=0.1" in reason
-    assert doubts(results(0.5, 0.65), SHA, max_likeness_loss=0.2) == []
-    assert doubts(results(0.5, 0.9), SHA, max_likeness_loss=0.0) == []
+    assert warnings(results(0.5, 0.65), SHA, max_likeness_loss=0.2) == []
+    assert warnings(results(0.5, 0.9), SHA, max_likeness_loss=0.0) == []
 
 
-def test_both_are_told() -> None:
-    assert len(doubts(results(0.1, 0.5), SHA)) == 2
+def test_both_warnings_are_given() -> None:
+    assert len(warnings(results(0.1, 0.5), SHA)) == 2
 
 
-def test_only_these_very_weights_count() -> None:
-    expected = ["no evaluation of these very weights was found"]
-    assert doubts(None, SHA) == expected
-    assert doubts(results(0.5, 0.8), "c" * 64) == expected
+def test_only_an_evaluation_of_the_same_weights_counts() -> None:
+    expected = ["no evaluation of these weights was found"]
+    assert warnings(None, SHA) == expected
+    assert warnings(results(0.5, 0.8), "c" * 64) == expected
 
 
-def test_what_was_measured_elsewhere_does_not_count() -> None:
+def test_an_evaluation_on_another_base_or_other_seeds_does_not_count() -> None:
     good = results(0.5, 0.8)
-    (reason,) = doubts(good, SHA, base_sha256="c" * 64)
+    (reason,) = warnings(good, SHA, base_sha256="c" * 64)
     assert "on another base" in reason
     base, tuned = good.variants
     for changed in ([tuned], [replace(base, seeds=[1] * NUM), tuned]):
-        (reason,) = doubts(EvalResults(changed, []), SHA)
+        (reason,) = warnings(EvalResults(changed, []), SHA)
         assert "not evaluated beside the untouched base" in reason
 
 
 @pytest.mark.parametrize("metric", ["grid_contrast_raw", "likeness_raw"])
-def test_a_metric_that_is_missing_is_a_doubt(metric: str) -> None:
+def test_a_missing_metric_is_a_warning(metric: str) -> None:
     base, tuned = results(0.5, 0.8).variants
     left = {name: values for name, values in tuned.per_photo.items() if name != metric}
-    (reason,) = doubts(EvalResults([base, replace(tuned, per_photo=left)], []), SHA)
+    (reason,) = warnings(EvalResults([base, replace(tuned, per_photo=left)], []), SHA)
     assert f"({metric}) was not measured" in reason
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.5, float("nan")])
-def test_a_threshold_that_means_nothing(threshold: float) -> None:
+def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match=r"max_likeness_loss=.*accepted 0 to 2"):
-        doubts(None, SHA, max_likeness_loss=threshold)
+        warnings(None, SHA, max_likeness_loss=threshold)

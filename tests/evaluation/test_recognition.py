@@ -1,4 +1,4 @@
-"""On packaged portraits of nobody, by the packaged network; numbers on real photos are in MODEL_CARD.md."""
+"""The packaged network on the packaged generated portraits; MODEL_CARD.md has numbers on real photos."""
 
 import numpy as np
 import pytest
@@ -26,25 +26,25 @@ def found(photos: list[Image.Image]) -> Recognition:
     return recognition(photos, [str(i) for i in range(NUM)], PersonaFeatures(), draw)
 
 
-def test_people_are_found_again_in_pixel_art_and_better_than_by_colours(found: Recognition) -> None:
+def test_people_are_recognised_in_pixel_art_and_better_than_by_colours(found: Recognition) -> None:
     assert found.num == NUM
     assert found.top1.mean >= 0.95
     assert found.top1.mean > found.layout_top1.mean
 
 
-def test_likeness_falls_in_order(found: Recognition) -> None:
+def test_stronger_changes_lower_the_likeness_more(found: Recognition) -> None:
     values = found.likeness
     assert 1 > values["blur"] > values["noise"] > values["wrong person"] + 0.1
     assert values["pixel art of the altered photo"] > values["wrong person"] + 0.4
 
 
-def test_style_is_seen_and_people_are_not(found: Recognition) -> None:
+def test_kid_orders_styles_and_ignores_who_is_shown(found: Recognition) -> None:
     style = found.style
     assert style["photos"].low > style["half-way"].mean > style["pixel art"].high
     assert style["pixel art"].low < 0.05
 
 
-def test_the_same_again(photos: list[Image.Image], found: Recognition) -> None:
+def test_repeating_it_gives_the_same_numbers(photos: list[Image.Image], found: Recognition) -> None:
     assert recognition(photos, [str(i) for i in range(NUM)], PersonaFeatures(), draw) == found
 
 

@@ -5,9 +5,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from pixelpersona.inference.direct import DirectStylizer, TranslatorStylizer, unchanged
+from pixelpersona.inference.direct import (
+    DirectStylizer,
+    PixelationDraw,
+    RecordedTarget,
+    RoundTrip,
+    SupervisedStylizer,
+    unchanged,
+)
 from pixelpersona.inference.portrait import PortraitMaker
-from pixelpersona.pixel.finish import Finish
+from pixelpersona.models.base import BaseModel
+from pixelpersona.models.codec import Codec
+from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import pixelize
+from pixelpersona.pixel.postprocess import Postprocess
 
 
 @pytest.fixture
@@ -16,8 +27,8 @@ def photos() -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(5)]
 
 
-def test_the_photo_itself_is_a_variant(photos: list[Image.Image]) -> None:
-    maker: PortraitMaker = DirectStylizer(unchanged, cell=4, finish=Finish(num_colors=8))
+def test_unchanged_gives_the_photo_itself(photos: list[Image.Image]) -> None:
+    maker: PortraitMaker = DirectStylizer(unchanged, cell=4, postprocess=Postprocess(num_colors=8))
     portraits = maker.portraits(photos, [3, 4, 5, 6, 7])
     assert [p.image.tobytes() for p in portraits] == [p.tobytes() for p in photos]
     assert [p.seed for p in portraits] == [3, 4, 5, 6, 7]
@@ -25,7 +36,7 @@ def test_the_photo_itself_is_a_variant(photos: list[Image.Image]) -> None:
     assert {(p.prompt, p.strength, p.guidance, p.adapter) for p in portraits} == {("", 0.0, 0.0, None)}
 
 
-def test_it_draws_in_batches_of_the_given_size(photos: list[Image.Image]) -> None:
+def test_photos_are_drawn_in_batches_of_the_given_size(photos: list[Image.Image]) -> None:
     sizes = []
 
     def invert(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -49,13 +60,39 @@ class Negative(nn.Module):
         return self.dropout(self.sign * photo)
 
 
-def test_a_translator_draws_in_eval_mode_and_is_put_back(photos: list[Image.Image]) -> None:
-    translator = Negative().train()
-    portraits = TranslatorStylizer(translator, cell=4).portraits(photos, range(5))
-    assert translator.training
+def test_a_network_draws_in_eval_mode_and_returns_to_training_mode(photos: list[Image.Image]) -> None:
+    network = Negative().train()
+    portraits = SupervisedStylizer(network, cell=4).portraits(photos, range(5))
+    assert network.training
     for portrait, photo in zip(portraits, photos, strict=True):
         assert (np.asarray(portrait.image) == 255 - np.asarray(photo)).all()
-        assert portrait.adapter == "translator"
+        assert portrait.adapter == "supervised"
+
+
+def test_pixelation_draw_gives_the_recipes_pixel_art(photos: list[Image.Image]) -> None:
+    recipe = Pixelation(factor=4, palette=4)
+    batch = np.stack([np.asarray(photo) for photo in photos])
+    expected = [pixelize(photo, recipe)[0] for photo in batch]
+    assert np.array_equal(PixelationDraw(recipe)(batch), np.stack(expected))
+
+
+def test_a_recorded_target_is_found_by_the_bytes_of_the_photo(photos: list[Image.Image]) -> None:
+    batch = np.stack([np.asarray(photo) for photo in photos])
+    target = RecordedTarget(list(batch), list(255 - batch))
+    assert np.array_equal(target(batch[[3, 1]]), 255 - batch[[3, 1]])
+    with pytest.raises(KeyError):
+        target(batch[:1] ^ 1)
+    with pytest.raises(ValueError, match="shorter"):
+        RecordedTarget(list(batch), [])
+
+
+def test_a_round_trip_encodes_and_decodes_the_pictures(
+    micro_base: BaseModel, photos: list[Image.Image]
+) -> None:
+    batch, codec = np.stack([np.asarray(photo) for photo in photos]), Codec(micro_base)
+    drawn = RoundTrip(codec, lambda images: 255 - images)(batch)
+    assert np.array_equal(drawn, codec.decode_latents(codec.encode_images(255 - batch)))
+    assert drawn.shape == batch.shape
 
 
 def test_wrong_photos_are_named(photos: list[Image.Image]) -> None:

@@ -6,7 +6,7 @@ from pixelpersona.models.tiny import build_noise_schedule
 
 
 @pytest.mark.parametrize(
-    ("kind", "num_steps", "strength", "guidance", "said"),
+    ("kind", "num_steps", "strength", "guidance", "message"),
     [
         ("pndm", 20, 0.5, 3.0, "sampler.kind=pndm: accepted ddim, dpm"),
         ("dpm", 0, 0.5, 3.0, "sampler.num_steps=0: accepted 1 to 1000"),
@@ -18,19 +18,19 @@ from pixelpersona.models.tiny import build_noise_schedule
     ],
 )
 def test_wrong_settings_are_named(
-    kind: str, num_steps: int, strength: float, guidance: float, said: str
+    kind: str, num_steps: int, strength: float, guidance: float, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Sampler(kind, num_steps, strength, guidance)  # type: ignore[arg-type]
 
 
-def test_number_of_calls_is_the_walked_share() -> None:
+def test_num_calls_is_the_share_of_steps_given_by_strength() -> None:
     assert Sampler("ddim", 50, 0.5, 7.5).num_calls == 25
     assert Sampler("dpm", 20, 0.5, 3.0).num_calls == 10
     assert Sampler("dpm", 20, 1.0, 3.0).num_calls == 20
 
 
-def test_ddim_walks_the_timesteps_of_stable_diffusion() -> None:
+def test_ddim_uses_the_timesteps_of_stable_diffusion() -> None:
     scheduler = make_scheduler(Sampler("ddim", 50, 0.5, 7.5), build_noise_schedule())
     scheduler.set_timesteps(50)
     assert scheduler.timesteps[:2].tolist() == [981, 961]
@@ -38,14 +38,14 @@ def test_ddim_walks_the_timesteps_of_stable_diffusion() -> None:
 
 
 @pytest.mark.parametrize("num_steps", [4, 10, 20, 40])
-def test_strength_means_the_same_noise_at_any_number_of_dpm_steps(num_steps: int) -> None:
+def test_strength_starts_at_the_same_noise_level_for_any_number_of_dpm_steps(num_steps: int) -> None:
     scheduler = make_scheduler(Sampler("dpm", num_steps, 0.5, 3.0), build_noise_schedule())
     scheduler.set_timesteps(num_steps)
     assert scheduler.timesteps[num_steps // 2] == 499
 
 
-def walk(sampler: Sampler, mean: float, deviation: float) -> torch.Tensor:
-    """img2img's second half on normally distributed data, whose noise is predicted exactly."""
+def sample_normal(sampler: Sampler, mean: float, deviation: float) -> torch.Tensor:
+    """The steps of img2img on normally distributed data, for which the optimal eps is known exactly."""
     schedule = build_noise_schedule()
     scheduler = make_scheduler(sampler, schedule)
     scheduler.set_timesteps(sampler.num_steps)
@@ -68,9 +68,9 @@ def walk(sampler: Sampler, mean: float, deviation: float) -> torch.Tensor:
     return x_t
 
 
-def test_dpm_solves_the_flow_of_normal_data() -> None:
-    # Along the probability flow a point keeps its place in the distribution: x_t = mean_t + deviation_t z.
-    # The last step goes from the last timestep straight to the mean of x_0 given x_t.
+def test_dpm_solves_the_probability_flow_of_normal_data() -> None:
+    # Along the probability flow ODE, x_t = mean_t + deviation_t z with a constant z.
+    # The final step goes from the last timestep directly to E[x_0 | x_t].
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)
     errors = []
     for num_steps in (10, 20, 40):
@@ -80,10 +80,11 @@ def test_dpm_solves_the_flow_of_normal_data() -> None:
         alpha_squared = float(build_noise_schedule().alphas_cumprod[scheduler.timesteps[-1]])
         total_squared = alpha_squared * 0.4**2 + 1 - alpha_squared
         expected = 0.7 + alpha_squared**0.5 * 0.4**2 / total_squared**0.5 * z
-        errors.append(float((walk(sampler, 0.7, 0.4) - expected).abs().max()))
+        errors.append(float((sample_normal(sampler, 0.7, 0.4) - expected).abs().max()))
     assert max(errors) < 0.01
 
 
-def test_ddim_solves_the_flow_of_normal_data() -> None:
+def test_ddim_solves_the_probability_flow_of_normal_data() -> None:
     expected = 0.7 + 0.4 * torch.linspace(-2, 2, 9, dtype=torch.float64)
-    torch.testing.assert_close(walk(Sampler("ddim", 500, 0.5, 3.0), 0.7, 0.4), expected, rtol=0, atol=0.02)
+    drawn = sample_normal(Sampler("ddim", 500, 0.5, 3.0), 0.7, 0.4)
+    torch.testing.assert_close(drawn, expected, rtol=0, atol=0.02)

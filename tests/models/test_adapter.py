@@ -1,4 +1,4 @@
-"""LoRA: counts on Stable Diffusion 1.5, identity at the start, and files that plain diffusers reads."""
+"""LoRA: parameter counts on Stable Diffusion 1.5, identity at the start, files that plain diffusers reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,11 @@ from diffusers import StableDiffusionImg2ImgPipeline, UNet2DConditionModel
 from PIL import Image
 from torch import nn
 
+from pixelpersona.assets.locate import path as asset
 from pixelpersona.models.adapter import (
+    ADAPTER_FILE,
     ATTENTION,
+    adapter_file,
     add_lora,
     add_text_lora,
     count_parameters,
@@ -34,7 +37,7 @@ SD15_UNET = dict(
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(4, 797_184), (8, 1_594_368)])
-def test_counts_on_stable_diffusion_1_5(rank: int, expected: int) -> None:
+def test_parameter_counts_on_stable_diffusion_1_5(rank: int, expected: int) -> None:
     with torch.device("meta"):
         unet = UNet2DConditionModel(**SD15_UNET)
         assert sum(p.numel() for p in unet.parameters()) == 859_520_964
@@ -58,7 +61,7 @@ def _predict(unet: UNet2DConditionModel) -> torch.Tensor:
     return prediction
 
 
-def test_starts_as_the_identity(micro_base: BaseModel) -> None:
+def test_lora_starts_as_the_identity(micro_base: BaseModel) -> None:
     untouched = _predict(micro_base.unet)
     assert add_lora(micro_base.unet, rank=2, alpha=2) == count_parameters(micro_base.unet) > 0
     assert torch.equal(_predict(micro_base.unet), untouched)
@@ -66,7 +69,7 @@ def test_starts_as_the_identity(micro_base: BaseModel) -> None:
     assert not torch.allclose(_predict(micro_base.unet), untouched, atol=1e-3)
 
 
-def test_without_adapters_is_the_base_and_training_goes_on_afterwards(
+def test_without_adapters_gives_the_base_and_restores_training(
     micro_base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unet = micro_base.unet
@@ -76,28 +79,28 @@ def test_without_adapters_is_the_base_and_training_goes_on_afterwards(
     trained = _predict(unet)
     trainable = {name for name, p in unet.named_parameters() if p.requires_grad}
 
-    def is_as_before() -> bool:
+    def is_restored() -> bool:
         still = {name for name, p in unet.named_parameters() if p.requires_grad}
         return still == trainable and torch.equal(_predict(unet), trained)
 
     with without_adapters(unet):
         assert torch.equal(_predict(unet), untouched)
-    assert is_as_before()
-    # A signal that raises while the adapters are being enabled again.
+    assert is_restored()
+    # A signal handler that raises while the adapters are being enabled.
     enable, calls = unet.enable_adapters, iter(range(2))
     monkeypatch.setattr(unet, "enable_adapters", lambda: enable() if next(calls) else 1 / 0)
     with pytest.raises(ZeroDivisionError), without_adapters(unet):
         pass
-    assert is_as_before()
+    assert is_restored()
 
 
-def test_merging_gives_the_same_predictions_and_leaves_the_base_alone(
+def test_merging_gives_the_same_predictions_and_does_not_change_the_base(
     micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path
 ) -> None:
     size = add_lora(micro_base.unet, rank=2, alpha=5.0, targets=MORE_LAYERS)
     _randomise(micro_base.unet)
     save_lora(micro_base.unet, tmp_path)
-    plain = load_base(micro_base_folder, name="again")
+    plain = load_base(micro_base_folder, name="again", device="cpu")
     untouched = _predict(plain.unet)
     merged, num_parameters = merge_lora(plain, tmp_path)
     torch.testing.assert_close(_predict(merged.unet), _predict(micro_base.unet), atol=1e-5, rtol=1e-4)
@@ -107,10 +110,10 @@ def test_merging_gives_the_same_predictions_and_leaves_the_base_alone(
     assert count_parameters(plain.unet) == 0
 
 
-def test_a_lora_of_the_text_encoder_travels_in_the_same_file(
+def test_text_encoder_lora_is_saved_in_the_same_file(
     micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path
 ) -> None:
-    """Ours, plain diffusers' and the merged one give the same text states."""
+    """Our loading, plain diffusers and merging give the same text states."""
     size = add_lora(micro_base.unet, rank=2, alpha=2)
     size += add_text_lora(micro_base.text_encoder, rank=2, alpha=5.0)
     for model in (micro_base.unet, micro_base.text_encoder):
@@ -123,7 +126,7 @@ def test_a_lora_of_the_text_encoder_travels_in_the_same_file(
             found: torch.Tensor = text_encoder(tokens).last_hidden_state
         return found
 
-    plain = load_base(micro_base_folder, name="again")
+    plain = load_base(micro_base_folder, name="again", device="cpu")
     untouched, trained = states(plain.text_encoder), states(micro_base.text_encoder)
     assert not torch.allclose(untouched, trained, atol=1e-2)
     merged, num_parameters = merge_lora(plain, tmp_path)
@@ -145,7 +148,7 @@ def test_plain_diffusers_draws_the_same_picture(
     add_lora(micro_base.unet, rank=2, alpha=alpha, targets=targets)
     _randomise(micro_base.unet)
     save_lora(micro_base.unet, tmp_path)
-    ours = load_base(micro_base_folder, name="again")
+    ours = load_base(micro_base_folder, name="again", device="cpu")
     load_lora(ours, tmp_path)
     torch.testing.assert_close(_predict(ours.unet), _predict(micro_base.unet))
 
@@ -167,13 +170,25 @@ def test_plain_diffusers_draws_the_same_picture(
     assert np.abs(draw() - with_lora).max() <= 1
 
 
-def test_mistakes_are_named(micro_base: BaseModel, tmp_path: Path) -> None:
+def test_adapter_file_is_the_packaged_lora_for_the_packaged_base_only(tmp_path: Path) -> None:
+    packaged = asset("lora") / ADAPTER_FILE
+    assert adapter_file(None, base_name="tiny", base_path=None) == packaged
+    assert adapter_file(None, base_name="tiny", base_path="elsewhere") is None
+    assert adapter_file(None, base_name="sd15", base_path=None) is None
+    for path in (packaged, packaged.parent):
+        assert adapter_file(path, base_name="sd15", base_path="elsewhere") == packaged
+    for missing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ValueError, match=r"adapter\.path=.*: no such LoRA"):
+            adapter_file(missing, base_name="tiny", base_path=None)
+
+
+def test_errors_name_the_key(micro_base: BaseModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"lora\.rank=0"):
         add_lora(micro_base.unet, rank=0, alpha=1)
-    with pytest.raises(ValueError, match="to_nowhere"):
+    with pytest.raises(ValueError, match=r"lora\.targets: .* to_nowhere"):
         add_lora(micro_base.unet, rank=2, alpha=2, targets=["to_q", "to_nowhere"])
-    with pytest.raises(ValueError, match="no such LoRA"):
+    with pytest.raises(ValueError, match=r"adapter\.path=.*missing: no such LoRA"):
         load_lora(micro_base, tmp_path / "missing")
     (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"not safetensors")
-    with pytest.raises(ValueError, match="not a LoRA of this base"):
+    with pytest.raises(ValueError, match=r"adapter\.path=.*: not a LoRA of this base"):
         load_lora(micro_base, tmp_path)

@@ -1,4 +1,4 @@
-"""The bundle: what is loaded is what was saved, plain diffusers runs it, and mistakes are named."""
+"""Bases: loading, sizes, digests, folders that plain diffusers runs, and errors."""
 
 from pathlib import Path
 
@@ -11,14 +11,31 @@ from PIL import Image
 from pixelpersona.models.base import BaseModel, load_base, save_base, weights_sha256
 
 
-def test_reads_sizes_from_the_weights(micro_base: BaseModel) -> None:
+def test_sizes_are_read_from_the_weights(micro_base: BaseModel) -> None:
     assert (micro_base.image_size, micro_base.cell) == (32, 4)
     assert not any(p.requires_grad for p in micro_base.unet.parameters())
 
 
-def test_digest_is_of_values_and_not_of_storage(micro_base_folder: Path) -> None:
-    first = load_base(micro_base_folder, name="one")
-    second = load_base(micro_base_folder, name="two")
+def test_the_packaged_base_is_loaded_for_tiny_alone() -> None:
+    base = load_base(None, name="tiny", image_size=128, cell=4, device="cpu")
+    assert (base.image_size, base.cell, base.device) == (128, 4, torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"model\.path: model=sd15 needs a hub id or a folder, model\.path="):
+        load_base(None, name="sd15")
+
+
+@pytest.mark.parametrize(("image_size", "cell"), [(64, 4), (32, 8), (64, None)])
+def test_other_sizes_than_configured_are_refused(
+    micro_base_folder: Path, image_size: int, cell: int | None
+) -> None:
+    message = rf"model\.image_size={image_size}, model\.cell={cell}: the base at .* has 32 and 4"
+    with pytest.raises(ValueError, match=message):
+        load_base(micro_base_folder, name="x", image_size=image_size, cell=cell)
+    load_base(micro_base_folder, name="x", image_size=32, cell=4)
+
+
+def test_the_digest_depends_on_the_weights(micro_base_folder: Path) -> None:
+    first = load_base(micro_base_folder, name="one", device="cpu")
+    second = load_base(micro_base_folder, name="two", device="cpu")
     assert first.sha256 == second.sha256
     with torch.no_grad():
         second.vae.quant_conv.bias[0] += 1e-3
@@ -38,12 +55,12 @@ def test_plain_diffusers_loads_and_runs_the_folder(
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder", "relative", "./a/b"])
-def test_a_path_that_is_neither_folder_nor_hub_id_is_named(path: str) -> None:
+def test_a_path_that_is_neither_folder_nor_hub_id_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="no such folder"):
         load_base(path, name="x")
 
 
-def test_a_folder_without_a_part_says_which(micro_base: BaseModel, tmp_path: Path) -> None:
+def test_a_missing_part_is_named(micro_base: BaseModel, tmp_path: Path) -> None:
     save_base(micro_base, tmp_path / "base")
     (tmp_path / "base" / "vae").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="no vae folder"):

@@ -1,4 +1,4 @@
-"""Pixels ↔ latents against diffusers' own image processor, and the folded statistics."""
+"""The codec against diffusers' image processor and VAE, and the folding of latent statistics."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ def _images(number: int = 3) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (number, 32, 32, 3), dtype=np.uint8)
 
 
-def test_pixel_range_is_that_of_diffusers() -> None:
+def test_the_pixel_range_is_that_of_diffusers() -> None:
     images = _images()
     processed = VaeImageProcessor(vae_scale_factor=4).preprocess([Image.fromarray(image) for image in images])
     torch.testing.assert_close(to_unit(images), processed, atol=1e-6, rtol=0)
@@ -29,7 +29,7 @@ def test_latents_are_the_scaled_posterior_mean(micro_base: BaseModel) -> None:
     assert np.abs(Codec(micro_base).decode_latents(latents).astype(int) - decoded).max() <= 1
 
 
-def test_folding_normalises_latents_and_keeps_pictures(micro_base: BaseModel) -> None:
+def test_folding_normalises_latents_and_does_not_change_pictures(micro_base: BaseModel) -> None:
     vae, images = micro_base.vae, to_unit(_images(8))
     before = vae.encode(images).latent_dist
     noise = torch.randn(before.mean.shape, generator=torch.Generator().manual_seed(0))
@@ -44,7 +44,7 @@ def test_folding_normalises_latents_and_keeps_pictures(micro_base: BaseModel) ->
     )
 
 
-def test_text_is_padded_to_one_length(micro_base: BaseModel) -> None:
+def test_captions_are_padded_to_one_length(micro_base: BaseModel) -> None:
     states = Codec(micro_base).encode_text(["", "pixel art portrait, 16-color style"])
     assert states.shape == (2, 24, 16)
     assert not torch.equal(states[0], states[1])

@@ -18,7 +18,7 @@ def extractor() -> PersonaFeatures:
 
 @pytest.fixture(scope="module")
 def portraits() -> np.ndarray:
-    """Sixteen of the packaged portraits of nobody, uint8 [16, 128, 128, 3]."""
+    """Sixteen of the packaged portraits, uint8 [16, 128, 128, 3]."""
     files = sorted(asset("portraits").glob("*.webp"))[:16]
     return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
@@ -33,22 +33,20 @@ def blurred(pictures: np.ndarray, radius: float) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in soft])
 
 
-def test_widths_and_types(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
-    surface, people = extractor.views(portraits[:2])
-    assert surface.shape == (2, extractor.num_features)
-    assert people.shape == (2, 128)
-    assert surface.dtype == people.dtype == torch.float32
-    torch.testing.assert_close(people.norm(dim=1), torch.ones(2))
-    seen = extractor.personas(portraits[:2])
-    assert seen.age.shape == (2,)
-    assert seen.gender.shape == (2, 2)
-    assert seen.ethnicity.shape == (2, 4)
-    assert ((seen.age >= 0) & (seen.age < 110)).all()
+def test_shapes_and_dtypes(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    texture, embedding = extractor.views(portraits[:2])
+    assert texture.shape == (2, extractor.num_features)
+    assert embedding.shape == (2, 128)
+    assert texture.dtype == embedding.dtype == torch.float32
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2))
+    personas = extractor.personas(portraits[:2])
+    assert personas.age.shape == (2,)
+    assert personas.gender.shape == (2, 2)
+    assert personas.ethnicity.shape == (2, 4)
+    assert ((personas.age >= 0) & (personas.age < 110)).all()
 
 
-def test_a_picture_has_the_same_features_in_any_batch(
-    extractor: PersonaFeatures, portraits: np.ndarray
-) -> None:
+def test_features_do_not_depend_on_the_batch(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
     for view in (extractor.features, extractor.likeness_features):
         assert torch.equal(view(portraits[:3])[1:2], view(portraits[1:2]))
     assert torch.equal(
@@ -56,29 +54,31 @@ def test_a_picture_has_the_same_features_in_any_batch(
     )
 
 
-def test_both_views_at_once_are_the_views(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
-    surface, people = extractor.views(portraits[:2])
-    assert torch.equal(surface, extractor.features(portraits[:2]))
-    assert torch.equal(people, extractor.likeness_features(portraits[:2]))
+def test_views_equals_the_separate_calls(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+    texture, embedding = extractor.views(portraits[:2])
+    assert torch.equal(texture, extractor.features(portraits[:2]))
+    assert torch.equal(embedding, extractor.likeness_features(portraits[:2]))
 
 
-def test_last_features_are_the_colours_moments(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+def test_the_last_features_are_the_moments_of_the_colours(
+    extractor: PersonaFeatures, portraits: np.ndarray
+) -> None:
     colors = torch.from_numpy(portraits[:2]).reshape(2, -1, 3).double() / 127.5 - 1
     expected = torch.cat([colors.mean(dim=1), colors.std(dim=1)], dim=1).float()
     torch.testing.assert_close(extractor.features(portraits[:2])[:, -6:], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_surface_has_no_position_and_likeness_has(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+def test_only_likeness_features_depend_on_position(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
     small = portraits[:2, 1::2, 1::2]
     canvases = np.full((2, 2, 128, 128, 3), 128, np.uint8)
     canvases[0, :, 8:72, 8:72] = small
     canvases[1, :, 48:112, 52:116] = small
-    surface, people = zip(*(extractor.views(pictures) for pictures in canvases), strict=True)
-    torch.testing.assert_close(surface[0], surface[1], atol=0.1, rtol=0.05)
-    assert ((people[0] * people[1]).sum(dim=1) < 0.7).all()
+    texture, embedding = zip(*(extractor.views(pictures) for pictures in canvases), strict=True)
+    torch.testing.assert_close(texture[0], texture[1], atol=0.1, rtol=0.05)
+    assert ((embedding[0] * embedding[1]).sum(dim=1) < 0.7).all()
 
 
-def test_blocks_are_far_from_photos_and_near_each_other(
+def test_style_changes_features_more_than_the_person_does(
     extractor: PersonaFeatures, portraits: np.ndarray
 ) -> None:
     first, second = portraits[:8], portraits[8:]
@@ -87,14 +87,16 @@ def test_blocks_are_far_from_photos_and_near_each_other(
     assert style > 3 * people
 
 
-def test_pixel_art_finds_its_own_photo(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+def test_pixel_art_is_most_similar_to_its_own_photo(
+    extractor: PersonaFeatures, portraits: np.ndarray
+) -> None:
     alike = similarities(
         extractor.likeness_features(portraits), extractor.likeness_features(blocks(portraits))
     )
     assert alike.argmax(dim=1).tolist() == list(range(len(portraits)))
 
 
-def test_blur_noise_and_a_wrong_person_lower_likeness_in_order(
+def test_likeness_decreases_with_blur_noise_and_another_person(
     extractor: PersonaFeatures, portraits: np.ndarray
 ) -> None:
     photos = extractor.likeness_features(portraits)
@@ -110,14 +112,16 @@ def test_blur_noise_and_a_wrong_person_lower_likeness_in_order(
     assert blur > strong_blur + 0.05 > wrong
 
 
-def test_another_size_is_the_same_person(extractor: PersonaFeatures, portraits: np.ndarray) -> None:
+def test_likeness_features_do_not_depend_on_the_size(
+    extractor: PersonaFeatures, portraits: np.ndarray
+) -> None:
     larger = portraits.repeat(2, axis=1).repeat(2, axis=2)
     torch.testing.assert_close(
         extractor.likeness_features(larger), extractor.likeness_features(portraits), atol=0.1, rtol=0
     )
 
 
-def test_hash_covers_the_weights(extractor: PersonaFeatures, tmp_path: Path) -> None:
+def test_the_digest_covers_the_weights(extractor: PersonaFeatures, tmp_path: Path) -> None:
     assert len(extractor.sha256) == 64
     assert PersonaFeatures().sha256 == extractor.sha256
     shutil.copy(asset("persona") / WEIGHTS_FILE, tmp_path)
@@ -138,7 +142,7 @@ def test_hash_covers_the_weights(extractor: PersonaFeatures, tmp_path: Path) -> 
         (np.zeros((1, 8, 8, 3), np.uint8), "8x8; accepted squares of 16"),
     ],
 )
-def test_other_input_is_refused(extractor: PersonaFeatures, images: np.ndarray, reason: str) -> None:
+def test_wrong_input_is_refused(extractor: PersonaFeatures, images: np.ndarray, reason: str) -> None:
     for view in (extractor.features, extractor.likeness_features, extractor.views, extractor.personas):
         with pytest.raises(ValueError, match=reason):
             view(images)
@@ -153,7 +157,7 @@ def test_likeness_is_the_cosine_after_centring_on_the_photos() -> None:
         assert value == pytest.approx(p @ q / np.sqrt((p @ p) * (q @ q)), abs=1e-12)
 
 
-def test_likeness_of_a_photo_to_itself_is_one_and_does_not_depend_on_other_portraits() -> None:
+def test_likeness_to_itself_is_one_and_independent_of_other_portraits() -> None:
     photos = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(likeness(photos, photos), torch.ones(5, dtype=torch.float64))
     portraits = photos + 1.0
@@ -161,7 +165,7 @@ def test_likeness_of_a_photo_to_itself_is_one_and_does_not_depend_on_other_portr
     torch.testing.assert_close(alone, similarities(photos, portraits)[:1])
 
 
-def test_likeness_refuses_what_it_cannot_measure() -> None:
+def test_likeness_refuses_too_few_photos_and_unequal_shapes() -> None:
     with pytest.raises(ValueError, match="at least 2 photos"):
         likeness(torch.ones(1, 3), torch.ones(1, 3))
     with pytest.raises(ValueError, match="one portrait per photo"):

@@ -1,4 +1,4 @@
-"""Inception's features: by a stand-in everywhere, and by the network itself where it is installed."""
+"""Inception features: with a stand-in network, and with the real one where torch-fidelity is installed."""
 
 import pickle
 from pathlib import Path
@@ -16,7 +16,7 @@ FIRST, LAST = "Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight"
 
 
 class StandIn(nn.Module):
-    """NOT Inception: takes what torchmetrics' NoTrainInceptionV3 takes, and gives scaled pixels."""
+    """NOT Inception: has the interface of torchmetrics' NoTrainInceptionV3 and returns scaled pixels."""
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def weights(folder: Path, scale: float = 1.0) -> Path:
     return file
 
 
-def test_features_of_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_shape_dtype_and_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchmetrics.image.fid, "NoTrainInceptionV3", StandIn)
     extractor = InceptionFeatures(weights(tmp_path))
     features = extractor.features(IMAGES)
@@ -50,23 +50,23 @@ def test_features_of_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         extractor.features(IMAGES.astype(np.float32))
 
 
-def test_a_file_that_is_missing_or_something_else_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_wrong_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"eval\.features_path=.*nowhere.*{WEIGHTS} is at https://"):
         InceptionFeatures(tmp_path / "nowhere.pth")
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    for name, said in (
+    for name, message in (
         ("text", "not a file of weights"),
         ("list", "not a file of"),
         ("other", "not Inception"),
     ):
-        with pytest.raises(ValueError, match=said) as told:
+        with pytest.raises(ValueError, match=message) as caught:
             InceptionFeatures(tmp_path / f"{name}.pth")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(caught.value)
 
 
-def test_a_file_cannot_run_code(tmp_path: Path) -> None:
+def test_a_malicious_file_cannot_run_code(tmp_path: Path) -> None:
     class Harmful:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
@@ -81,26 +81,28 @@ def test_a_file_cannot_run_code(tmp_path: Path) -> None:
     "error",
     [ModuleNotFoundError("No module"), RuntimeError("operator torchvision::nms does not exist\nmore")],
 )
-def test_a_package_that_is_missing_or_broken_is_told(
+def test_a_missing_or_broken_package_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(torchmetrics.image.fid, "NoTrainInceptionV3", refuse)
-    with pytest.raises(ValueError, match=r"needs torch-fidelity: pip install -e '\.\[inception\]'") as told:
+    with pytest.raises(ValueError, match=r"needs torch-fidelity: pip install -e '\.\[inception\]'") as caught:
         InceptionFeatures(weights(tmp_path))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_the_network_itself_with_random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What torchmetrics' own FID takes of the same pictures, to the last bit."""
+def test_the_real_network_gives_the_features_of_torchmetrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With random weights, bit for bit."""
     try:
         from torch_fidelity import feature_extractor_inceptionv3 as fidelity
     except (ImportError, RuntimeError) as error:
-        pytest.skip(f"torch-fidelity is not installed, or not with a torchvision for this torch: {error}")
+        pytest.skip(f"torch-fidelity is missing or does not fit this torch: {error}")
     made: list[nn.Module] = []
-    with monkeypatch.context() as patch:  # nothing is downloaded: the state it would load is its own
+    with monkeypatch.context() as patch:  # no download: the network keeps its random initialisation
         patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
         patch.setattr(nn.Module, "load_state_dict", lambda self, *_, **__: made.append(self))
         torch.manual_seed(0)

@@ -15,7 +15,7 @@ from pixelpersona.models.persona_net import (
 
 def test_outputs_do_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
-    net = PersonaNet().train()  # not even while it trains
+    net = PersonaNet().train()  # in training mode as well
     images = torch.rand(4, 3, 128, 128) * 2 - 1
     whole, alone = net(images), net(images[2:3])
     for name in ("embedding", "age", "gender", "ethnicity"):
@@ -23,14 +23,14 @@ def test_outputs_do_not_depend_on_the_batch() -> None:
     torch.testing.assert_close(whole.embedding.norm(dim=1), torch.ones(4))
 
 
-def test_early_maps_are_half_and_a_quarter_of_the_side() -> None:
+def test_early_maps_have_half_and_a_quarter_of_the_side() -> None:
     net = PersonaNet()
     maps = net.early_maps(torch.zeros(1, 3, 128, 128))
     assert [tuple(each.shape[2:]) for each in maps] == [(64, 64), (32, 32)]
     assert sum(each.shape[1] for each in maps) == net.num_early
 
 
-def test_saved_and_loaded_again_in_half_precision(tmp_path: Path) -> None:
+def test_saving_and_loading_keep_half_precision(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = PersonaNet()
     file = save_persona_net(net, tmp_path)
@@ -47,7 +47,7 @@ def test_the_packaged_network_is_small() -> None:
     assert (asset("persona") / WEIGHTS_FILE).stat().st_size < 750_000
 
 
-def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_wrong_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"persona\.safetensors: no feature network there"):
         load_persona_net(tmp_path)
     save_file({"weight": torch.zeros(3)}, tmp_path / WEIGHTS_FILE)

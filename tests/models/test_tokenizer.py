@@ -1,4 +1,4 @@
-"""Known prompts stay whole words, and the files can be read back."""
+"""Words of the training captions are single tokens, and the tokenizer can be saved and loaded."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from pixelpersona.models.tokenizer import train_tokenizer
 PROMPT = "pixel art portrait, 16-color style"
 
 
-def test_prompt_in_the_corpus_takes_few_tokens(tmp_path: Path) -> None:
+def test_a_known_prompt_takes_few_tokens(tmp_path: Path) -> None:
     tokenizer = train_tokenizer([PROMPT, "a photo of a 26 year old woman"], tmp_path / "t")
-    assert len(tokenizer.tokenize(PROMPT)) == 9  # digits one by one, as CLIP's pattern has them
+    assert len(tokenizer.tokenize(PROMPT)) == 9  # CLIP's pattern splits numbers into digits
     assert {"vocab.json", "merges.txt"} <= {file.name for file in (tmp_path / "t").iterdir()}
     tokenizer.save_pretrained(tmp_path / "saved")
     again = CLIPTokenizer.from_pretrained(tmp_path / "saved")
@@ -22,6 +22,6 @@ def test_prompt_in_the_corpus_takes_few_tokens(tmp_path: Path) -> None:
     )
 
 
-def test_unknown_words_fall_into_letters(tmp_path: Path) -> None:
+def test_unknown_words_are_split_into_letters(tmp_path: Path) -> None:
     tokenizer = train_tokenizer([PROMPT], tmp_path / "t")
     assert len(tokenizer.tokenize("zebra")) == 5

@@ -1,22 +1,19 @@
-"""The Potts model: its energy by a formula of its own, and what it does to pictures."""
+"""The Potts model: its energy against an independent formula, and its effect on an image."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.data import astronaut
 
-from pixelpersona.pixel.cleanup import orphans
+from pixelpersona.pixel.cleanup import Cleanup, orphans
 from pixelpersona.pixel.coherence import OUTLINE, coherent
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette, perceptual
-from pixelpersona.pixel.snap import snap
-
-FACE = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
+from tests.pixel.snapping import FACE, snap
 
 
 def energy(cells: np.ndarray, indices: np.ndarray, palette: Palette, strength: float) -> float:
-    """Data term plus every pair of neighbours once, written with shifted arrays."""
+    """Data term plus every pair of neighbours once, computed with shifted arrays."""
     colors = perceptual(cells / 255.0)
     total = ((colors - perceptual(palette.rgb / 255.0)[indices]) ** 2).sum()
     rows, columns = indices.shape
@@ -47,9 +44,9 @@ def test_no_single_cell_could_lower_the_energy(seed: int, rows: int, columns: in
                 assert energy(cells, other, palette, strength) >= least - 1e-9
 
 
-def test_a_portrait_has_fewer_borders_and_the_same_outline() -> None:
+def test_a_portrait_has_fewer_borders_and_keeps_its_outlines() -> None:
     grid = Grid.of(128, 128, 4)
-    plain, smooth = snap(FACE, grid, 16), snap(FACE, grid, 16, coherence=0.12)
+    plain, smooth = snap(FACE, grid), snap(FACE, grid, settings=Cleanup(coherence=0.12))
 
     def borders(indices: np.ndarray) -> int:
         return int((np.diff(indices, axis=0) != 0).sum() + (np.diff(indices, axis=1) != 0).sum())
@@ -62,19 +59,19 @@ def test_a_portrait_has_fewer_borders_and_the_same_outline() -> None:
     assert kept.mean() > 0.95
 
 
-def test_strength_0_changes_nothing_and_gives_a_new_array() -> None:
-    snapped = snap(FACE, Grid.of(128, 128, 4), 16)
+def test_strength_0_returns_a_copy() -> None:
+    snapped = snap(FACE, Grid.of(128, 128, 4))
     same = coherent(snapped.cells, snapped.indices, snapped.palette, 0.0)
     assert np.array_equal(same, snapped.indices)
     assert same is not snapped.indices
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_arguments_raise() -> None:
     palette = Palette(np.array([[0, 0, 0], [255, 255, 255]], np.uint8))
     cells, indices = np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), np.uint8)
     with pytest.raises(ValueError, match="cells"):
         coherent(cells[:1], indices, palette, 0.1)
     with pytest.raises(ValueError, match="strength"):
         coherent(cells, indices, palette, -0.1)
-    with pytest.raises(ValueError, match="points beyond 2 colours"):
+    with pytest.raises(ValueError, match="out of range for 2 colours"):
         coherent(cells, indices + 2, palette, 0.1)

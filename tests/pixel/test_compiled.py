@@ -1,9 +1,9 @@
-"""What is compiled ahead is all that the presets need."""
+"""Ahead-of-time compilation covers all kernels that the presets need."""
 
 import subprocess
 import sys
 
-# In a process of its own: here other tests have compiled kernels already.
+# In a process of its own, because other tests have already compiled kernels in this one.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -30,6 +30,6 @@ assert compiled() == before, (before, compiled())
 """
 
 
-def test_the_presets_find_every_kernel_compiled() -> None:
+def test_the_presets_compile_no_further_kernel() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

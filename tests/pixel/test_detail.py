@@ -1,11 +1,12 @@
-"""Detail transfer: the photo's features where they are strong, the drawing's light and surfaces elsewhere."""
+"""Detail transfer: strong features come from the photo, lighting and surfaces from the drawing."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from pixelpersona.pixel.detail import transfer_detail
-from pixelpersona.pixel.palette import fit_palette, oklab_to_srgb, srgb_to_oklab, to_uint8
+from pixelpersona.pixel.palette import oklab_to_srgb, srgb_to_oklab, to_uint8
+from pixelpersona.pixel.palette_fit import fit_palette
 
 FLAT = np.full((24, 24, 3), (190, 140, 110), dtype=np.uint8)
 
@@ -16,7 +17,7 @@ def _with_eyes(background: tuple[int, int, int]) -> np.ndarray:
     return photo
 
 
-def test_a_feature_comes_back_and_the_surface_stays() -> None:
+def test_a_feature_is_transferred_and_the_surface_is_unchanged() -> None:
     made, strength = transfer_detail(FLAT, _with_eyes((200, 150, 120)), 1.0)
     assert (strength[8, 7], strength[8, 16]) == (1.0, 1.0)
     lightness = srgb_to_oklab(made / 255.0)[..., 0]
@@ -26,15 +27,15 @@ def test_a_feature_comes_back_and_the_surface_stays() -> None:
     assert np.abs(made[away].astype(int) - FLAT[away]).max() <= 1
 
 
-def test_light_and_colour_of_the_whole_stay_the_drawings() -> None:
-    """Another exposure of the photo changes what is transferred by less than it changes the photo."""
+def test_the_photos_exposure_has_little_effect() -> None:
+    """Another exposure of the photo changes the result by less than it changes the photo."""
     dark, bright = (transfer_detail(FLAT, _with_eyes((level,) * 3), 1.0)[0] for level in (120, 220))
     assert np.abs(dark.astype(int) - bright).mean() < 0.1 * 100
     assert np.array_equal(dark[16:], FLAT[16:])
 
 
-def test_it_is_the_formula_where_the_photo_is_strong() -> None:
-    """drawing's mean + gain * (photo - photo's mean), in OKLab, by a formula of its own."""
+def test_strong_detail_against_the_formula() -> None:
+    """drawing's mean + gain * (photo - photo's mean), in OKLab, computed independently."""
     rng = np.random.default_rng(0)
     drawn, photo = (rng.integers(96, 160, (12, 12, 3), dtype=np.uint8) for _ in range(2))
     photo[::2, ::3] = 20
@@ -48,8 +49,8 @@ def test_it_is_the_formula_where_the_photo_is_strong() -> None:
     np.testing.assert_allclose(srgb_to_oklab(made / 255.0)[strength == 1.0], expected, atol=0.02)
 
 
-def test_a_faint_photo_gives_features_as_a_clear_one() -> None:
-    """A hazy photo has half of the contrast; up to a factor of 2 that is made up for, and no further."""
+def test_weak_detail_is_amplified_by_at_most_2() -> None:
+    """A hazy photo of half the contrast gives the same features as a clear one, a hazier one does not."""
 
     def drop(contrast: float) -> float:
         dark = np.array([0.7, 0.02, 0.03]) - np.array([contrast, 0.0, 0.0])
@@ -64,14 +65,14 @@ def test_a_faint_photo_gives_features_as_a_clear_one() -> None:
     assert thick == pytest.approx(2 * 0.1, rel=0.25)
 
 
-def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match=r"photo_cells: \(12, 24, 3\) do not match cells \(24, 24, 3\)"):
+def test_invalid_arguments_raise() -> None:
+    with pytest.raises(ValueError, match=r"photo_cells: \(12, 24, 3\) does not match cells \(24, 24, 3\)"):
         transfer_detail(FLAT, FLAT[:12], 1.0)
-    with pytest.raises(ValueError, match=r"gain: 0\.0 is not above 0"):
+    with pytest.raises(ValueError, match=r"gain=0\.0: accepted above 0"):
         transfer_detail(FLAT, FLAT, 0.0)
 
 
-def test_a_weighted_palette_gives_small_features_colours_of_their_own() -> None:
+def test_weights_give_small_features_their_own_palette_colours() -> None:
     cells = np.concatenate([np.arange(100, 200, 2)] * 3)[:, None].repeat(3, axis=1).astype(np.uint8)[None]
     cells[0, :2] = (120, 90, 110)
     even = fit_palette(cells, 4)

@@ -1,4 +1,4 @@
-"""Dithers: the blue-noise map's spectrum, and that dithering brings mean colours nearer."""
+"""Dithers: the spectrum of the blue-noise map, and the mean colour after dithering."""
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ def test_every_threshold_occurs_once() -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
-def test_the_map_is_blue(share: float) -> None:
-    """A thresholded map has little of white noise's power at low frequencies, which the eye sees best."""
+def test_the_maps_low_frequencies_are_weak(share: float) -> None:
+    """At low frequencies, which the eye sees best, a thresholded map has far less power than white noise."""
     pattern = (blue_noise_map() < share) - share
     power = np.abs(np.fft.fft2(pattern)) ** 2 / (share * (1 - share) * SIDE**2)  # 1 for white noise
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.fftfreq(SIDE)[None])
@@ -38,13 +38,13 @@ def test_the_map_is_blue(share: float) -> None:
     assert power[low].mean() < 0.15
 
 
-def test_without_a_dither_the_most_probable_is_shown() -> None:
+def test_without_a_dither_the_most_probable_component_is_chosen() -> None:
     index = choose(ramp(), model(GREYS), "none")
     np.testing.assert_array_equal(index[0], np.abs(ramp()[0, :, :1] - GREYS[None, :, 0]).argmin(axis=1))
 
 
 @pytest.mark.parametrize("dither", ["atkinson", "blue_noise"])
-def test_the_mean_colour_comes_nearer(dither: str) -> None:
+def test_dithering_reduces_the_error_of_the_mean_colour(dither: str) -> None:
     plain = GREYS[choose(ramp(), model(GREYS), "none")].mean(axis=0)
     dithered = GREYS[choose(ramp(), model(GREYS), dither)].mean(axis=0)
     target = ramp().mean(axis=0)
@@ -62,12 +62,12 @@ def test_any_shape(dither: str, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("dither", sorted(DITHERS))
-def test_the_cells_are_left_as_they_are(dither: str) -> None:
+def test_the_cells_are_not_modified(dither: str) -> None:
     cells = ramp()
     choose(cells, model(GREYS), dither)
     np.testing.assert_array_equal(cells, ramp())
 
 
-def test_an_unknown_dither_is_named() -> None:
-    with pytest.raises(ValueError, match="dither: 'riemersma' is not one of none"):
+def test_an_unknown_dither_raises() -> None:
+    with pytest.raises(ValueError, match="dither=riemersma: accepted none"):
         choose(ramp(), model(GREYS), "riemersma")

@@ -1,4 +1,4 @@
-"""The downsamplers, each against its definition or somebody else's implementation."""
+"""The downsamplers, each against its definition or another implementation."""
 
 import numpy as np
 import pytest
@@ -12,16 +12,16 @@ from pixelpersona.pixel import downsample
 from pixelpersona.pixel.downsample import METHODS, cell_colors
 from pixelpersona.pixel.grid import Grid, cut, render
 from pixelpersona.pixel.palette import oklab_to_srgb, perceptual, perceptual_to_srgb, srgb_to_oklab
+from tests.pixel.snapping import FACE
 
-PHOTO = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
 GRID = Grid(16, 16, 8)
 
 
 def test_k_centroid_against_scikit_learn() -> None:
-    """Where k-means has one clear answer, the larger cluster's mean is ours; now and then a near tie."""
-    ours = cell_colors(PHOTO, GRID, "k_centroid").reshape(-1, 3).astype(int)
+    """Cells with two clear clusters of different sizes get the larger one's mean, except for near ties."""
+    ours = cell_colors(FACE, GRID, "k_centroid").reshape(-1, 3).astype(int)
     gaps = []
-    for cell, color in zip(cut(PHOTO, GRID).reshape(-1, 64, 3), ours, strict=True):
+    for cell, color in zip(cut(FACE, GRID).reshape(-1, 64, 3), ours, strict=True):
         points = perceptual(cell / 255.0)
         model = KMeans(2, n_init=4, random_state=0).fit(points)
         share = np.bincount(model.labels_, minlength=2) / 64
@@ -58,18 +58,18 @@ def test_dominant_against_counting() -> None:
 
 
 def test_gradient_against_its_definition() -> None:
-    ours = cell_colors(PHOTO, GRID, "gradient")
+    ours = cell_colors(FACE, GRID, "gradient")
     for channel in range(3):
-        values = PHOTO[..., channel] / 255.0
+        values = FACE[..., channel] / 255.0
         weight = sobel(values)[24:32, 40:48]
         expected = (weight * values[24:32, 40:48]).sum() / weight.sum() * 255
         assert abs(ours[3, 5, channel] - expected) <= 0.51
 
 
 def test_detail_against_its_definition() -> None:
-    """One cell, its weights by hand (Weber et al. 2016) over scikit-image's block means."""
-    ours = cell_colors(PHOTO, GRID, "detail")
-    lab = srgb_to_oklab(PHOTO / 255.0)
+    """The weights of one cell (Weber et al. 2016) from scikit-image's block means."""
+    ours = cell_colors(FACE, GRID, "detail")
+    lab = srgb_to_oklab(FACE / 255.0)
     means = np.stack([zoom_out(lab[..., c], (8, 8), np.mean) for c in range(3)], axis=-1)
     kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
     around = (means[2:5, 4:7] * kernel[..., None]).sum(axis=(0, 1))
@@ -79,7 +79,7 @@ def test_detail_against_its_definition() -> None:
     assert np.abs(ours[3, 5] - expected).max() <= 0.51
 
 
-def test_detail_lets_a_small_dark_eye_decide_its_cell() -> None:
+def test_detail_keeps_a_small_dark_eye() -> None:
     face = np.full((24, 24, 3), 220, np.uint8)
     face[11:14, 11:14] = 20
     grid = Grid(3, 3, 8)
@@ -89,7 +89,7 @@ def test_detail_lets_a_small_dark_eye_decide_its_cell() -> None:
 @pytest.mark.parametrize("cell", [2, 4, 5, 8])
 def test_nearest_against_pillow(cell: int) -> None:
     grid = Grid(12, 9, cell)
-    part = PHOTO[: grid.height, : grid.width]
+    part = FACE[: grid.height, : grid.width]
     expected = Image.fromarray(part).resize((12, 9), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(cell_colors(part, grid, "nearest"), np.asarray(expected))
 
@@ -103,19 +103,16 @@ def test_flat_cells_keep_their_colour(method: str, cell: int) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_cells_lie_between_their_darkest_and_lightest_pixel(method: str) -> None:
-    cells, ours = cut(PHOTO, GRID), cell_colors(PHOTO, GRID, method)
-    if method in (
-        "k_centroid",
-        "detail",
-    ):  # their means are taken in OKLab, whose channels are not red, green and blue
+def test_cells_are_within_the_range_of_their_pixels(method: str) -> None:
+    cells, ours = cut(FACE, GRID), cell_colors(FACE, GRID, method)
+    if method in ("k_centroid", "detail"):  # means in OKLab may leave the range of an RGB channel
         ours = np.clip(ours, cells.min(axis=(2, 3)), cells.max(axis=(2, 3)))
     assert (ours >= cells.min(axis=(2, 3))).all()
     assert (ours <= cells.max(axis=(2, 3))).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_large_picture_in_bands_is_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processing_in_bands_gives_the_same_cells(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.ascontiguousarray(astronaut()[:120, 100:220])
     whole = cell_colors(image, Grid(20, 20, 6), method)
     monkeypatch.setattr(downsample, "_BAND", 3 * 120 * 6 * 3)  # three rows of cells

@@ -1,3 +1,5 @@
+"""Exposure correction of dark photos."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +19,7 @@ def _brightest(image: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("share", [0.2, 0.3])
-def test_a_dark_photo_gets_light_and_keeps_its_hues(share: float) -> None:
+def test_a_dark_photo_is_brightened_and_keeps_its_hues(share: float) -> None:
     dark = Image.fromarray((np.asarray(PHOTO) * share).round().astype(np.uint8))
     lit = expose(dark)
     assert _brightest(lit) == pytest.approx(0.9, abs=0.01)
@@ -28,7 +30,7 @@ def test_a_dark_photo_gets_light_and_keeps_its_hues(share: float) -> None:
     assert np.median(turned) < 0.1
 
 
-def test_light_is_multiplied_by_one_factor() -> None:
+def test_linear_light_is_multiplied_by_one_factor() -> None:
     dark = Image.fromarray((np.asarray(PHOTO) * 0.3).round().astype(np.uint8))
     lit = np.asarray(expose(dark))
 
@@ -42,7 +44,7 @@ def test_light_is_multiplied_by_one_factor() -> None:
     assert factors.mean() == pytest.approx((0.9 / _brightest(dark)) ** 3, rel=0.01)
 
 
-def test_an_ordinary_photo_is_left_as_it_is() -> None:
+def test_ordinary_photos_and_black_are_unchanged() -> None:
     portraits = FolderSource(asset("portraits"))
     for photo_id in portraits.ids()[::8]:
         photo = portraits.open(photo_id)

@@ -1,4 +1,4 @@
-"""Clips: GIFs through the gate, one palette, no flicker, and files that hold exactly what was drawn."""
+"""Clips: reading GIFs, one palette, no flicker, and exact GIF files."""
 
 import io
 from pathlib import Path
@@ -6,76 +6,87 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from skimage.data import astronaut
 
+from pixelpersona.pixel import frames as module
+from pixelpersona.pixel import photo
 from pixelpersona.pixel.clarify import Clarity, clarify
 from pixelpersona.pixel.downsample import cell_colors
-from pixelpersona.pixel.frames import save_gif, snap_clip, snap_transparent_clip
+from pixelpersona.pixel.frames import save_gif, snap_clip
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.palette import Palette, nearest, perceptual
+from pixelpersona.pixel.palette import Palette, perceptual
 from pixelpersona.pixel.palette_fit import choose_palette
 from pixelpersona.pixel.photo import PhotoError, open_clip, open_photo
-from pixelpersona.pixel.snap import Snapped, snap
+from pixelpersona.pixel.snap import Snapped
+from tests.pixel.snapping import FACE, snap
 
-PHOTO = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
 GRID = Grid(32, 32, 4)
 NUM_FRAMES = 6
 
 
 def moving_square(noise: int) -> list[np.ndarray]:
-    """A bright square crosses the lower quarter of the photo; everything else is still but for the noise."""
+    """A bright square crosses the lower quarter of the photo; everything else is still, except for noise."""
     frames = []
     for t in range(NUM_FRAMES):
-        frame = PHOTO.astype(int)
+        frame = FACE.astype(int)
         frame[100:116, 16 * t : 16 * t + 16] = (250, 240, 40)
         frame += np.random.default_rng(t).integers(-noise, noise + 1, frame.shape)
         frames.append(np.clip(frame, 0, 255).astype(np.uint8))
     return frames
 
 
-def test_still_areas_are_the_same_over_all_frames_in_spite_of_noise() -> None:
+def palette_of(frames: list[np.ndarray], num_colors: int = 16) -> Palette:
+    return choose_palette([cell_colors(frame[..., :3], GRID, "inner") for frame in frames], num_colors)
+
+
+def snapped_indices(frames: list[np.ndarray], **options: object) -> np.ndarray:
+    """Indices of an opaque clip with a palette fitted to all frames, [frames, rows, columns]."""
+    snapped, opaque = snap_clip(frames, GRID, palette_of(frames), "inner", 0.5, **options)  # type: ignore[arg-type]
+    assert opaque is None
+    return np.stack([frame.indices for frame in snapped])
+
+
+def test_noise_does_not_change_still_areas(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = moving_square(noise=5)
-    snapped = snap_clip(frames, GRID)
-    indices = np.stack([frame.indices for frame in snapped])
+    indices = snapped_indices(frames)
     assert (indices[:, :25] == indices[:1, :25]).all()
     assert (indices[:, 29:] == indices[:1, 29:]).all()
-    # Without the threshold the same frames do flicker, so the test sees what it claims to see.
-    loose = np.stack([frame.indices for frame in snap_clip(frames, GRID, threshold=0.0)])
+    monkeypatch.setattr(module, "_THRESHOLD", 0.0)  # without the threshold they flicker
+    loose = snapped_indices(frames)
     assert (loose[:, :25] != loose[:1, :25]).any()
 
 
-def test_a_clearer_look_draws_its_colours_and_does_not_flicker() -> None:
+def test_changes_are_detected_on_the_frames_before_clarify() -> None:
     def clear(image: np.ndarray) -> np.ndarray:
         return clarify(image, 4, Clarity(levels=0.6, local_contrast=1.5))
 
     frames = moving_square(noise=5)
-    held = snap_clip(frames, GRID, clear=clear)
-    np.testing.assert_array_equal(
-        held[0].indices, snap(clear(frames[0]), GRID, palette=held[0].palette).indices
-    )
+    palette = palette_of([clear(frame) for frame in frames])
+    held, _ = snap_clip(frames, GRID, palette, "inner", 0.5, clear)
+    np.testing.assert_array_equal(held[0].indices, snap(clear(frames[0]), GRID, palette=palette).indices)
     indices = np.stack([frame.indices for frame in held])
     assert (indices[:, :24] == indices[:1, :24]).all()
-    # What is made clearer makes noise clearer, too: told by it alone, cells would change.
-    loose = np.stack([f.indices for f in snap_clip([clear(f) for f in frames], GRID)])
+    # clarify amplifies the noise: detected on its result, cells would change.
+    loose = snapped_indices([clear(frame) for frame in frames])
     assert (loose[:, :24] != loose[:1, :24]).any()
 
 
-def test_what_moves_is_drawn_in_every_frame() -> None:
-    snapped = snap_clip(moving_square(noise=5), GRID)
+def test_a_moving_object_is_drawn_in_every_frame() -> None:
+    frames = moving_square(noise=5)
+    snapped, _ = snap_clip(frames, GRID, palette_of(frames), "inner", 0.5)
     for t, frame in enumerate(snapped):
         square = frame.cells[25:29, 4 * t : 4 * t + 4].astype(int)
         assert (np.abs(square - (250, 240, 40)).max(axis=-1) < 60).all()
-        if t + 1 < NUM_FRAMES:  # and has left no trace where it was
+        if t + 1 < NUM_FRAMES:  # and leaves no trace in the next one
             after = snapped[t + 1].cells[25:29, 4 * t : 4 * t + 4]
-            expected = snap(PHOTO, GRID, palette=frame.palette).cells[25:29, 4 * t : 4 * t + 4]
+            expected = snap(FACE, GRID, palette=frame.palette).cells[25:29, 4 * t : 4 * t + 4]
             gap = np.linalg.norm(perceptual(after / 255) - perceptual(expected / 255), axis=-1)
             assert gap.mean() < 0.05
 
 
-def test_a_slow_fade_arrives() -> None:
+def test_a_slow_fade_proceeds_in_steps() -> None:
     frames = [np.full((8, 8, 3), level, np.uint8) for level in range(0, 256, 3)]
     palette = Palette(np.repeat(np.arange(0, 256, 17, dtype=np.uint8)[:, None], 3, axis=1))
-    snapped = snap_clip(frames, Grid(2, 2, 4), palette=palette)
+    snapped, _ = snap_clip(frames, Grid(2, 2, 4), palette, "inner", 0.5)
     shown = np.array([frame.cells[0, 0, 0] for frame in snapped])
     assert (np.diff(shown.astype(int)) >= 0).all()
     assert shown[-1] == 255
@@ -85,27 +96,23 @@ def test_a_slow_fade_arrives() -> None:
     assert away.max() < 0.04 + 0.06  # the threshold, and half a step of the palette in the dark
 
 
-def test_one_palette_fitted_on_all_frames() -> None:
+def test_a_threshold_of_0_snaps_every_frame_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = moving_square(noise=0)
-    snapped = snap_clip(frames, GRID, 8)
-    assert all(frame.palette is snapped[0].palette for frame in snapped)
-    cells = [cell_colors(frame, GRID, "inner") for frame in frames]
-    np.testing.assert_array_equal(snapped[0].palette.rgb, choose_palette(cells, 8).rgb)
-    every = snap_clip(frames, GRID, 8, threshold=0.0)
-    for frame, source in zip(every, cells, strict=True):
-        np.testing.assert_array_equal(frame.indices, nearest(source, frame.palette))
+    monkeypatch.setattr(module, "_THRESHOLD", 0.0)
+    for indices, frame in zip(snapped_indices(frames), frames, strict=True):
+        np.testing.assert_array_equal(indices, snap(frame, GRID, palette=palette_of(frames)).indices)
 
 
 @pytest.mark.parametrize("loop", [None, 0, 3])
 @pytest.mark.parametrize("num_colors", [1, 2, 11, 256])
-def test_a_gif_returns_palette_frames_durations_and_loop(
+def test_a_gif_round_trips_palette_frames_durations_and_loop(
     loop: int | None, num_colors: int, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(num_colors)
     palette = Palette(rng.integers(0, 256, (num_colors, 3), dtype=np.uint8))
     grid = Grid(9, 7, 4)
     frames = [Snapped(rng.integers(0, num_colors, (7, 9)).astype(np.uint8), palette, grid) for _ in range(5)]
-    frames[2] = frames[1]  # a frame that repeats is a frame all the same
+    frames[2] = frames[1]  # repeated frames are kept
     durations = [100, 40, 250, 10, 0]
     file = tmp_path / "움직임 (1).gif"
     save_gif(frames, durations, file, scale=3, loop=loop)
@@ -114,7 +121,7 @@ def test_a_gif_returns_palette_frames_durations_and_loop(
     for frame, image in zip(frames, clip.frames, strict=True):
         expected = frame.cells.repeat(3, axis=0).repeat(3, axis=1)
         np.testing.assert_array_equal(np.asarray(image), expected)
-    with Image.open(file) as stored:  # the table itself, by Pillow
+    with Image.open(file) as stored:  # the colour table
         table = np.array(stored.getpalette()).reshape(-1, 3)
     np.testing.assert_array_equal(table[:num_colors], palette.rgb)
     assert (table[num_colors:] == palette.rgb[-1]).all()
@@ -126,8 +133,8 @@ def gif(frames: list[Image.Image], **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def test_foreign_gifs_against_pillow() -> None:
-    """Pillow writes differences and local palettes; what is shown is what comes through."""
+def test_reading_gifs_against_pillow() -> None:
+    """Pillow writes differences and local palettes; the displayed frames are read."""
     frames = [Image.fromarray(frame) for frame in moving_square(noise=3)]
     data = gif(frames, duration=[30, 40, 50, 60, 70, 80], loop=2)
     clip = open_clip(data)
@@ -139,50 +146,54 @@ def test_foreign_gifs_against_pillow() -> None:
             np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs.convert("RGB")))
 
 
-def test_transparency_is_laid_over_white() -> None:
+def test_a_still_gif_and_its_transparency() -> None:
     hidden = Image.new("P", (4, 3), 1)
     hidden.putpalette([255, 0, 0, 0, 0, 255])
     hidden.putpixel((0, 0), 0)
     clip = open_clip(gif([hidden], transparency=1))
-    assert np.asarray(clip.frames[0])[0, :2].tolist() == [[255, 0, 0], [255, 255, 255]]
+    assert np.asarray(clip.frames[0])[0, 0].tolist() == [255, 0, 0, 255]
+    assert np.asarray(clip.frames[0])[0, 1, 3] == 0
     assert (len(clip.frames), clip.durations, clip.loop) == (1, (0,), None)
 
 
 def cut_out(noise: int) -> list[np.ndarray]:
-    """A disc of the photo that wanders over nothing, beside a still one; what is hidden is loud magenta."""
+    """A moving disc of the photo beside a still one; everything else is fully transparent magenta."""
     y, x = np.mgrid[0:128, 0:128]
     still = (x - 90) ** 2 + (y - 60) ** 2 < 30**2
     frames = []
     for t in range(NUM_FRAMES):
         rng = np.random.default_rng(t)
         shown = still | ((x - 20 - 4 * t) ** 2 + (y - 20) ** 2 < 16**2)
-        rgb = np.clip(PHOTO + rng.integers(-noise, noise + 1, PHOTO.shape), 0, 255)
+        rgb = np.clip(FACE + rng.integers(-noise, noise + 1, FACE.shape), 0, 255)
         rgb = np.where(shown[..., None], rgb, (255, 0, 255))
         frames.append(np.dstack([rgb, 255 * shown]).astype(np.uint8))
     return frames
 
 
-def test_a_transparent_clip_keeps_its_outline_and_shows_nothing_of_what_is_hidden() -> None:
+def snap_cut_out(frames: list[np.ndarray]) -> tuple[tuple[Snapped, ...], tuple[np.ndarray, ...]]:
+    snapped, drawn = snap_clip(frames, GRID, snap(FACE, GRID, 8).palette, "inner", 0.5)
+    assert drawn is not None
+    return snapped, drawn
+
+
+def test_a_transparent_clip_keeps_its_outline_and_has_no_hidden_colours() -> None:
     frames = cut_out(noise=5)
-    snapped, drawn = snap_transparent_clip(frames, GRID, 8)
-    assert all(frame.palette is snapped[0].palette for frame in snapped)
-    magenta = np.linalg.norm(snapped[0].palette.rgb.astype(int) - (255, 0, 255), axis=1)
-    assert magenta.min() > 100
+    snapped, drawn = snap_cut_out(frames)
     for frame, mask in zip(frames, drawn, strict=True):
         covered = frame[..., 3].reshape(32, 4, 32, 4).mean(axis=(1, 3)) / 255
         assert mask[covered > 0.6].all()
         assert not mask[covered < 0.4].any()
-    # The still disc neither trembles nor flickers; the other one is as good as drawn by itself.
+    # The still disc does not flicker; the moving one is drawn as in a separate image.
     assert (np.stack(drawn)[:, 8:, 16:] == drawn[0][8:, 16:]).all()
     indices = np.stack([np.where(mask, f.indices, 255) for f, mask in zip(snapped, drawn, strict=True)])
     assert (indices[:, 8:, 16:] == indices[0, 8:, 16:]).all()
-    alone = snap(PHOTO, GRID, palette=snapped[0].palette)
+    alone = snap(FACE, GRID, palette=snapped[0].palette)
     for made, mask in zip(snapped, drawn, strict=True):
         gap = np.linalg.norm(perceptual(made.cells / 255) - perceptual(alone.cells / 255), axis=-1)
         assert gap[:8][mask[:8]].mean() < 0.05
 
 
-def test_a_rough_outline_does_not_flicker() -> None:
+def test_a_noisy_outline_does_not_flicker() -> None:
     rng = np.random.default_rng(0)
     frames = []
     for _ in range(8):
@@ -190,23 +201,33 @@ def test_a_rough_outline_does_not_flicker() -> None:
         frame[:8, :, 3] = 255
         frame[8:, :, 3] = 255 * (rng.permutation(64).reshape(8, 8) < 32 + rng.integers(-6, 7))
         frames.append(frame)
-    _, drawn = snap_transparent_clip(frames, Grid(1, 2, 8), 2)
+    _, drawn = snap_clip(frames, Grid(1, 2, 8), Palette(np.full((1, 3), 200, np.uint8)), "inner", 0.5)
+    assert drawn is not None
     assert len({mask.tobytes() for mask in drawn}) == 1
 
 
-def test_an_empty_frame_is_a_frame_and_an_empty_clip_is_refused() -> None:
+def test_an_empty_frame_is_kept_and_an_empty_clip_raises() -> None:
     frames = cut_out(noise=0)
     frames[2] = np.zeros_like(frames[2])
-    snapped, drawn = snap_transparent_clip(frames, GRID, 8)
+    snapped, drawn = snap_cut_out(frames)
     assert not drawn[2].any()
-    np.testing.assert_array_equal(snapped[3].indices[drawn[3]], snap_transparent_clip(
-        frames[3:], GRID, palette=snapped[0].palette)[0][0].indices[drawn[3]])  # fmt: skip
+    alone, _ = snap_cut_out(frames[3:])
+    np.testing.assert_array_equal(snapped[3].indices[drawn[3]], alone[0].indices[drawn[3]])
     with pytest.raises(ValueError, match="no cell of any frame"):
-        snap_transparent_clip([np.zeros((128, 128, 4), np.uint8)] * 2, GRID)
+        snap_cut_out([np.zeros((128, 128, 4), np.uint8)] * 2)
+
+
+def test_a_clip_that_fades_out_below_the_visible_opacity() -> None:
+    """Hysteresis still draws its cells when no pixel is visible any more."""
+    frames = [np.full((8, 8, 4), (10, 20, 30, alpha), np.uint8) for alpha in (255, 115, 0)]
+    palette = Palette(np.array([[10, 20, 30]], np.uint8))
+    _, drawn = snap_clip(frames, Grid(1, 1, 8), palette, "mean", 0.5)
+    assert drawn is not None
+    assert [bool(mask.all()) for mask in drawn] == [True, True, False]
 
 
 @pytest.mark.parametrize("num_colors", [1, 2, 11, 256])
-def test_a_gif_returns_its_transparency(num_colors: int, tmp_path: Path) -> None:
+def test_a_gif_round_trips_transparency(num_colors: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(num_colors)
     colors = rng.permutation(256 * 256)[:num_colors, None] // (1, 16, 256) % 256
     palette = Palette(colors.astype(np.uint8))
@@ -219,7 +240,7 @@ def test_a_gif_returns_its_transparency(num_colors: int, tmp_path: Path) -> None
     opaque[4][:] = True
     file = tmp_path / "a.gif"
     save_gif(frames, [100] * 5, file, scale=3, opaque=opaque)
-    clip = open_clip(file, keep_alpha=True)
+    clip = open_clip(file)
     for frame, mask, image in zip(frames, opaque, clip.frames, strict=True):
         shown = np.asarray(image)[::3, ::3]
         assert image.mode == "RGBA"
@@ -231,67 +252,75 @@ def test_a_gif_returns_its_transparency(num_colors: int, tmp_path: Path) -> None
         hidden = stored.info["transparency"]
     assert hidden == min(num_colors, 255)
     np.testing.assert_array_equal(table[:hidden], palette.rgb[:hidden])
-    assert (table[hidden] == palette.rgb).all(axis=1).any()  # no colour of its own: nothing to make a fringe
+    assert (table[hidden] == palette.rgb).all(axis=1).any()  # a colour of the palette gives no fringe
 
 
-def test_masks_are_checked(tmp_path: Path) -> None:
-    frame = snap(PHOTO, GRID, 4)
+def test_invalid_masks_raise(tmp_path: Path) -> None:
+    frame = snap(FACE, GRID, 4)
     with pytest.raises(ValueError, match="needs a mask"):
         save_gif([frame], [10], tmp_path / "a.gif", opaque=[np.ones((3, 3), np.bool_)])
     grey = Palette(np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1))
     full = Snapped(np.arange(256, dtype=np.uint8).reshape(16, 16), grey, Grid(16, 16, 1))
-    with pytest.raises(ValueError, match="none is left to be transparent"):
+    with pytest.raises(ValueError, match="none is free for transparency"):
         save_gif([full], [10], tmp_path / "a.gif", opaque=[np.ones((16, 16), np.bool_)])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gif_that_only_stores_changes_is_opaque() -> None:
+def test_a_gif_that_stores_only_changes_is_opaque() -> None:
     data = gif([Image.fromarray(frame) for frame in moving_square(noise=0)])
-    assert open_clip(data, keep_alpha=True).frames[1].mode == "RGB"
+    assert open_clip(data).frames[1].mode == "RGB"
 
 
-def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+def test_invalid_clips_are_rejected(tmp_path: Path) -> None:
     frames = [Image.fromarray(frame) for frame in moving_square(noise=3)]
     data = gif(frames)
     png = io.BytesIO()
     frames[0].save(png, "PNG")
-    for source, limits, reason in (
-        (b"", {}, "is empty"),
-        (tmp_path / "none.gif", {}, "no such file"),
-        (tmp_path, {}, "a folder"),
-        (png.getvalue(), {}, "not a GIF"),
-        (b"GIF89a" + b"\0" * 40, {}, "pixels|GIF|damaged"),
-        (data[: len(data) // 2], {}, "damaged or cut short"),
-        (data, {"max_frames": 5}, "more than 5 frames"),
-        (data, {"max_pixels": 3 * 128 * 128}, "128x128 pixels, 4 frames or more"),
-        (data, {"max_pixels": 100}, "128x128 pixels"),
-        (data, {"max_bytes": 1000}, "more than 1000"),
+    for source, reason in (
+        (b"", "is empty"),
+        (tmp_path / "none.gif", "no such file"),
+        (tmp_path, "a folder"),
+        (png.getvalue(), "not a GIF"),
+        (b"GIF89a" + b"\0" * 40, "pixels|GIF|damaged"),
+        (data[: len(data) // 2], "damaged or truncated"),
     ):
         with pytest.raises(PhotoError, match=reason):
-            open_clip(source, **limits)  # type: ignore[arg-type]
-    with pytest.raises(PhotoError, match=r"^mine\.gif: is empty"):
-        open_clip(b"", name="mine.gif")
-    with pytest.raises(PhotoError, match="not a JPEG"):  # a photo is still no GIF
+            open_clip(source)
+    with pytest.raises(PhotoError, match="not a JPEG"):
         open_photo(data)
 
 
-def test_wrong_values_are_refused(tmp_path: Path) -> None:
-    frame = snap(PHOTO, GRID, 4)
-    other = snap(PHOTO, GRID, 5)
+@pytest.mark.parametrize(
+    ("limit", "value", "reason"),
+    [
+        ("_MAX_FRAMES", 5, "more than 5 frames"),
+        ("_MAX_PIXELS", 3 * 128 * 128, "128x128 pixels, 4 frames or more"),
+        ("_MAX_PIXELS", 100, "128x128 pixels"),
+        ("_MAX_CLIP_BYTES", 1000, "accepted 1000 or less"),
+    ],
+)
+def test_limits_of_clips(limit: str, value: int, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = gif([Image.fromarray(frame) for frame in moving_square(noise=3)])
+    monkeypatch.setattr(photo, limit, value)
+    with pytest.raises(PhotoError, match=reason):
+        open_clip(data)
+
+
+def test_invalid_arguments_raise(tmp_path: Path) -> None:
+    frame = snap(FACE, GRID, 4)
+    other = snap(FACE, GRID, 5)
     file = tmp_path / "a.gif"
     for frames, durations, options, reason in (
-        ([], [], {}, "need one each"),
-        ([frame], [10, 20], {}, "need one each"),
-        ([frame, other], [10, 10], {}, "one palette"),
-        ([frame], [10], {"scale": 0}, "scale"),
-        ([frame], [10], {"scale": 9999}, "scale"),
-        ([frame], [10], {"loop": -1}, "loop"),
+        ([], [], {}, "need one per frame"),
+        ([frame], [10, 20], {}, "need one per frame"),
+        ([frame, other], [10, 10], {}, "same size and palette"),
+        ([frame], [10], {"scale": 0}, "scale=0"),
+        ([frame], [10], {"scale": 9999}, "scale=9999"),
+        ([frame], [10], {"loop": -1}, "loop=-1"),
         ([frame], [-10], {}, "durations"),
     ):
         with pytest.raises(ValueError, match=reason):
             save_gif(frames, durations, file, **options)  # type: ignore[arg-type]
     assert not file.exists()
     with pytest.raises(ValueError, match="at least one"):
-        snap_clip([], GRID)
-    with pytest.raises(ValueError, match="threshold"):
-        snap_clip([PHOTO], GRID, threshold=-1.0)
+        snap_clip([], GRID, frame.palette, "inner", 0.5)

@@ -1,4 +1,4 @@
-"""The ellipse of the face, measured on its outline."""
+"""The mask of the face ellipse, measured on its outline."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from pixelpersona.pixel.framing import face_weight
 
 
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (0.9, 1.1)])
-def test_a_face_is_whole_inside_and_gone_outside_of_its_ellipse(stretch: tuple[float, float]) -> None:
+def test_the_mask_is_1_inside_and_0_outside_the_ellipse(stretch: tuple[float, float]) -> None:
     width, height = 200, 320
     weight = face_weight(width, height, np.array(stretch))
     assert weight.shape == (height, width)
     middle_row, middle_column = weight[height // 2], weight[:, width // 2]
-    # Half of the weight at the half axes, 0.42 of the width and 0.50 of the height, from the middle.
+    # The weight is 0.5 at the half axes: 0.42 of the width and 0.50 of the height from the centre.
     across = np.flatnonzero(middle_row >= 0.5)
     assert (across[-1] - across[0] + 1) / width == pytest.approx(min(1.0, 2 * 0.42 * stretch[0]), abs=0.01)
     down = np.flatnonzero(middle_column >= 0.5)
@@ -22,7 +22,7 @@ def test_a_face_is_whole_inside_and_gone_outside_of_its_ellipse(stretch: tuple[f
     np.testing.assert_allclose(weight, weight[::-1, ::-1], atol=1e-9)
 
 
-def test_many_at_once_are_each_as_alone_in_the_dtype_asked_for() -> None:
+def test_a_batch_equals_single_masks_and_keeps_the_dtype() -> None:
     stretch = np.random.default_rng(0).uniform(0.9, 1.1, (3, 2))
     many = face_weight(31, 17, stretch.astype(np.float32))
     assert many.dtype == np.float32

@@ -1,4 +1,4 @@
-"""The grid contract."""
+"""The grid: pixels of cells, and cells as pixels."""
 
 import numpy as np
 import pytest
@@ -10,20 +10,20 @@ def random_cells(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
 
 
-def test_grid_of_covers_the_picture() -> None:
+def test_of_covers_the_image() -> None:
     grid = Grid.of(128, 96, 4)
     assert (grid.columns, grid.rows, grid.cell, grid.origin) == (32, 24, 4, (0, 0))
     assert (grid.width, grid.height) == (128, 96)
 
 
 @pytest.mark.parametrize(("width", "height", "cell"), [(130, 128, 4), (128, 130, 4), (2, 2, 4), (8, 8, 0)])
-def test_grid_of_refuses_what_it_does_not_divide(width: int, height: int, cell: int) -> None:
+def test_of_rejects_a_cell_that_does_not_divide_the_image(width: int, height: int, cell: int) -> None:
     with pytest.raises(ValueError, match=f"{cell} pixels"):
         Grid.of(width, height, cell)
 
 
 @pytest.mark.parametrize("values", [(0, 4, 4), (4, 0, 4), (4, 4, 0)])
-def test_grid_refuses_nothing(values: tuple[int, int, int]) -> None:
+def test_an_empty_grid_raises(values: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Grid(*values)
 
@@ -42,7 +42,7 @@ def test_cut_undoes_render() -> None:
     assert (blocks == cells[:, :, None, None, :]).all()
 
 
-def test_an_origin_moves_the_cells() -> None:
+def test_an_origin_shifts_the_cells() -> None:
     cells = random_cells(4, 4)
     image = np.pad(render(cells, Grid(4, 4, 4)), ((3, 1), (2, 2), (0, 0)))
     assert (cut(image, Grid(4, 4, 4, origin=(2, 3)))[:, :, 0, 0] == cells).all()
@@ -50,7 +50,7 @@ def test_an_origin_moves_the_cells() -> None:
         cut(image, Grid(4, 4, 4, origin=(8, 8)))
 
 
-def test_a_grid_of_another_size_is_refused() -> None:
+def test_a_grid_of_another_size_raises() -> None:
     with pytest.raises(ValueError, match="12x12"):
         cut(np.zeros((16, 16, 3), np.uint8), Grid(3, 3, 4))
     with pytest.raises(ValueError, match="rows=3"):

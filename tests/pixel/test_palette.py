@@ -8,7 +8,6 @@ from skimage.color import rgb2xyz
 
 from pixelpersona.pixel.palette import (
     Palette,
-    fit_palette,
     linear_to_srgb,
     nearest,
     oklab_to_srgb,
@@ -19,6 +18,7 @@ from pixelpersona.pixel.palette import (
     to_uint8,
     unique_colors,
 )
+from pixelpersona.pixel.palette_fit import fit_palette
 
 CUBE = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), axis=-1).reshape(-1, 3)
 
@@ -31,14 +31,14 @@ CUBE = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), axis=
         (perceptual, perceptual_to_srgb),
     ],
 )
-def test_colour_spaces_return_every_8_bit_colour(
+def test_conversions_are_invertible_for_8_bit_colours(
     there: Callable[..., np.ndarray], back: Callable[..., np.ndarray]
 ) -> None:
     np.testing.assert_array_equal(to_uint8(back(there(CUBE / 255.0))), CUBE)
 
 
-def test_oklab_from_xyz_by_its_definition() -> None:
-    """Ottosson 2020 defines OKLab from XYZ (D65); scikit-image gives XYZ."""
+def test_oklab_against_its_definition_from_xyz() -> None:
+    """Ottosson 2020 defines OKLab by CIE XYZ (D65), which scikit-image computes."""
     m1 = np.array(
         [
             [0.8189330101, 0.3618667424, -0.1288597137],
@@ -57,7 +57,7 @@ def test_oklab_from_xyz_by_its_definition() -> None:
     np.testing.assert_allclose(srgb_to_oklab(CUBE / 255.0), expected, atol=2e-3)
 
 
-def test_greys_have_no_chroma_and_end_at_0_and_1() -> None:
+def test_greys_have_no_chroma_and_lightness_from_0_to_1() -> None:
     greys = np.repeat(np.linspace(0, 1, 11)[:, None], 3, axis=1)
     for space in (srgb_to_oklab, perceptual):
         values = space(greys)
@@ -66,7 +66,7 @@ def test_greys_have_no_chroma_and_end_at_0_and_1() -> None:
         assert (np.diff(values[:, 0]) > 0).all()
 
 
-def test_unique_colors_rebuild_the_picture() -> None:
+def test_unique_colors_and_indices_reproduce_the_image() -> None:
     image = np.random.default_rng(0).integers(0, 3, (9, 8, 3), dtype=np.uint8) * 100
     colors, index, counts = unique_colors(image)
     np.testing.assert_array_equal(colors[index], image)
@@ -82,7 +82,7 @@ def test_a_palette_of_few_colours_is_found_exactly() -> None:
     assert tuple(palette.rgb[0]) == (0, 0, 0)  # from dark to light
 
 
-def test_clusters_are_found_whatever_their_size() -> None:
+def test_clusters_of_different_sizes_are_found() -> None:
     rng = np.random.default_rng(0)
     centers = np.array([[30, 30, 30], [220, 60, 60], [60, 90, 220], [240, 240, 230]])
     pixels = np.concatenate(
@@ -94,16 +94,16 @@ def test_clusters_are_found_whatever_their_size() -> None:
 
 
 @pytest.mark.parametrize("num_colors", [1, 2, 7, 16, 256])
-def test_never_more_colours_than_asked(num_colors: int) -> None:
+def test_at_most_num_colors_distinct_colours(num_colors: int) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     palette = fit_palette(pixels, num_colors)
     assert 1 <= len(palette) <= num_colors
     assert len(np.unique(palette.rgb, axis=0)) == len(palette)
 
 
-def test_fitting_is_repeatable() -> None:
+def test_fitting_is_deterministic() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(fit_palette(pixels, 16, seed=3).rgb, fit_palette(pixels, 16, seed=3).rgb)
+    np.testing.assert_array_equal(fit_palette(pixels, 16).rgb, fit_palette(pixels, 16).rgb)
 
 
 def test_nearest_against_brute_force() -> None:

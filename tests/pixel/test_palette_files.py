@@ -63,8 +63,8 @@ def test_every_packaged_file_names_its_source() -> None:
         assert file.read_text(encoding="utf-8").startswith("; "), file.name
 
 
-def test_apple_ii_by_its_voltages() -> None:
-    """The source's table of Y, Pb, Pr, turned into RGB here; the second grey repeats the first."""
+def test_apple_ii_against_its_voltages() -> None:
+    """Converted here from the source's table of Y, Pb, Pr; the second grey repeats the first."""
     rows = [(0, 0, 0), (1, 0, 2), (1, 2, 0), (2, 4, 4), (1, 0, -2), (2, 0, 0), (2, 4, -4), (3, 2, 0)]
     rows += [(4 - y, -pb, -pr) for y, pb, pr in reversed(rows)]
     y, pb, pr = np.array(rows, dtype=float).T / 4
@@ -74,14 +74,14 @@ def test_apple_ii_by_its_voltages() -> None:
     assert np.abs(named_palette("apple_ii").rgb - expected).max() <= 1
 
 
-def test_msx_by_the_data_sheet() -> None:
-    """Black to white: 0 to 1; the greys are its luminances (TMS9918A data book, page 2-17)."""
+def test_msx_against_the_data_sheet() -> None:
+    """The greys are the luminances, 0 for black to 1 for white (TMS9918A data book, page 2-17)."""
     grey = named_palette("msx").rgb[[0, 13, 14]]
     np.testing.assert_array_equal(grey, np.rint(np.array([0.0, 0.8, 1.0])[:, None] * 255).repeat(3, axis=1))
 
 
-def test_the_ega_colours_are_their_bits() -> None:
-    """rgbRGB, two bits per channel; CGA's modes are among them."""
+def test_ega_against_its_colour_codes() -> None:
+    """Codes are rgbRGB, two bits per channel; CGA's modes are subsets."""
     codes = [0, 1, 2, 3, 4, 5, 20, 7, *range(56, 64)]
     levels = [[85 * (2 * (code >> bit & 1) + (code >> bit + 3 & 1)) for bit in (2, 1, 0)] for code in codes]
     ega = named_palette("ega").rgb
@@ -93,14 +93,14 @@ def test_the_ega_colours_are_their_bits() -> None:
         np.testing.assert_array_equal(named_palette(name).rgb, ega[list(numbers)])
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'snes' is not one of .*gameboy.*zx_spectrum"):
+def test_an_unknown_name_lists_the_accepted_ones() -> None:
+    with pytest.raises(ValueError, match=r"palette=snes: accepted .*gameboy.*zx_spectrum"):
         named_palette("snes")
 
 
 @pytest.mark.parametrize("suffix", PALETTE_SUFFIXES)
 @given(rgb=st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=256))
-def test_files_return_every_palette(
+def test_every_format_round_trips_any_palette(
     suffix: str, rgb: list[tuple[int, int, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = tmp_path_factory.getbasetemp() / f"내 색 (1){suffix}"
@@ -120,7 +120,7 @@ def test_gimp_palettes_against_pillow(tmp_path: Path) -> None:
     )
 
 
-def test_foreign_spellings(tmp_path: Path) -> None:
+def test_variants_written_by_other_programs(tmp_path: Path) -> None:
     red_blue = [[255, 0, 0], [0, 0, 255]]
     for name, data in {
         "crlf.hex": b"\xef\xbb\xbf#FF0000\r\n\r\n; a remark\r\n0000ff",
@@ -136,7 +136,7 @@ def test_foreign_spellings(tmp_path: Path) -> None:
     assert len(read_palette(str(tmp_path / "all.act"))) == 256
 
 
-def test_a_picture_gives_its_colours_in_the_order_of_reading(tmp_path: Path) -> None:
+def test_an_image_gives_its_colours_in_raster_order(tmp_path: Path) -> None:
     picture = Image.fromarray(np.array([[2, 2, 0], [1, 0, 2]], np.uint8)).convert("P")
     picture.putpalette([9, 9, 9, 7, 7, 7, 8, 8, 8])
     picture.save(tmp_path / "art.png")
@@ -156,32 +156,32 @@ def test_a_picture_gives_its_colours_in_the_order_of_reading(tmp_path: Path) -> 
         ("a.gpl", b"GIMP Palette\n0 0 256\n", "0 to 255"),
         ("a.pal", b"JASC\n", "JASC-PAL"),
         ("a.pal", b"JASC-PAL\n0100\nmany\n", "line 3"),
-        ("a.pal", b"JASC-PAL\n0100\n2\n0 0 0\n", "needs 2 lines"),
+        ("a.pal", b"JASC-PAL\n0100\n2\n0 0 0\n", "announces 2 lines"),
         ("a.pal", b"RIFF\0\0\0\0WAVE", "not a palette"),
-        ("a.pal", b"RIFF\0\0\0\0PAL ", "without colours"),
-        ("a.pal", b"RIFF\0\0\0\0PAL data\x04\0\0\0\0\x03\x10\0", "cut short"),
+        ("a.pal", b"RIFF\0\0\0\0PAL ", "without a data chunk"),
+        ("a.pal", b"RIFF\0\0\0\0PAL data\x04\0\0\0\0\x03\x10\0", "truncated"),
         ("a.act", b"\0" * 700, "768 or 772"),
         ("a.png", b"GIF89a", "not a JPEG, PNG or WebP"),
     ],
 )
-def test_what_is_no_palette_is_refused_by_name(name: str, data: bytes, reason: str, tmp_path: Path) -> None:
+def test_invalid_files_are_named(name: str, data: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ValueError, match=rf"{name}: .*{reason}"):
         read_palette(tmp_path / name)
 
 
-def test_a_photo_is_no_palette(tmp_path: Path) -> None:
+def test_a_photo_has_too_many_colours(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "photo.png")
     with pytest.raises(ValueError, match="1600 colours"):
         read_palette(tmp_path / "photo.png")
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_and_unknown_suffixes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         read_palette(tmp_path / "none.hex")
     (tmp_path / "folder.hex").mkdir()
     with pytest.raises(ValueError, match="not a regular file"):
         read_palette(tmp_path / "folder.hex")
-    with pytest.raises(ValueError, match="ends in"):
+    with pytest.raises(ValueError, match="accepted suffixes"):
         write_palette(named_palette("mono"), tmp_path / "mono.txt")

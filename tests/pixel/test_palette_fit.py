@@ -1,20 +1,21 @@
-"""Palette fits, automatic size, locked colours, one palette for a set."""
+"""Palette fits, automatic size, locked colours, one palette for several images."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from skimage.data import astronaut
 from sklearn.cluster import KMeans
 
+from pixelpersona.pixel import palette_fit
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.palette import Palette, fit_palette, nearest, perceptual, unique_colors
-from pixelpersona.pixel.palette_fit import FITS, automatic_size, choose_palette
+from pixelpersona.pixel.palette import Palette, nearest, perceptual, unique_colors
+from pixelpersona.pixel.palette_fit import FITS, automatic_size, choose_palette, fit_palette
+from pixelpersona.pixel.pyxelate import Pyx
+from tests.pixel.snapping import FACE
 
-PHOTO = np.ascontiguousarray(astronaut()[:256:2, 96:352:2])
-CELLS = cell_colors(PHOTO, Grid.of(128, 128, 4))
+CELLS = cell_colors(FACE, Grid.of(128, 128, 4))
 
 
 def error(pixels: np.ndarray, palette: Palette) -> float:
@@ -36,39 +37,37 @@ def has(palette: Palette, color: tuple[int, ...]) -> bool:
 
 
 @pytest.mark.parametrize("num_colors", [1, 5, 16, 200])
-def test_kmeans_of_one_picture_is_fit_palette(num_colors: int) -> None:
+def test_kmeans_of_one_image_equals_fit_palette(num_colors: int) -> None:
     np.testing.assert_array_equal(choose_palette([CELLS], num_colors).rgb, fit_palette(CELLS, num_colors).rgb)
 
 
 @pytest.mark.parametrize("num_colors", [2, 8, 16, 32])
 def test_median_cut_against_pillow(num_colors: int) -> None:
-    """Pillow's cuts fall a little differently; what counts is how well the pixels are met."""
-    theirs = Image.fromarray(PHOTO).quantize(num_colors, Image.Quantize.MEDIANCUT).getpalette() or []
-    ours = choose_palette([PHOTO], num_colors, "median_cut")
+    """Pillow splits at slightly different places, so the quantisation errors are compared."""
+    theirs = Image.fromarray(FACE).quantize(num_colors, Image.Quantize.MEDIANCUT).getpalette() or []
+    ours = choose_palette([FACE], num_colors, "median_cut")
     assert len(ours) == num_colors
-    pillow = squared_rgb_error(PHOTO, np.array(theirs).reshape(-1, 3)[:num_colors])
-    assert squared_rgb_error(PHOTO, ours.rgb) <= 1.1 * pillow
+    pillow = squared_rgb_error(FACE, np.array(theirs).reshape(-1, 3)[:num_colors])
+    assert squared_rgb_error(FACE, ours.rgb) <= 1.1 * pillow
 
 
-def test_median_cut_by_hand() -> None:
-    """Red varies most: cut at its median into {0, 10} and {200, 250}; then each of those."""
+def test_median_cut_of_a_small_example() -> None:
+    """Red varies most: split at its median into {0, 10} and {200, 250}, then each of those."""
     reds = np.zeros((4, 3), np.uint8)
     reds[:, 0] = (250, 10, 200, 0)
     pixels = np.repeat(reds, 5, axis=0)
-    pixels[:, 1] = np.tile([0, 1, 2, 3, 4], 4)  # many colours, little spread
+    pixels[:, 1] = np.tile([0, 1, 2, 3, 4], 4)  # many colours, small range
     assert choose_palette([pixels], 2, "median_cut").rgb.tolist() == [[5, 2, 0], [225, 2, 0]]
     assert choose_palette([pixels], 4, "median_cut").rgb[:, 0].tolist() == [0, 10, 200, 250]
 
 
-def test_kmeans_is_the_better_fit_where_it_counts() -> None:
+def test_kmeans_has_a_lower_perceptual_error_than_median_cut() -> None:
     assert error(CELLS, choose_palette([CELLS], 8)) < error(CELLS, choose_palette([CELLS], 8, "median_cut"))
 
 
-def test_pyxelate_fit_is_pyx() -> None:
-    from pixelpersona.pixel.pyxelate import Pyx
-
-    expected = np.unique(Pyx(palette=6).fit(PHOTO).colors, axis=0)
-    palette = choose_palette([PHOTO], 6, "pyxelate")
+def test_the_pyxelate_fit_equals_pyx() -> None:
+    expected = np.unique(Pyx(palette=6).fit(FACE).colors, axis=0)
+    palette = choose_palette([FACE], 6, "pyxelate")
     np.testing.assert_array_equal(np.unique(palette.rgb, axis=0), expected)
 
 
@@ -78,36 +77,36 @@ def test_pyxelate_fit_is_pyx() -> None:
     fit=st.sampled_from(["kmeans", "median_cut"]),
     num_colors=st.integers(1, 12),
     num_locked=st.integers(0, 4),
-    num_pictures=st.integers(1, 3),
+    num_images=st.integers(1, 3),
 )
-def test_never_more_colours_than_asked_and_the_locked_ones_always(
-    seed: int, fit: str, num_colors: int, num_locked: int, num_pictures: int
+def test_at_most_num_colors_and_all_locked_colours(
+    seed: int, fit: str, num_colors: int, num_locked: int, num_images: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    pictures = [
+    images = [
         rng.integers(0, 8, (rng.integers(1, 9), rng.integers(1, 9), 3), dtype=np.uint8) * 32
-        for _ in range(num_pictures)
+        for _ in range(num_images)
     ]
     locked = rng.integers(0, 256, (min(num_locked, num_colors), 3), dtype=np.uint8)
-    palette = choose_palette(pictures, num_colors, fit, locked)
+    palette = choose_palette(images, num_colors, fit, locked)
     assert 1 <= len(palette) <= num_colors
     assert len(np.unique(palette.rgb, axis=0)) == len(palette)
     assert all(has(palette, tuple(int(v) for v in color)) for color in locked)
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_a_locked_colour_costs_little(fit: str) -> None:
-    eyes = np.array([[40, 200, 90]], dtype=np.uint8)  # a green the photo does not have
+def test_a_locked_colour_increases_the_error_little(fit: str) -> None:
+    eyes = np.array([[40, 200, 90]], dtype=np.uint8)  # a green that is not in the photo
     free, locked = choose_palette([CELLS], 12, fit), choose_palette([CELLS], 12, fit, eyes)
     assert len(locked) <= 12
     assert has(locked, (40, 200, 90))
     assert not has(free, (40, 200, 90))
-    if fit != "pyxelate":  # whose colours are boosted, and may fall together
+    if fit != "pyxelate":  # whose contrast increase may merge colours
         assert error(CELLS, locked) < 1.25 * error(CELLS, free)
 
 
-def test_the_rest_is_fitted_around_the_locked_colours() -> None:
-    """With the locked colours given, moving the free ones by k-means from here wins nothing more."""
+def test_the_free_colours_are_fitted_around_the_locked_ones() -> None:
+    """Another k-means step from the result does not move the free colours."""
     locked = np.array([[230, 180, 150], [30, 30, 60]], dtype=np.uint8)
     palette = choose_palette([CELLS], 8, locked=locked)
     free = np.array([c for c in palette.rgb if tuple(c) not in {tuple(x) for x in locked}])
@@ -115,41 +114,41 @@ def test_the_rest_is_fitted_around_the_locked_colours() -> None:
     everything = np.concatenate([perceptual(locked / 255), centers])
     label = np.linalg.norm(points[:, None] - everything[None], axis=2).argmin(axis=1)
     for k in range(len(free)):
-        # scikit-learn's centre of the same pixels, but for the rounding to 8 bits
+        # scikit-learn's centre of the same pixels, up to the rounding to 8 bits
         member = points[label == len(locked) + k]
         mean = KMeans(1, n_init=1).fit(member).cluster_centers_[0]
         assert np.linalg.norm(mean - centers[k]) < 0.01
 
 
-def test_automatic_size_is_the_smallest_that_is_good_enough() -> None:
-    size = automatic_size([CELLS], 0.05)
+def test_automatic_size_is_the_smallest_below_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(palette_fit, "_JUST_VISIBLE", 0.05)
+    size = automatic_size([CELLS])
     assert (
         error(CELLS, choose_palette([CELLS], size)) <= 0.05 < error(CELLS, choose_palette([CELLS], size - 1))
     )
-    assert len(choose_palette([CELLS], None, max_error=0.05)) == size
-    assert automatic_size([CELLS], 0.03) > size
+    assert len(choose_palette([CELLS], None)) == size
+    monkeypatch.setattr(palette_fit, "_JUST_VISIBLE", 0.03)
+    assert automatic_size([CELLS]) > size
 
 
-def test_automatic_size_of_pictures_of_few_colours() -> None:
+def test_automatic_size_of_images_with_few_colours() -> None:
     colors = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 0], [0, 0, 255], [255, 255, 255]], dtype=np.uint8)
     picture = colors[np.random.default_rng(0).integers(0, 5, (20, 20))]
     assert automatic_size([picture]) == 5
     assert automatic_size([picture[:1, :1]]) == 2
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     assert automatic_size([noise]) == 32
-    with pytest.raises(ValueError, match="max_error"):
-        automatic_size([picture], 0.0)
 
 
 def blue_and_red() -> tuple[np.ndarray, np.ndarray]:
-    """A large blue picture and a small red one."""
+    """A large blue image and a small red one."""
     rng = np.random.default_rng(0)
     blue = np.concatenate([rng.integers(0, 60, (300, 300, 2)), rng.integers(120, 256, (300, 300, 1))], axis=2)
     return blue.astype(np.uint8), blue[:12, :12, ::-1].astype(np.uint8)
 
 
 @pytest.mark.parametrize("fit", ["kmeans", "median_cut"])
-def test_pictures_of_a_set_count_equally(fit: str) -> None:
+def test_images_have_equal_weight(fit: str) -> None:
     palette = choose_palette(blue_and_red(), 8, fit).rgb.astype(int)
     assert (palette[:, 0] > palette[:, 2]).sum() in (3, 4, 5)
     doubled = np.concatenate([CELLS, CELLS])
@@ -158,7 +157,7 @@ def test_pictures_of_a_set_count_equally(fit: str) -> None:
     )
 
 
-def test_pyxelate_sees_as_much_of_each_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyxelate_samples_images_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
 
     class Recorder:
@@ -171,13 +170,13 @@ def test_pyxelate_sees_as_much_of_each_picture(monkeypatch: pytest.MonkeyPatch) 
             seen.append(image)
             return self
 
-    monkeypatch.setattr("pixelpersona.pixel.pyxelate.Pyx", Recorder)
+    monkeypatch.setattr("pixelpersona.pixel.palette_fit.Pyx", Recorder)
     blue, red = blue_and_red()
-    for pictures in ([blue, red], [red, blue.reshape(-1, 3)], [red[:1, :3], red[:1, :1]]):
-        choose_palette(pictures, 8, "pyxelate")
+    for images in ([blue, red], [red, blue.reshape(-1, 3)], [red[:1, :3], red[:1, :1]]):
+        choose_palette(images, 8, "pyxelate")
         image = seen.pop()
         assert image.dtype == np.uint8
-        assert max(image.shape[:2]) <= 256  # or Pyx would shrink it and lose colours
+        assert max(image.shape[:2]) <= 256  # Pyx would downsample a larger one
     choose_palette([blue, red], 8, "pyxelate")
     share = (seen[0][..., 0] > seen[0][..., 2]).mean()
     assert share == pytest.approx(0.5, abs=0.01)
@@ -188,15 +187,15 @@ def test_pyxelate_sees_as_much_of_each_picture(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"pictures": []}, "at least one"),
-        ({"pictures": [CELLS[:0]]}, "at least one colour"),
-        ({"pictures": [CELLS / 255]}, "uint8"),
+        ({"images": []}, "at least one"),
+        ({"images": [CELLS[:0]]}, "at least one colour"),
+        ({"images": [CELLS / 255]}, "uint8"),
         ({"fit": "octree"}, "kmeans, median_cut, pyxelate"),
         ({"num_colors": 0}, "1 to 256"),
         ({"num_colors": 2, "locked": np.eye(3, dtype=np.uint8)}, "3 colours, more than"),
         ({"locked": np.zeros((1, 4), np.uint8)}, r"uint8 \[L, 3\]"),
     ],
 )
-def test_wrong_values_are_refused(arguments: dict[str, object], reason: str) -> None:
+def test_invalid_arguments_raise(arguments: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        choose_palette(**{"pictures": [CELLS], **arguments})  # type: ignore[arg-type]
+        choose_palette(**{"images": [CELLS], **arguments})  # type: ignore[arg-type]

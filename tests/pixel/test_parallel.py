@@ -1,4 +1,4 @@
-"""Work in several processes: everything comes back, and nothing is left when the parent is killed."""
+"""Parallel maps: every result arrives, and workers exit with a killed parent."""
 
 import os
 import select
@@ -23,13 +23,13 @@ if __name__ == "__main__":
 
 
 def stay(item: int) -> int:
-    """The first tells its process at once; the others take longer than anybody waits."""
+    """Item 0 returns its process id at once; the others block forever."""
     if item:
         signal.pause()
     return os.getpid()
 
 
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+def test_workers_exit_with_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     root = str(Path(__file__).resolve().parents[2])
@@ -50,7 +50,7 @@ def square(item: int) -> int:
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_every_result_comes_with_its_number(num_workers: int) -> None:
+def test_every_result_has_its_index(num_workers: int) -> None:
     found = dict(unordered(square, [3, 1, 2], num_workers))
     assert found == {0: 9, 1: 1, 2: 4}
 

@@ -1,4 +1,4 @@
-"""The gate: every kind of file becomes correct RGB or one clear reason."""
+"""Opening images: every file becomes a correct RGB image or a PhotoError with one reason."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from pixelpersona.pixel.photo import PhotoError, open_photo
 
 
 def picture(width: int = 24, height: int = 16) -> Image.Image:
-    """Four flat quarters: survives JPEG, shows turns and flips."""
+    """Four flat quarters, which survive JPEG and show rotations and flips."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = (240, 20, 20)
     pixels[: height // 2, width // 2 :] = (20, 200, 40)
@@ -41,14 +41,14 @@ def close(image: Image.Image, expected: Image.Image, tolerance: float = 4.0) -> 
     ("kind", "options"),
     [("PNG", {}), ("WEBP", {"lossless": True}), ("JPEG", {"quality": 95, "subsampling": 0})],
 )
-def test_the_three_formats_from_file_and_bytes(kind: str, options: dict[str, object], tmp_path: Path) -> None:
+def test_all_formats_from_file_and_bytes(kind: str, options: dict[str, object], tmp_path: Path) -> None:
     data = encoded(picture(), kind, **options)
     file = tmp_path / "내 사진, (1) [a=b].jpg"
     file.write_bytes(data)
     for image in (open_photo(file), open_photo(data)):
         assert image.mode == "RGB"
         assert close(image, picture())
-    file.unlink()  # no handle is left open, and the picture needs no file any more
+    file.unlink()  # the file is closed and no longer needed
     assert not image.info
 
 
@@ -73,12 +73,12 @@ def test_exif_orientation_is_applied_once(orientation: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0"])
-def test_unreadable_metadata_does_not_matter(exif: bytes) -> None:
+def test_unreadable_metadata_is_ignored(exif: bytes) -> None:
     assert close(open_photo(encoded(picture(), "JPEG", exif=exif, quality=95, subsampling=0)), picture())
 
 
-def test_transparency_is_laid_over_white() -> None:
-    """Hidden colours must not appear: red under alpha 0 is white, under 128 it is pink."""
+def test_transparency_is_composited_over_white() -> None:
+    """Red with alpha 0 becomes white, with alpha 128 pink."""
     rgba = Image.new("RGBA", (3, 1))
     rgba.putdata([(255, 0, 0, 0), (255, 0, 0, 128), (255, 0, 0, 255)])
     for data in (encoded(rgba), encoded(rgba, "WEBP", lossless=True, exact=True)):
@@ -87,7 +87,7 @@ def test_transparency_is_laid_over_white() -> None:
         )
 
 
-def test_transparency_of_grey_palette_and_colour_key() -> None:
+def test_transparency_of_grey_indexed_and_colour_key_images() -> None:
     grey = Image.new("LA", (2, 1))
     grey.putdata([(10, 0), (10, 255)])
     assert np.asarray(open_photo(encoded(grey)))[0].tolist() == [[255] * 3, [10] * 3]
@@ -116,13 +116,13 @@ def test_grey_and_bilevel() -> None:
     assert np.asarray(open_photo(encoded(Image.new("1", (2, 2), 1))))[0, 0].tolist() == [255] * 3
 
 
-def test_cmyk_becomes_the_colours_it_prints() -> None:
+def test_cmyk_is_converted() -> None:
     image = open_photo(encoded(picture().convert("CMYK"), "JPEG", quality=95, subsampling=0))
     assert close(image, picture(), 6.0)
 
 
 def swapped_profile() -> bytes:
-    """A matrix profile whose red and blue primaries are exchanged: a conversion that cannot be overlooked."""
+    """A matrix profile with exchanged red and blue primaries, whose conversion is obvious."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = struct.unpack(">I", data[128:132])[0]
     for entry in range(132, 132 + 12 * count, 12):
@@ -139,7 +139,7 @@ def test_a_profile_is_converted_to_srgb(mode: str) -> None:
     assert "icc_profile" not in image.info
 
 
-def test_the_profile_survives_turning() -> None:
+def test_the_profile_is_kept_when_the_image_is_rotated() -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     turned = picture().transpose(Image.Transpose.ROTATE_180)
@@ -153,23 +153,23 @@ def test_srgb_profile_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("profile", [b"not a profile", swapped_profile()[:200]])
-def test_a_broken_profile_says_nothing(profile: bytes) -> None:
+def test_a_damaged_profile_is_ignored(profile: bytes) -> None:
     assert close(open_photo(encoded(picture(), icc_profile=profile)), picture(), 0.0)
 
 
-def test_a_profile_for_another_mode_says_nothing() -> None:
+def test_a_profile_for_another_mode_is_ignored() -> None:
     image = open_photo(encoded(Image.new("L", (4, 4), 90), icc_profile=swapped_profile()))
     assert np.asarray(image)[0, 0].tolist() == [90] * 3
 
 
-def test_text_and_comments_are_left_behind() -> None:
+def test_text_and_comments_are_removed() -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text("Author", "somebody")
     assert not open_photo(encoded(picture(), pnginfo=text)).info
     assert not open_photo(encoded(picture(), "JPEG", comment=b"at home")).info
 
 
-def test_the_main_picture_of_a_phones_file() -> None:
+def test_the_main_image_of_a_multi_picture_file() -> None:
     preview = Image.new("RGB", (6, 4), (9, 9, 9))
     data = encoded(picture(), "MPO", save_all=True, append_images=[preview], quality=95, subsampling=0)
     assert close(open_photo(data), picture())
@@ -185,22 +185,22 @@ def reason_for(source: bytes | Path, **options: int) -> str:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_animations_are_refused(kind: str) -> None:
+def test_animations_are_rejected(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (0, 90, 180)]
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=100)
     assert "3 frames" in reason_for(data)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "PPM", "ICO"])
-def test_other_formats_are_refused(kind: str) -> None:
+def test_other_formats_are_rejected(kind: str) -> None:
     assert reason_for(encoded(picture(), kind)) == "not a JPEG, PNG or WebP picture"
 
 
 @pytest.mark.parametrize(
     "data", [b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0" * 99]
 )
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    assert reason_for(data) in ("not a JPEG, PNG or WebP picture", "damaged or cut short")
+def test_other_bytes_are_rejected(data: bytes) -> None:
+    assert reason_for(data) in ("not a JPEG, PNG or WebP picture", "damaged or truncated")
 
 
 def noise() -> Image.Image:
@@ -209,13 +209,13 @@ def noise() -> Image.Image:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_cut_off_files_are_refused(kind: str, share: float) -> None:
+def test_truncated_files_are_rejected(kind: str, share: float) -> None:
     data = encoded(noise(), kind)
     assert reason_for(data[: int(len(data) * share)])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_damage_is_one_error_or_a_picture(kind: str) -> None:
+def test_damaged_files_give_a_photo_error_or_an_image(kind: str) -> None:
     data = encoded(noise(), kind)
     rng = np.random.default_rng(1)
     outcomes = set()
@@ -232,7 +232,7 @@ def test_damage_is_one_error_or_a_picture(kind: str) -> None:
 
 
 def bomb(side: int) -> bytes:
-    """A PNG header that promises side x side pixels, and little behind it."""
+    """A PNG that announces side x side pixels and has little data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -242,7 +242,7 @@ def bomb(side: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [8_001, 12_000, 60_000])
-def test_huge_pictures_are_refused_before_decoding(side: int) -> None:
+def test_huge_images_are_rejected_before_decoding(side: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "64 million" in reason_for(bomb(side))
@@ -253,7 +253,7 @@ def test_the_limit_can_be_set() -> None:
     assert open_photo(encoded(picture()), max_pixels=24 * 16).size == (24, 16)
 
 
-def test_missing_empty_and_strange_files(tmp_path: Path) -> None:
+def test_missing_empty_and_special_files(tmp_path: Path) -> None:
     assert reason_for(tmp_path / "missing.jpg") == "no such file"
     assert reason_for(tmp_path) == "is a folder, not a photo"
     empty = tmp_path / "empty.png"

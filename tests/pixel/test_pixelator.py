@@ -1,4 +1,4 @@
-"""One recipe, any picture: exactly the asked-for cells, colours of the palette alone, mistakes named."""
+"""Pixelation by a recipe: number of cells, colours of the palette, errors that name the key."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from pixelpersona.pixel.color_dither import COLOR_DITHERS, dither_colors
+from pixelpersona.pixel.color_dither import dither_colors
 from pixelpersona.pixel.dither import DITHERS
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.grid import Grid
@@ -15,7 +15,7 @@ from pixelpersona.pixel.palette import Palette, nearest, perceptual_to_srgb, to_
 from pixelpersona.pixel.palette_files import named_palette, write_palette
 from pixelpersona.pixel.palette_fit import choose_palette
 from pixelpersona.pixel.pixelation import FITS, Pixelation
-from pixelpersona.pixel.pixelator import Pixelator
+from pixelpersona.pixel.pixelator import Pixelator, pixelize
 from pixelpersona.pixel.pyxelate import Pyx
 
 FACE = np.ascontiguousarray(astronaut()[:192, 120:312])
@@ -26,7 +26,7 @@ def colors_of(cells: np.ndarray) -> set[tuple[int, ...]]:
     return {tuple(color) for color in cells.reshape(-1, 3).tolist()}
 
 
-def test_pyxelates_own_settings_are_pyx() -> None:
+def test_pyxelates_settings_equal_pyx() -> None:
     made = Pixelator(RECIPE).fit([FACE]).apply(FACE)
     expected = Pyx(factor=8, palette=8).fit_transform(FACE)
     assert np.array_equal(made.snapped.cells, expected)
@@ -34,7 +34,7 @@ def test_pyxelates_own_settings_are_pyx() -> None:
     assert made.drawn is None
 
 
-def test_other_settings_are_cells_a_palette_and_the_nearest_colour() -> None:
+def test_other_settings_equal_downsampling_fit_and_nearest_colour() -> None:
     recipe = dataclasses.replace(RECIPE, fit="kmeans", downsample="median")
     made = Pixelator(recipe).fit([FACE]).apply(FACE)
     cells = cell_colors(FACE, Grid.of(192, 192, 8), "median")
@@ -45,7 +45,7 @@ def test_other_settings_are_cells_a_palette_and_the_nearest_colour() -> None:
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("downsample", ["gradient", "dominant"])
 @pytest.mark.parametrize("palette", [6, "auto", "pico8", ["#000000", "#ff8800", "#ffffff"]])
-def test_every_combination_gives_the_cells_in_the_palette(fit: str, downsample: str, palette: object) -> None:
+def test_every_combination_gives_cells_in_the_palette(fit: str, downsample: str, palette: object) -> None:
     recipe = Pixelation(factor=12, palette=palette, fit=fit, downsample=downsample)
     pixelator = Pixelator(recipe).fit([FACE])
     snapped = pixelator.apply(FACE).snapped
@@ -63,15 +63,15 @@ def test_every_combination_gives_the_cells_in_the_palette(fit: str, downsample: 
 
 
 @pytest.mark.parametrize("dither", DITHERS)
-def test_pyxelates_dithers_are_pyx(dither: str) -> None:
+def test_pyxelates_dithers_equal_pyx(dither: str) -> None:
     recipe = dataclasses.replace(RECIPE, dither=dither)
     expected = Pyx(factor=8, palette=8, dither=dither).fit_transform(FACE)
     assert np.array_equal(Pixelator(recipe).fit([FACE]).apply(FACE).snapped.cells, expected)
 
 
-@pytest.mark.parametrize("dither", [name for name in COLOR_DITHERS if name != "none"])
-def test_a_dither_of_black_and_white_follows_a_ramp(dither: str) -> None:
-    """Column by column as many white cells as the ramp's lightness, which is linear in OKLab with the toe."""
+@pytest.mark.parametrize("dither", [name for name in DITHERS if name != "none"])
+def test_dithering_a_ramp_in_black_and_white_keeps_its_lightness(dither: str) -> None:
+    """The share of white cells in each column is the ramp's lightness in `perceptual`."""
     lightness = np.linspace(0.1, 0.9, 64)
     points = np.zeros((64, 64, 3))
     points[..., 0] = lightness
@@ -96,7 +96,7 @@ def test_locked_colours_are_in_the_palette_exactly() -> None:
     assert len(palette) <= 6
 
 
-def test_one_palette_over_many_pictures_holds_colours_of_each() -> None:
+def test_a_palette_for_several_images_has_colours_of_each() -> None:
     rng = np.random.default_rng(0)
     red, blue = (
         np.clip(np.array(color) + rng.normal(0, 6, (64, 64, 3)), 0, 255).astype(np.uint8)
@@ -111,9 +111,9 @@ def test_one_palette_over_many_pictures_holds_colours_of_each() -> None:
 
 
 @pytest.mark.parametrize("fit", ["pyxelate", "kmeans"])
-def test_hidden_colours_do_not_show(fit: str) -> None:
+def test_hidden_colours_are_not_drawn(fit: str) -> None:
     image = np.dstack([FACE, np.full(FACE.shape[:2], 255, np.uint8)])
-    image[:, :96] = (0, 255, 0, 0)  # pure green under full transparency
+    image[:, :96] = (0, 255, 0, 0)  # fully transparent green
     made = Pixelator(dataclasses.replace(RECIPE, fit=fit)).fit([image]).apply(image)
     assert made.drawn is not None
     assert not made.drawn[:, :12].any()
@@ -122,7 +122,7 @@ def test_hidden_colours_do_not_show(fit: str) -> None:
     assert (drawn[:, 1] - drawn[:, [0, 2]].max(axis=1)).max() < 60
 
 
-def test_numbers_of_cells_instead_of_a_factor() -> None:
+def test_width_instead_of_factor() -> None:
     wide = FACE[:96]
     for recipe in (Pixelation(width=30), Pixelation(width=30, fit="kmeans")):
         snapped = Pixelator(recipe).fit([wide]).apply(wide).snapped
@@ -130,7 +130,7 @@ def test_numbers_of_cells_instead_of_a_factor() -> None:
         assert snapped.grid.cell == 1
 
 
-def test_a_palette_file_and_tidying(tmp_path: Path) -> None:
+def test_a_palette_file_and_clean_up(tmp_path: Path) -> None:
     file = tmp_path / "내 palette (1).gpl"
     write_palette(named_palette("gameboy"), file)
     recipe = Pixelation(factor=8, palette_file=file, fit="kmeans")
@@ -152,6 +152,7 @@ def test_a_palette_file_and_tidying(tmp_path: Path) -> None:
         ("palette", "pico9"),
         ("palette", ["#12"]),
         ("palette", 2.5),
+        ("palette", True),
         ("fit", "magic"),
         ("dither", "bayr"),
         ("downsample", "bicubic"),
@@ -159,17 +160,34 @@ def test_a_palette_file_and_tidying(tmp_path: Path) -> None:
         ("sobel", 1),
         ("alpha", 0.0),
         ("min_distance", 2.0),
+        ("levels", 1.5),
         ("locked", ["red"]),
         ("locked", ["#000000"] * 9),
         ("palette_file", Path("missing.hex")),
     ],
 )
-def test_mistakes_are_told_by_their_key(key: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"pixelate\.{key}|missing\.hex|pico9") as caught:
+def test_invalid_settings_are_named_by_their_key(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"^pixelate\.{key}(=|: )|missing\.hex") as caught:
         Pixelator(dataclasses.replace(RECIPE, **{key: value}))
     assert "\n" not in str(caught.value)
 
 
-def test_a_picture_below_one_cell_is_refused() -> None:
+def test_an_image_smaller_than_one_cell_raises() -> None:
     with pytest.raises(ValueError, match="factor"):
         Pixelator(RECIPE).fit([FACE]).apply(FACE[:4, :4])
+
+
+def test_a_dither_and_smoothing_or_a_given_palette_and_locked_colours_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match=r"pixelate\.coherence=0\.1: accepted 0 with a dither"):
+        dataclasses.replace(RECIPE, dither="bayer", coherence=0.1).check()
+    with pytest.raises(ValueError, match=r"pixelate\.locked=.*: accepted with a fitted palette only"):
+        dataclasses.replace(RECIPE, palette="pico8", locked=["#000000"]).check()
+
+
+@pytest.mark.parametrize("factor", [8, 7])
+def test_pixelize_returns_the_photos_size(factor: int) -> None:
+    """7 does not divide 192: 27 cells are resized to the photo's size and have no exact grid."""
+    pixel, grid, palette = pixelize(FACE, Pixelation(factor=factor, palette=8))
+    assert pixel.shape == FACE.shape
+    assert colors_of(pixel) <= colors_of(palette.rgb)
+    assert grid == (Grid(24, 24, 8) if factor == 8 else None)

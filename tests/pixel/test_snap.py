@@ -1,4 +1,4 @@
-"""Cells and snapping: every output is on its grid and its palette."""
+"""Snapped images: exactly on grid and palette, also in their PNG files."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from skimage.data import astronaut
 from pixelpersona.pixel.downsample import METHODS, cell_colors
 from pixelpersona.pixel.grid import Grid, cut, render
 from pixelpersona.pixel.palette import Palette
-from pixelpersona.pixel.score import num_colors
-from pixelpersona.pixel.snap import Snapped, save_cells_png, save_enlarged_png, snap
+from pixelpersona.pixel.snap import Snapped, save_png
+from tests.pixel.snapping import snap
 
 ART = np.array([[[0, 0, 0], [250, 240, 230]], [[200, 40, 30], [20, 60, 200]]], dtype=np.uint8)
 
@@ -27,7 +27,7 @@ ART = np.array([[[0, 0, 0], [250, 240, 230]], [[200, 40, 30], [20, 60, 200]]], d
     colors=st.integers(1, 16),
     method=st.sampled_from(METHODS),
 )
-def test_snapped_pictures_are_on_grid_and_palette(
+def test_images_are_on_grid_and_palette(
     seed: int, columns: int, rows: int, cell: int, colors: int, method: str
 ) -> None:
     grid = Grid(columns, rows, cell)
@@ -38,60 +38,47 @@ def test_snapped_pictures_are_on_grid_and_palette(
     assert image.shape == noise.shape
     assert image.dtype == np.uint8
     assert (blocks == blocks[:, :, :1, :1]).all()
-    assert num_colors(image) <= len(snapped.palette) <= colors
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) <= len(snapped.palette) <= colors
     np.testing.assert_array_equal(render(snapped.cells, grid), image)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_true_pixel_art_comes_back_unchanged(method: str) -> None:
+def test_pixel_art_is_unchanged(method: str) -> None:
     grid = Grid(8, 8, 4)
     image = render(np.tile(ART, (4, 4, 1)), grid)
     np.testing.assert_array_equal(snap(image, grid, 4, method=method).image(), image)
 
 
-def test_a_bleeding_border_is_ignored() -> None:
-    """Pixel art whose cells run into each other by a pixel, as a decoder draws it, is found again."""
+def test_inner_ignores_blurred_cell_borders() -> None:
+    """Pixel art whose cells bleed into each other by a pixel, as after a decoder, is restored."""
     grid = Grid(8, 8, 4)
     art = render(np.tile(ART, (4, 4, 1)), grid)
-    bled = (art.astype(int) + np.roll(art, 1, axis=1)) // 2  # a cell's first column is half its neighbour
+    bled = (art.astype(int) + np.roll(art, 1, axis=1)) // 2
     np.testing.assert_array_equal(snap(bled.astype(np.uint8), grid, 4).image(), art)
 
 
 def test_the_mean_is_taken_in_linear_light() -> None:
     checkers = np.zeros((4, 4, 3), np.uint8)
     checkers[::2, ::2] = checkers[1::2, 1::2] = 255
-    # Half of the light is sRGB 188; the mean of the values, 128, is too dark.
+    # Half of the light is sRGB 188; the mean of the sRGB values, 128, is too dark.
     assert (cell_colors(checkers, Grid(1, 1, 4), "mean") == 188).all()
 
 
-def test_the_median_of_each_channel() -> None:
+def test_the_median_is_taken_per_channel() -> None:
     image = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     expected = np.median(image[:3, 3:].reshape(-1, 3), axis=0)
     np.testing.assert_array_equal(cell_colors(image, Grid(2, 2, 3), "median")[0, 1], expected)
 
 
-def test_an_unknown_method_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="mean, median, inner"):
+def test_an_unknown_method_lists_the_accepted_ones() -> None:
+    with pytest.raises(ValueError, match="method=mode: accepted mean, median, inner"):
         cell_colors(np.zeros((4, 4, 3), np.uint8), Grid(1, 1, 4), "mode")
 
 
-def test_a_given_palette_is_used_as_it_is() -> None:
-    palette = Palette(np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], dtype=np.uint8), "three")
-    snapped = snap(astronaut(), Grid.of(512, 512, 8), num_colors=2, palette=palette)
-    assert snapped.palette is palette
-    assert num_colors(snapped.image()) == 3
-
-
-def test_without_a_number_every_colour_of_the_cells_is_kept() -> None:
-    cells = np.arange(144, dtype=np.uint8).reshape(12, 12, 1).repeat(3, axis=2)
-    image = render(cells, Grid(12, 12, 2))
-    np.testing.assert_array_equal(snap(image, Grid(12, 12, 2), None).image(), image)
-
-
-def test_the_png_files_hold_exactly_the_picture(tmp_path: Path) -> None:
+def test_png_files_hold_exactly_the_image(tmp_path: Path) -> None:
     snapped = snap(astronaut(), Grid.of(512, 512, 16))
-    save_cells_png(snapped, tmp_path / "내 사진 (1).png")
-    save_enlarged_png(snapped, tmp_path / "large.png", 5)
+    save_png(snapped, tmp_path / "내 사진 (1).png")
+    save_png(snapped, tmp_path / "large.png", 5)
     small, large = Image.open(tmp_path / "내 사진 (1).png"), Image.open(tmp_path / "large.png")
     assert (small.mode, small.size, large.mode, large.size) == ("P", (32, 32), "P", (160, 160))
     np.testing.assert_array_equal(np.asarray(small.convert("RGB")), snapped.cells)
@@ -99,11 +86,11 @@ def test_the_png_files_hold_exactly_the_picture(tmp_path: Path) -> None:
     assert len(small.getpalette() or []) == 3 * len(snapped.palette)
 
 
-def test_wrong_values_are_refused(tmp_path: Path) -> None:
+def test_invalid_arguments_raise(tmp_path: Path) -> None:
     palette = Palette(np.zeros((2, 3), np.uint8))
     with pytest.raises(ValueError, match="do not fit"):
         Snapped(np.zeros((2, 3), np.uint8), palette, Grid(2, 2, 4))
     with pytest.raises(ValueError, match="index 2"):
         Snapped(np.full((2, 2), 2, np.uint8), palette, Grid(2, 2, 4))
-    with pytest.raises(ValueError, match="scale"):
-        save_enlarged_png(Snapped(np.zeros((2, 2), np.uint8), palette, Grid(2, 2, 4)), tmp_path / "x.png", 0)
+    with pytest.raises(ValueError, match="scale=0: accepted 1 or more"):
+        save_png(Snapped(np.zeros((2, 2), np.uint8), palette, Grid(2, 2, 4)), tmp_path / "x.png", 0)

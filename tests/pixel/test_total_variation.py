@@ -1,4 +1,4 @@
-"""The filter against scikit-image's: the same bits in float64, and next to nothing between the precisions."""
+"""The filter against scikit-image's: bit-identical in float64, and close to it in float32."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ PLANES = {
 
 @pytest.mark.parametrize("weight", [0.02, 0.07, 0.5])
 @pytest.mark.parametrize("name", PLANES)
-def test_scikit_images_bits(name: str, weight: float) -> None:
+def test_bit_identical_to_scikit_image(name: str, weight: float) -> None:
     plane = np.ascontiguousarray(PLANES[name])
     before = plane.copy()
     flat = flatten(plane, weight)
@@ -33,7 +33,7 @@ def test_scikit_images_bits(name: str, weight: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["lightness", "chroma", "a larger picture"])
-def test_single_precision_is_far_finer_than_eight_bits(name: str) -> None:
+def test_float32_differs_by_far_less_than_an_8_bit_level(name: str) -> None:
     plane = np.ascontiguousarray(PLANES[name])
     flat = flatten(plane.astype(np.float32), 0.07)
     assert flat.dtype == np.float32

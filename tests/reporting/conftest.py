@@ -1,4 +1,4 @@
-"""An evaluation and runs as a report gets them, with numbers whose verdict is known; not to be changed."""
+"""An evaluation, runs and a trade-off with known verdicts, shared by all tests: do not modify them."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pixelpersona.evaluation.result import (
     paired_difference,
 )
 from pixelpersona.evaluation.tradeoff import Setting, Tradeoff
-from pixelpersona.reporting.runs import RunRecord
+from pixelpersona.runs.reading import RunRecord
 
 NUM_PHOTOS = 32
 # grid contrast and likeness of each variant, before snapping
@@ -21,13 +21,13 @@ LEVELS = {"photo": (0.04, 1.0), "base": (0.12, 0.62), "lora-r4": (0.60, 0.62), "
 
 @pytest.fixture(scope="session")
 def results() -> EvalResults:
-    """Both LoRAs draw better than the base; rank 4 keeps the likeness, rank 8 loses some."""
+    """Both LoRAs draw clearer pixel art than the base; rank 4 keeps the likeness, rank 8 loses some."""
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 0.1, NUM_PHOTOS)
     variants = []
     for index, (name, (grid, like)) in enumerate(LEVELS.items()):
         noise = rng.normal(0, 0.04, (2, NUM_PHOTOS))
-        noise -= noise.mean(axis=1, keepdims=True)  # the means are exactly the levels'
+        noise -= noise.mean(axis=1, keepdims=True)  # so that the means are exactly the levels
         per_photo = {
             "grid_contrast_raw": (grid + noise[0]).tolist(),
             "likeness_raw": (like + shared + noise[1]).tolist(),
@@ -36,7 +36,7 @@ def results() -> EvalResults:
         metrics = {key: bootstrap_mean(values) for key, values in per_photo.items()}
         metrics["kid_persona_raw"] = Estimate(0.5 / (index + 1), 0.45 / (index + 1), 0.55 / (index + 1))
         if name != "photo":
-            metrics["val_loss"] = Estimate(0.1 - index / 100, 0.09 - index / 100, 0.11 - index / 100)
+            metrics["noise_loss"] = Estimate(0.1 - index / 100, 0.09 - index / 100, 0.11 - index / 100)
         variants.append(
             EvalResult(
                 variant=name,
@@ -75,15 +75,15 @@ def runs() -> list[RunRecord]:
         )
         for rank in (4, 8)
     ]
-    translator = RunRecord(
-        "translator", ["method=translator"], {"method": "translator"}, {"train/loss": [(1, 9.0), (2, 8.0)]}
+    supervised = RunRecord(
+        "supervised", ["method=supervised"], {"method": "supervised"}, {"train/loss": [(1, 9.0), (2, 8.0)]}
     )
-    return [*lora, translator]
+    return [*lora, supervised]
 
 
 @pytest.fixture(scope="session")
 def tradeoff() -> Tradeoff:
-    """Rank 4 is pixel art from strength 0.6 on, the base never; guidance 4 is worse in both."""
+    """Rank 4 counts as pixel art at strength 0.6, the base never; guidance 4 is worse in both metrics."""
     means = {
         ("base", 0.3): (0.10, 0.90), ("base", 0.6): (0.20, 0.80),
         ("lora-r4", 0.3): (0.30, 0.85), ("lora-r4", 0.6): (0.50, 0.75),

@@ -1,4 +1,4 @@
-"""The page stands alone: it parses, says everything, and asks the network for nothing."""
+"""The page is well-formed, complete and self-contained."""
 
 import base64
 import re
@@ -11,9 +11,9 @@ from PIL import Image
 
 from pixelpersona.evaluation.result import EvalResults
 from pixelpersona.evaluation.tradeoff import Tradeoff
-from pixelpersona.reporting.page import HowMade, Sheet, render_page, write_page
-from pixelpersona.reporting.runs import RunRecord
+from pixelpersona.reporting.page import HowMade, Sheet, render_page
 from pixelpersona.reporting.verdict import verdict
+from pixelpersona.runs.reading import RunRecord
 
 VOID = {"meta", "link", "img", "br", "line", "use", "path", "rect", "circle", "input"}
 HOW = HowMade(
@@ -22,7 +22,7 @@ HOW = HowMade(
 
 
 class Page(HTMLParser):
-    """Tags, their attributes and the text; refuses tags that are closed in the wrong order."""
+    """Tags, their attributes and the text of a page; fails on tags that are closed in the wrong order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -62,11 +62,11 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(results: EvalResults, runs: list[RunRecord], sheet: Path) -> str:
-    shown = [Sheet(sheet, "Held-out portraits", "Nothing was picked.")]
+    shown = [Sheet(sheet, "Held-out portraits", "Not selected.")]
     return render_page(results, title="A demo", runs=runs, sheets=shown, how=HOW)
 
 
-def test_nothing_is_fetched(html: str) -> None:
+def test_the_page_makes_no_requests(html: str) -> None:
     page = Page(html)
     for tag, attributes in page.tags:
         assert tag not in {"script", "iframe", "object", "embed", "base", "audio", "video", "source"}
@@ -82,7 +82,7 @@ def test_nothing_is_fetched(html: str) -> None:
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
-def test_the_page_is_well_formed_and_its_links_lead_somewhere(html: str) -> None:
+def test_the_page_is_well_formed_and_its_links_have_targets(html: str) -> None:
     page = Page(html)
     assert page.open == []
     identifiers = [a["id"] for _, a in page.tags if a.get("id")]
@@ -92,17 +92,19 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(html: str) -> None
     assert {target.removeprefix("#") for target in targets} <= set(identifiers)
 
 
-def test_the_verdict_stands_first(html: str, results: EvalResults) -> None:
+def test_the_verdict_precedes_pictures_and_numbers(html: str, results: EvalResults) -> None:
     words = Page(html).words
     positions = [words.index(" ".join(s.split())) for s in verdict(results)]
     assert positions == sorted(positions)
-    assert positions[-1] < words.index("Nothing was picked.") < words.index("Raw: as the sampler drew it")
+    assert positions[-1] < words.index("Not selected.") < words.index("Raw: before snapping")
 
 
-def test_everything_is_on_the_page(html: str, results: EvalResults, sheet: Path) -> None:
+def test_numbers_settings_hashes_and_sheets_are_on_the_page(
+    html: str, results: EvalResults, sheet: Path
+) -> None:
     words = Page(html).words
     for expected in (
-        "Snapped: on the grid and 16 colours", "Difference to the untouched base", "make demo", "12.3 s",
+        "Snapped: on the grid, with 16 colours", "Difference to the untouched base", "make demo", "12.3 s",
         "sampler.num_steps", "torch", "d" * 64, "b" * 64, "f" * 64, "lora.rank=8", "cccccccccccc",
         "with local changes", "LoRA rank 8", "32 held-out photos", "1 seed",
     ):  # fmt: skip
@@ -112,7 +114,7 @@ def test_everything_is_on_the_page(html: str, results: EvalResults, sheet: Path)
     assert "image-rendering: pixelated" in html
 
 
-def test_trade_offs_are_shown_where_they_were_measured(
+def test_trade_offs_are_shown_if_they_were_measured(
     html: str, results: EvalResults, tradeoff: Tradeoff
 ) -> None:
     assert 'id="tradeoff"' not in html
@@ -130,11 +132,11 @@ def test_trade_offs_are_shown_where_they_were_measured(
 
 
 def test_trade_offs_in_other_features_are_refused(results: EvalResults, tradeoff: Tradeoff) -> None:
-    with pytest.raises(ValueError, match=r"made with other features than result\.json"):
+    with pytest.raises(ValueError, match=r"measured in other features than result\.json"):
         render_page(results, tradeoff=replace(tradeoff, features_sha256="0" * 64))
 
 
-def test_text_from_outside_is_escaped(results: EvalResults, runs: list[RunRecord]) -> None:
+def test_texts_of_runs_and_settings_are_escaped(results: EvalResults, runs: list[RunRecord]) -> None:
     evil = "<script>alert(1)</script>"
     named = [replace(runs[0], id=evil, overrides=[evil], git={"commit": evil})]
     settings: dict[str, object] = {evil: evil}
@@ -148,7 +150,7 @@ def test_text_from_outside_is_escaped(results: EvalResults, runs: list[RunRecord
     assert Page(html).open == []
 
 
-def test_a_page_without_runs_or_sheets(results: EvalResults) -> None:
+def test_without_runs_and_sheets_their_sections_are_missing(results: EvalResults) -> None:
     html = render_page(results)
     page = Page(html)
     assert page.open == []
@@ -156,16 +158,11 @@ def test_a_page_without_runs_or_sheets(results: EvalResults) -> None:
     assert 'id="pictures"' not in html
 
 
-def test_the_same_input_gives_the_same_bytes(
-    results: EvalResults, runs: list[RunRecord], tmp_path: Path
-) -> None:
-    for name in ("a.html", "b.html"):
-        write_page(tmp_path / "new" / name, results, runs=runs)
-    assert (tmp_path / "new" / "a.html").read_bytes() == (tmp_path / "new" / "b.html").read_bytes()
-    assert len(list((tmp_path / "new").iterdir())) == 2
+def test_the_same_input_gives_the_same_page(results: EvalResults, runs: list[RunRecord]) -> None:
+    assert render_page(results, runs=runs) == render_page(results, runs=runs)
 
 
-def test_different_features_are_not_compared(results: EvalResults) -> None:
+def test_results_in_different_features_are_refused(results: EvalResults) -> None:
     mixed = [*results.variants[:3], replace(results.variants[3], features_sha256="0" * 64)]
     with pytest.raises(ValueError, match="features_sha256 must be the same"):
         render_page(replace(results, variants=mixed))

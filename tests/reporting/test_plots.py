@@ -1,4 +1,4 @@
-"""Plots hold the data they were given, once, and fit into a page."""
+"""Plots of curves and intervals, as SVG elements for a page."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -18,13 +18,13 @@ from pixelpersona.reporting.plots import (
     running_mean,
     thin,
 )
-from pixelpersona.reporting.runs import RunRecord
+from pixelpersona.runs.reading import RunRecord
 
 
 def test_losses_of_different_methods_do_not_share_an_axis(runs: list[RunRecord]) -> None:
     assert [plot.title for plot in curve_plots(runs)] == [
         "training loss, lora",
-        "training loss, translator",
+        "training loss, supervised",
         "validation loss, lora",
         "gradient norm, lora",
         "learning rate",
@@ -32,7 +32,9 @@ def test_losses_of_different_methods_do_not_share_an_axis(runs: list[RunRecord])
     ]
 
 
-def test_svg_is_an_element_of_its_own(runs: list[RunRecord], results: EvalResults) -> None:
+def test_svg_elements_are_self_contained_and_their_ids_unique(
+    runs: list[RunRecord], results: EvalResults
+) -> None:
     plots = curve_plots(runs)
     headline = interval_plot(results, "grid_contrast_raw")
     assert headline is not None
@@ -51,11 +53,11 @@ def test_svg_is_an_element_of_its_own(runs: list[RunRecord], results: EvalResult
     assert len(identifiers) == len(set(identifiers))
 
 
-def test_the_same_runs_give_the_same_bytes(runs: list[RunRecord]) -> None:
+def test_the_same_runs_give_the_same_plots(runs: list[RunRecord]) -> None:
     assert curve_plots(runs) == curve_plots(runs)
 
 
-def test_a_title_cannot_break_out(results: EvalResults) -> None:
+def test_titles_are_escaped(results: EvalResults) -> None:
     named = RunRecord("a", [], {}, {'eval/"><script>': [(1, 1.0), (2, 2.0)]})
     (plot,) = curve_plots([named])
     assert "<script" not in plot.svg
@@ -70,18 +72,18 @@ def test_every_variant_is_in_the_interval_plot(results: EvalResults) -> None:
     assert interval_plot(results, "structure_raw") is None
 
 
-def test_no_curve_no_plot(runs: list[RunRecord]) -> None:
+def test_without_curves_there_are_no_plots(runs: list[RunRecord]) -> None:
     assert curve_plots([]) == []
     assert curve_plots([replace(runs[0], curves={})]) == []
 
 
-def test_colours_and_dashes_are_not_repeated_together() -> None:
+def test_every_run_has_its_own_colour_and_dash() -> None:
     runs = [RunRecord(str(i), [], {}, {}) for i in range(len(COLORS) * len(DASHES))]
     assert len(set(run_styles(runs).values())) == len(runs)
 
 
 @pytest.mark.parametrize("num_points", [1, 5, MAX_POINTS, 12_345])
-def test_thinning_keeps_the_level_and_the_ends(num_points: int) -> None:
+def test_thinning_keeps_the_mean_and_limits_the_points(num_points: int) -> None:
     values = np.random.default_rng(0).normal(3.0, 1.0, num_points)
     x, y = thin([(i, float(v)) for i, v in enumerate(values)])
     assert len(x) == min(num_points, MAX_POINTS)
@@ -91,7 +93,7 @@ def test_thinning_keeps_the_level_and_the_ends(num_points: int) -> None:
     assert np.average(y, weights=weights) == pytest.approx(values.mean())
 
 
-def test_running_mean_against_the_formula() -> None:
+def test_running_mean_equals_the_formula() -> None:
     values = np.random.default_rng(1).normal(size=30)
     expected = [values[max(0, i - 2) : i + 3].mean() for i in range(30)]
     np.testing.assert_allclose(running_mean(values, 5), expected)

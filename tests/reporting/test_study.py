@@ -1,4 +1,4 @@
-"""A study is three files that belong together."""
+"""The files of a study, and the same page without a study."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.evaluation.tradeoff import Tradeoff, load_tradeoff
-from pixelpersona.reporting.study import Entry, render_entry, write_study
+from pixelpersona.reporting.study import Study, render_study, write_study
 from pixelpersona.reporting.verdict import verdict
 
 
@@ -19,18 +19,18 @@ def sheet(tmp_path: Path) -> Path:
     return path
 
 
-def entry(results: EvalResults) -> Entry:
-    return Entry(
+def study(results: EvalResults) -> Study:
+    return Study(
         title="Is rank 8 worth it?", results=results, commands=["make demo"], notes="One seed.",
         would_change="A second seed.", portrait_seconds={"lora-r4": 1.25},
     )  # fmt: skip
 
 
 def write(folder: Path, results: EvalResults, sheet: Path) -> str:
-    return write_study(folder, entry(results), sheet).read_text(encoding="utf-8")
+    return write_study(folder, study(results), sheet).read_text(encoding="utf-8")
 
 
-def test_a_study_holds_question_answer_command_and_numbers(
+def test_a_study_has_question_answer_commands_and_numbers(
     tmp_path: Path, results: EvalResults, sheet: Path
 ) -> None:
     folder = tmp_path / "experiments" / "rank"
@@ -39,7 +39,7 @@ def test_a_study_holds_question_answer_command_and_numbers(
     assert all(sentence in text for sentence in verdict(results))
     assert "```sh\nmake demo\n```" in text
     assert "(sheet.png)" in text
-    assert "**What would change it.** A second seed." in text
+    assert "**What would change the result.** A second seed." in text
     assert "One seed." in text
     assert "1.25" in text
     assert verdict(results, "lora-r4")[0] in text
@@ -51,10 +51,10 @@ def test_a_study_holds_question_answer_command_and_numbers(
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "results.json", "sheet.png"]
 
 
-def test_a_study_holds_the_trade_off_where_there_is_one(
+def test_a_study_includes_its_trade_off(
     tmp_path: Path, results: EvalResults, sheet: Path, tradeoff: Tradeoff
 ) -> None:
-    readme = write_study(tmp_path / "study", replace(entry(results), tradeoff=tradeoff), sheet)
+    readme = write_study(tmp_path / "study", replace(study(results), tradeoff=tradeoff), sheet)
     text = readme.read_text(encoding="utf-8")
     assert text.index("## Numbers") < text.index("## Trade-offs") < text.index("## Settings")
     assert "| LoRA rank 4 | dpm-20 | 0.6 | 1 |" in text
@@ -65,8 +65,8 @@ def test_a_study_holds_the_trade_off_where_there_is_one(
         assert len(plot.convert("RGB").getcolors(plot.width * plot.height)) > 100
 
 
-def test_a_page_without_pictures_names_the_file_of_its_digits(results: EvalResults) -> None:
-    text = render_entry(entry(results), picture=None, digits="result.json")
+def test_a_page_without_picture_links_its_result_file(results: EvalResults) -> None:
+    text = render_study(study(results), picture=None, results_file="result.json")
     assert "![" not in text
     assert "[result.json](result.json)" in text
     assert "## Trade-offs" not in text
@@ -81,12 +81,12 @@ def test_writing_again_changes_nothing(tmp_path: Path, results: EvalResults, she
 
 
 def test_a_missing_sheet_is_refused_before_anything_is_written(tmp_path: Path, results: EvalResults) -> None:
-    with pytest.raises(ValueError, match=r"none\.png: the study's contact sheet does not exist"):
+    with pytest.raises(ValueError, match=r"none\.png: the contact sheet of the study does not exist"):
         write(tmp_path / "study", results, tmp_path / "none.png")
     assert not (tmp_path / "study").exists()
 
 
-def test_different_features_are_refused(tmp_path: Path, results: EvalResults, sheet: Path) -> None:
+def test_results_in_different_features_are_refused(tmp_path: Path, results: EvalResults, sheet: Path) -> None:
     mixed = replace(
         results, variants=[*results.variants[:3], replace(results.variants[3], features_sha256="0")]
     )

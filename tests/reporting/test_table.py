@@ -1,4 +1,4 @@
-"""Tables say what the results say, in every format, and mark only what is shown."""
+"""Tables of results in every format, and what they mark."""
 
 import csv
 import io
@@ -15,11 +15,10 @@ from pixelpersona.reporting.table import (
     interval_places,
     results_table,
     significance,
-    to_console,
     to_csv,
-    to_markdown,
     variant_title,
 )
+from pixelpersona.reporting.table_formats import to_console, to_markdown
 
 
 def marks(results: EvalResults, stage: str, column: str) -> dict[str, str]:
@@ -28,7 +27,7 @@ def marks(results: EvalResults, stage: str, column: str) -> dict[str, str]:
     return {title: cells[index].mark for title, cells in table.rows}
 
 
-def test_headers_say_which_way_is_better_and_where_values_lie(results: EvalResults) -> None:
+def test_headers_show_better_direction_and_range(results: EvalResults) -> None:
     columns = results_table(results, "raw").columns
     assert columns == [
         "variant",
@@ -36,10 +35,10 @@ def test_headers_say_which_way_is_better_and_where_values_lie(results: EvalResul
         "likeness\u00a0↑ (\N{MINUS SIGN}1 to 1)",
         "KID persona\u00a0↓ (any number)",
     ]
-    assert results_table(results, "").columns[1] == "validation loss\u00a0↓ (≥ 0)"
+    assert results_table(results, "").columns[1] == "noise loss\u00a0↓ (≥ 0)"
 
 
-def test_seconds_per_portrait_stand_beside_the_parameters(results: EvalResults) -> None:
+def test_seconds_per_portrait_follow_the_parameters(results: EvalResults) -> None:
     assert "portrait" not in "".join(results_table(results, "").columns)
     table = results_table(results, "", {"base": 0.4141, "lora-r4": 12.0, "pyxelate": 1.0})
     assert table.columns[-2:] == ["trained parameters", "s per portrait\u00a0↓"]
@@ -54,7 +53,7 @@ def test_seconds_per_portrait_stand_beside_the_parameters(results: EvalResults) 
     assert "portrait" not in "".join(results_table(results, "raw", {"base": 0.4}).columns)
 
 
-def test_the_best_model_is_marked_and_references_do_not_compete(results: EvalResults) -> None:
+def test_the_best_model_is_marked_and_references_are_not_ranked(results: EvalResults) -> None:
     assert marks(results, "raw", "grid contrast") == {
         "photo": "", "untouched base": "", "LoRA rank 4": "", "LoRA rank 8": "best",
     }  # fmt: skip
@@ -62,26 +61,26 @@ def test_the_best_model_is_marked_and_references_do_not_compete(results: EvalRes
     assert marks(results, "raw", "KID persona")["LoRA rank 8"] == "best"  # the lowest
 
 
-def test_what_snapping_settles_has_no_best(results: EvalResults) -> None:
+def test_grid_contrast_of_snapped_pictures_is_not_ranked(results: EvalResults) -> None:
     base = results.variant("base")
     worse = replace(base, metrics={**base.metrics, "grid_contrast_snapped": Estimate(0.9, 0.9, 0.9)})
     changed = replace(results, variants=[*results.variants, worse])
     assert set(marks(changed, "snapped", "grid contrast").values()) == {""}
 
 
-def test_training_table_names_who_was_measured(results: EvalResults) -> None:
+def test_training_table_lists_variants_with_losses_or_parameters(results: EvalResults) -> None:
     table = results_table(results, "")
     assert [title for title, _ in table.rows] == ["untouched base", "LoRA rank 4", "LoRA rank 8"]
     assert [cells[-1].text for _, cells in table.rows] == ["\N{EN DASH}", "50,176", "50,176"]
 
 
-def test_difference_prefers_what_was_evaluated(results: EvalResults) -> None:
+def test_difference_prefers_the_stored_one(results: EvalResults) -> None:
     stored = replace(results.differences[0], estimate=Estimate(9.0, 8.0, 10.0))
     changed = replace(results, differences=[stored])
     assert difference(changed, "lora-r4", "base", "likeness_raw") == stored.estimate
 
 
-def test_difference_falls_back_to_the_photos(results: EvalResults) -> None:
+def test_difference_is_else_computed_from_the_photos(results: EvalResults) -> None:
     a, b = (results.variant(v).per_photo["grid_contrast_raw"] for v in ("lora-r8", "base"))
     assert difference(results, "lora-r8", "base", "grid_contrast_raw") == paired_difference(a, b)
     assert difference(results, "lora-r8", "base", "kid_persona_raw") is None
@@ -114,7 +113,7 @@ def test_significance_needs_an_interval_without_zero(
     assert significance(estimate, METRICS[metric]) == expected
 
 
-def test_differences_leave_out_what_is_the_same_by_construction(results: EvalResults) -> None:
+def test_differences_that_are_zero_by_construction_are_omitted(results: EvalResults) -> None:
     table = differences_table(results)
     assert table.columns == ["metric", "LoRA rank 4", "LoRA rank 8"]
     assert {title.split("\u00a0")[0]: [c.mark for c in cells] for title, cells in table.rows} == {
@@ -130,7 +129,7 @@ def test_markdown_has_one_line_per_variant(results: EvalResults) -> None:
     assert lines[-1].startswith("| LoRA rank 8 | **0.65** (0.63 to 0.67) |")
 
 
-def test_csv_keeps_every_digit(results: EvalResults) -> None:
+def test_csv_has_full_precision(results: EvalResults) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(results))))
     assert len(rows) == sum(len(r.metrics) for r in results.variants) + len(results.differences)
     for row in rows[:-1]:
@@ -161,7 +160,7 @@ def test_console_shows_every_value(results: EvalResults) -> None:
         (310.4, 0, False, "310"),
     ],
 )
-def test_numbers_are_printed_plainly(value: float, places: int, signed: bool, expected: str) -> None:
+def test_number_format(value: float, places: int, signed: bool, expected: str) -> None:
     assert format_number(value, places, signed) == expected
 
 
@@ -178,13 +177,16 @@ def test_numbers_are_printed_plainly(value: float, places: int, signed: bool, ex
         (Estimate(0.05, -0.001, 0.1), True, 2),
     ],
 )
-def test_decimals_follow_the_interval(estimate: Estimate, differences: bool, places: int) -> None:
+def test_decimals_follow_the_width_of_the_interval(
+    estimate: Estimate, differences: bool, places: int
+) -> None:
     assert interval_places([estimate, None], differences) == places
 
 
-def test_variants_have_names_for_readers() -> None:
+def test_variant_titles() -> None:
     assert variant_title("lora-r16") == "LoRA rank 16"
     assert variant_title("lora-r8-palette_32") == "LoRA rank 8, palette 32"
     assert variant_title("lora-r4-sgd-lr_1e-3") == "LoRA rank 4, sgd-lr 1e-3"
     assert variant_title("base") == "untouched base"
+    assert variant_title("ranks/lora-r8") == "LoRA rank 8 (ranks)"
     assert variant_title("dora-r4") == "dora-r4"

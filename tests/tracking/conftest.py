@@ -1,4 +1,4 @@
-"""Tests here meet no W&B account, even where the machine has one."""
+"""These tests do not use a W&B account, even if the machine has one."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, and none of W&B's folders outside the test's own."""
+    """No W&B key, and all of W&B's folders inside that of the test."""
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

@@ -1,4 +1,4 @@
-"""A W&B server of this machine that says yes to everything, as far as starting a run and saving views go."""
+"""A local W&B server that accepts runs, artifacts and views."""
 
 import json
 import os
@@ -12,22 +12,21 @@ ENTITY, PROJECT = "kim", "faces"
 
 
 class Server:
-    """views: what was saved, the variables of each call, in order.
+    """views: the variables of every call that saved a view, in order.
 
-    when_asked: done before each answer, so that there is none before it returns.
+    before_answer: called before every answer.
     """
 
     def __init__(self) -> None:
         views: list[dict[str, Any]] = []
         self.views = views
-        self.when_asked: Callable[[], None] | None = None
-
+        self.before_answer: Callable[[], None] | None = None
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                if server.when_asked is not None:
-                    server.when_asked()
+                if server.before_answer is not None:
+                    server.before_answer()
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 asked = json.loads(body) if self.path.endswith("graphql") else {}
                 variables = asked.get("variables") or {}
@@ -41,29 +40,29 @@ class Server:
                 self.wfile.write(text)
 
             def log_message(self, *_: object) -> None:
-                """Nothing on stderr."""
+                """Write nothing to stderr."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def use(self) -> None:
-        """Make it the server of this process, with a key; before W&B is imported."""
+        """Make this process use the server, with a key; call it before W&B is imported."""
         os.environ.update(self.environment())
 
     def environment(self) -> dict[str, str]:
-        """What makes it the server of a process that is started with it."""
+        """Environment variables that make a process use the server."""
         address = f"http://127.0.0.1:{self._server.server_port}"
         return {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40}
 
     def fall_silent(self) -> None:
-        """From now on it takes what it is sent and never answers."""
-        self.when_asked = threading.Event().wait
+        """Accept requests from now on, but never answer."""
+        self.before_answer = threading.Event().wait
 
     def interrupt(self) -> None:
-        """It never answers, and its process gets a Ctrl-C as soon as it should.
+        """At the next request, send Ctrl-C to this process and never answer.
 
-        Called in the process's main thread. What a shell starts in the background ignores Ctrl-C, and so do
-        the processes that it starts.
+        Must be called in the main thread, because it makes the process accept Ctrl-C: processes that a shell
+        starts in the background, and their children, ignore it.
         """
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -72,7 +71,7 @@ class Server:
             os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait()
 
-        self.when_asked = never_answer
+        self.before_answer = never_answer
 
     def close(self) -> None:
         self._server.shutdown()
@@ -97,7 +96,7 @@ def answer(query: str, variables: dict[str, Any]) -> dict[str, Any]:
         return {"result": {"project": project, "model": project, "inserted": True}}
     if "createRunFiles" in query:
         return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": []}}
-    if "createArtifact(" in query:  # one it has already: nothing is to be uploaded
+    if "createArtifact(" in query:  # as if the server had it already, so that nothing is uploaded
         sequence = {"id": "s", "latestArtifact": {"id": "a", "versionIndex": 0}}
         return {
             "createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}

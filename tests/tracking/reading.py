@@ -1,4 +1,4 @@
-"""An offline W&B run read back from its file by W&B's own command line."""
+"""Reads offline W&B runs back with W&B's command line."""
 
 import json
 import subprocess
@@ -10,13 +10,13 @@ Records = list[dict[str, Any]]
 
 
 def inspect(folder: Path) -> Records:
-    """All records of the one offline run in folder/wandb."""
+    """All records of the only offline run in folder/wandb."""
     (run,) = (folder / "wandb").glob("offline-run-*")
     return read_run(run)
 
 
 def read_run(run: Path) -> Records:
-    """All records of the run in this folder, in the order they were written."""
+    """All records of the run in this folder, in the order in which they were written."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", str(run), "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return [json.loads(line) for line in out.stdout.splitlines()]
@@ -27,8 +27,9 @@ def of_kind(records: Records, kind: str) -> Records:
 
 
 def scalar_rows(runs: list[Records]) -> list[dict[str, float]]:
-    """W&B's rows of numbers as metrics.jsonl has them. Of a row that several parts of a run hold, the last
-    part's: the same keys at the same train/step.
+    """W&B's rows of numbers in the format of metrics.jsonl.
+
+    Rows with the same keys and train/step occur in several parts of a resumed run; the last one counts.
     """
     rows: dict[tuple[int, frozenset[str]], dict[str, float]] = {}
     for found in runs:

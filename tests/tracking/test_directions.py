@@ -1,4 +1,4 @@
-"""The summary of a run keeps the best value, by the same direction that evaluations use."""
+"""W&B's run summaries hold last and best values, with the directions of the evaluation's metrics."""
 
 from pathlib import Path
 
@@ -6,19 +6,19 @@ import pytest
 
 from pixelpersona.evaluation.result import METRICS
 from pixelpersona.tracking.directions import BETTER
-from pixelpersona.tracking.wandb_run import WandbTracker
 from tests.tracking.reading import inspect, of_kind
+from tests.tracking.starting import start_run
 
 
 @pytest.mark.parametrize("name", [name for name in BETTER if name.startswith("eval/")])
-def test_directions_agree_with_those_of_evaluations(name: str) -> None:
+def test_directions_agree_with_the_metrics_of_evaluations(name: str) -> None:
     better = METRICS[f"{name.removeprefix('eval/')}_raw"].better
     assert BETTER[name] == {"higher": "max", "lower": "min"}[better]
 
 
 @pytest.mark.usefixtures("own_home")
-def test_a_run_is_summed_up_by_its_last_and_best_values(tmp_path: Path) -> None:
-    tracker = WandbTracker(tmp_path, project="p")
+def test_run_summary_holds_last_and_best_values(tmp_path: Path) -> None:
+    tracker = start_run(tmp_path)
     for step, value in enumerate((3.0, 1.0, 2.0), start=1):
         tracker.scalars(dict.fromkeys(BETTER, value) | {"train/lr/unet": value}, step)
     tracker.finish()

@@ -1,4 +1,4 @@
-"""metrics.jsonl is valid JSON at every moment, and a resumed record is one record."""
+"""metrics.jsonl: exact rows, refused values, resumed records, samples and summaries."""
 
 import hashlib
 import json
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
+from pixelpersona.files import read_jsonl
+from pixelpersona.tracking.jsonl import JsonlTracker
 
 
 def record(folder: Path, steps: range, resume_step: int | None = None) -> bytes:
@@ -22,7 +23,7 @@ def record(folder: Path, steps: range, resume_step: int | None = None) -> bytes:
     return (folder / "metrics.jsonl").read_bytes()
 
 
-def test_rows_are_flushed_in_order_and_exact(tmp_path: Path) -> None:
+def test_rows_are_flushed_at_once_in_order_and_exact(tmp_path: Path) -> None:
     tracker = JsonlTracker(tmp_path)
     tracker.scalars({"train/loss": np.float32(0.1), "train/images": 8}, 1)  # type: ignore[dict-item]
     tracker.scalars({"val/loss": 0.1}, 1)
@@ -33,7 +34,7 @@ def test_rows_are_flushed_in_order_and_exact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_not_json_is_refused_whole(tmp_path: Path, value: float) -> None:
+def test_a_row_with_a_non_finite_number_is_refused(tmp_path: Path, value: float) -> None:
     tracker = JsonlTracker(tmp_path)
     with pytest.raises(ValueError, match=r"train/loss is -?(nan|inf) at step 7"):
         tracker.scalars({"val/loss": 1.0, "train/loss": value}, 7)
@@ -41,13 +42,13 @@ def test_a_number_that_is_not_json_is_refused_whole(tmp_path: Path, value: float
     assert read_jsonl(tmp_path / "metrics.jsonl") == []
 
 
-def test_the_key_step_is_taken(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="taken"):
+def test_the_key_step_is_reserved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="reserved"):
         JsonlTracker(tmp_path).scalars({"step": 1.0}, 1)
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 5, 6])
-def test_a_resumed_record_equals_an_unbroken_one(tmp_path: Path, killed_at: int) -> None:
+def test_a_resumed_record_equals_an_uninterrupted_one(tmp_path: Path, killed_at: int) -> None:
     whole = record(tmp_path / "whole", range(1, 7))
     record(tmp_path / "broken", range(1, killed_at + 1))
     with (tmp_path / "broken" / "metrics.jsonl").open("a") as file:
@@ -56,7 +57,7 @@ def test_a_resumed_record_equals_an_unbroken_one(tmp_path: Path, killed_at: int)
     assert record(tmp_path / "broken", range(checkpoint + 1, 7), resume_step=checkpoint) == whole
 
 
-def test_rows_of_the_very_step_that_came_after_its_checkpoint_are_dropped(tmp_path: Path) -> None:
+def test_rows_after_the_checkpoint_of_the_same_step_are_dropped(tmp_path: Path) -> None:
     tracker = JsonlTracker(tmp_path)
     tracker.scalars({"train/loss": 0.5}, 1)
     saved = tracker.rows_on_disk()
@@ -70,11 +71,11 @@ def test_rows_of_the_very_step_that_came_after_its_checkpoint_are_dropped(tmp_pa
         {"step": 1, "train/loss": 0.5},
         {"step": 1, "val/loss": 0.4},
     ]
-    with pytest.raises(ValueError, match=r"metrics\.jsonl: 2 rows up to step 1, whose checkpoint .* after 3"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: 2 rows up to step 1, .* after 3"):
         JsonlTracker(tmp_path, resume_step=1, resume_rows=3)
 
 
-def test_samples_of_dropped_steps_go_with_their_rows(tmp_path: Path) -> None:
+def test_samples_of_dropped_steps_are_deleted(tmp_path: Path) -> None:
     record(tmp_path, range(1, 7))
     (tmp_path / "samples" / "step-by-step.png").write_bytes(b"not ours")
     JsonlTracker(tmp_path, resume_step=3).finish()
@@ -83,17 +84,17 @@ def test_samples_of_dropped_steps_go_with_their_rows(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_new_record_starts_anew(tmp_path: Path) -> None:
+def test_a_new_run_replaces_the_record(tmp_path: Path) -> None:
     record(tmp_path, range(1, 7))
     assert record(tmp_path, range(1, 3)).count(b"\n") == 2
 
 
-def test_resuming_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_resuming_without_a_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         JsonlTracker(tmp_path, resume_step=3)
 
 
-def test_reading_names_the_broken_line(tmp_path: Path) -> None:
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\nnonsense\n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not JSON"):
@@ -124,8 +125,8 @@ def test_a_ragged_table_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["../out", "a//b", "/tmp/x", ""])
-def test_a_key_stays_inside_the_folder(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ValueError, match="is no key"):
+def test_a_key_that_leaves_the_folder_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match="is not a key"):
         JsonlTracker(tmp_path / "run").images(key, [Image.new("RGB", (1, 1))], 1)
 
 

@@ -1,4 +1,4 @@
-"""Online, as far as a server of this machine can show it: each in a process of its own, as W&B asks for."""
+"""Online runs with a local server; each in its own process, because W&B connects once per process."""
 
 import json
 import os
@@ -8,30 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.files import read_jsonl
 from tests.tracking.reading import of_kind, read_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HEAD = "from tests.tracking.fake_server import Server; server = Server(); server.use()\n"
+HEAD = """\
+import sys
+from pathlib import Path
+from tests.tracking.fake_server import Server
+server = Server()
+server.use()
+from pixelpersona.tracking.jsonl import JsonlTracker
+from pixelpersona.tracking.tracker import Trackers
+from tests.tracking.starting import start_run
+"""
 
 
 def run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", HEAD + code]
-    # Far more than is needed: what W&B is told to wait for its server is more than twice as much.
+    # W&B itself would wait for its server more than twice as long.
     return subprocess.run(
         command, env=env, cwd=home, capture_output=True, text=True, check=False, timeout=120
     )
 
 
-def test_a_server_that_goes_away_does_not_hold_a_run_up(tmp_path: Path) -> None:
+def test_a_run_ends_when_the_server_becomes_unreachable(tmp_path: Path) -> None:
     out = run(
-        "from pathlib import Path\n"
-        "from pixelpersona.tracking.jsonl import JsonlTracker\n"
-        "from pixelpersona.tracking.tracker import Trackers\n"
-        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
         "folder = Path('run')\n"
-        "wandb_run = WandbTracker(folder, project='faces', finish_timeout_s=1)\n"
+        "wandb_run = start_run(folder, finish_timeout_s=1)\n"
         "tracker = Trackers([JsonlTracker(folder), wandb_run])\n"
         "print(wandb_run.url)\n"
         "tracker.scalars({'train/loss': 1.0}, 1)\n"
@@ -50,13 +55,10 @@ def test_a_server_that_goes_away_does_not_hold_a_run_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["close", "fall_silent"])
-def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path, gone: str) -> None:
-    """The default of 300 s would have the process killed by whoever has sent the signal."""
+def test_a_stopped_run_does_not_wait_for_an_unreachable_server(tmp_path: Path, gone: str) -> None:
+    """During the default wait of 300 s, the sender of the signal would kill the process."""
     out = run(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
-        "tracker = WandbTracker(Path('run'), project='faces')\n"
+        "tracker = start_run(Path('run'))\n"
         "tracker.scalars({'train/loss': 1.0}, 1)\n"
         f"server.{gone}()\n"
         "tracker.scalars({'train/loss': 0.5}, 2)\n"
@@ -74,16 +76,12 @@ def test_a_stopped_run_does_not_wait_for_a_server_that_went_away(tmp_path: Path,
     assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0, 0.5]
 
 
-@pytest.mark.slow  # W&B itself waits for an answer
+@pytest.mark.slow  # W&B waits for an answer
 @pytest.mark.parametrize("gone", ["close", "fall_silent"])
-def test_an_artifact_that_no_server_takes_fails_no_run(tmp_path: Path, gone: str) -> None:
+def test_a_run_succeeds_although_the_server_does_not_accept_its_artifact(tmp_path: Path, gone: str) -> None:
     (tmp_path / "weights").write_bytes(b"123")
     out = run(
-        "from pathlib import Path\n"
-        "from pixelpersona.tracking.jsonl import JsonlTracker\n"
-        "from pixelpersona.tracking.tracker import Trackers\n"
-        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
-        "wandb_run = WandbTracker(Path('run'), project='faces', finish_timeout_s=1)\n"
+        "wandb_run = start_run(Path('run'), finish_timeout_s=1)\n"
         "tracker = Trackers([JsonlTracker(Path('run')), wandb_run])\n"
         f"server.{gone}()\n"
         "tracker.artifact('lora', 'model', [Path('weights')], {})\n"
@@ -91,20 +89,17 @@ def test_an_artifact_that_no_server_takes_fails_no_run(tmp_path: Path, gone: str
         tmp_path,
     )
     assert out.returncode == 0, out.stderr
-    assert out.stderr.count("W&B did not take lora: ") == 1
+    assert out.stderr.count("W&B did not accept lora: ") == 1
     assert [row["name"] for row in read_jsonl(tmp_path / "run" / "artifacts.jsonl")] == ["lora"]
 
 
 @pytest.mark.parametrize("moment", ["start", "end", "stop"])
-def test_ctrl_c_while_the_server_does_not_answer_ends_the_process(tmp_path: Path, moment: str) -> None:
-    """W&B itself would wait at the process's end for as long as it was told to at the start or at the end."""
+def test_ctrl_c_ends_the_process_while_the_server_does_not_answer(tmp_path: Path, moment: str) -> None:
+    """W&B itself would wait at the end of the process until start or finish timeout."""
     out = run(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from pixelpersona.tracking.wandb_run import WandbTracker\n"
         "try:\n"
         f"    if {moment == 'start'}: server.interrupt()\n"
-        "    tracker = WandbTracker(Path('run'), project='faces', start_timeout_s=300)\n"
+        "    tracker = start_run(Path('run'), start_timeout_s=300)\n"
         "    tracker.scalars({'train/loss': 1.0}, 1)\n"
         "    server.interrupt()\n"
         f"    tracker.finish({143 if moment == 'stop' else 0})\n"
@@ -119,11 +114,11 @@ def test_ctrl_c_while_the_server_does_not_answer_ends_the_process(tmp_path: Path
         assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0]
 
 
-def test_publishing_sends_a_workspace_and_a_report(tmp_path: Path) -> None:
+def test_the_dashboard_command_saves_a_workspace_and_a_report(tmp_path: Path) -> None:
     out = run(
         "import json\n"
-        "from pixelpersona import publish\n"
-        "publish.main(['tracker.project=faces'])\n"
+        "from pixelpersona import dashboard\n"
+        "dashboard.main(['tracker.project=faces'])\n"
         "print(json.dumps(server.views))\n",
         tmp_path,
     )

@@ -1,4 +1,4 @@
-"""A whole training run as W&B sees it: its rows, samples, artifacts, and nothing that is private."""
+"""What a training run sends to W&B: rows, samples and artifacts, and nothing private."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from pixelpersona import train
-from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.files import read_jsonl
 from tests.tracking.reading import Records, inspect, of_kind, read_run, scalar_rows
 
 SECRETS = {
@@ -28,7 +28,7 @@ NUM_HELDOUT = 4
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> list[str]:
-    """A run of four steps on eight crops of a public-domain portrait, in a folder of a telling name."""
+    """Settings of a run of four steps on eight crops of a public-domain portrait, in a folder with a name."""
     root = tmp_path_factory.mktemp("home-of-kim")
     (root / "photos").mkdir()
     rows = []
@@ -50,7 +50,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> 
 
 @pytest.fixture(scope="module")
 def folder(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The run's folder; it was trained with secrets in the environment."""
+    """Folder of a run that was trained with secrets in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name, secret in SECRETS.items():
             patch.setenv(name, secret)
@@ -92,12 +92,12 @@ def test_a_resumed_run_is_one_record_in_both(folder: Path, words: list[str], tmp
     assert (kinds.count("dataset"), kinds[-1]) == (1, "model")
 
 
-def test_samples_are_a_table_of_the_same_photos_beside_the_base(folder: Path, records: Records) -> None:
+def test_sample_tables_show_the_same_photos_beside_the_base(folder: Path, records: Records) -> None:
     tables = [
         json.loads((folder / "samples" / "samples" / "table" / f"step-00000{step}.json").read_text())
         for step in (2, 4)
     ]
-    assert all(table["columns"] == ["photo", "teacher", "base", "this run"] for table in tables)
+    assert all(table["columns"] == ["photo", "target", "base", "this run"] for table in tables)
 
     def pictures(table: dict[str, list[list[dict[str, str]]]], column: int) -> list[bytes]:
         place = folder / "samples" / "samples" / "table"
@@ -105,7 +105,7 @@ def test_samples_are_a_table_of_the_same_photos_beside_the_base(folder: Path, re
 
     for column in range(3):
         assert pictures(tables[0], column) == pictures(tables[1], column)
-    assert pictures(tables[0], 3) != pictures(tables[1], 3)  # the run learns, the base does not
+    assert pictures(tables[0], 3) != pictures(tables[1], 3)  # the run changes, the base does not
     assert len(pictures(tables[0], 0)) == NUM_HELDOUT
     items = [record["item"] for record in of_kind(records, "history")]
     shown = [item for item in items if any(key.startswith("samples/table") for key in item)]
@@ -116,7 +116,7 @@ def test_samples_are_a_table_of_the_same_photos_beside_the_base(folder: Path, re
     assert len(table["data"]) == NUM_HELDOUT
 
 
-def test_artifacts_tell_what_the_weights_descend_from(folder: Path, records: Records) -> None:
+def test_artifacts_record_what_the_weights_were_trained_from(folder: Path, records: Records) -> None:
     artifacts = {a["type"]: a for a in of_kind(records, "artifact") if a.get("type") in ("dataset", "model")}
     data = json.loads((folder / "data.json").read_text())
     named = {kind: json.loads(artifact["metadata"]) for kind, artifact in artifacts.items()}
@@ -130,14 +130,14 @@ def test_artifacts_tell_what_the_weights_descend_from(folder: Path, records: Rec
     }
 
 
-def test_the_code_is_kept_with_the_run(records: Records) -> None:
+def test_the_code_of_the_package_is_stored_with_the_run(records: Records) -> None:
     (code,) = [a for a in of_kind(records, "artifact") if a.get("type") == "code"]
     names = [file["path"] for file in code["manifest"]["contents"]]
     assert "training/loop.py" in names
     assert not [name for name in names if name.startswith(("/", ".")) or not name.endswith((".py", ".yaml"))]
 
 
-def test_group_job_type_tags_and_versions_are_told(records: Records) -> None:
+def test_group_job_type_tags_and_versions_are_recorded(records: Records) -> None:
     (run,) = of_kind(records, "run")
     assert (run["display_name"], run["run_group"], run["job_type"]) == ("lora-r2", "runs", "train")
     assert run["tags"] == ["style", "tiny"]
@@ -147,7 +147,7 @@ def test_group_job_type_tags_and_versions_are_told(records: Records) -> None:
     assert config["dataset"]["path"] == "photos"
 
 
-def test_no_secret_leaves_and_no_local_path_is_told(
+def test_no_secret_and_no_local_path_is_recorded(
     folder: Path, records: Records, words: list[str], micro_base_folder: Path
 ) -> None:
     for file in folder.rglob("*"):
@@ -156,23 +156,23 @@ def test_no_secret_leaves_and_no_local_path_is_told(
             for secret in SECRETS.values():
                 assert secret.encode() not in data, file
                 assert base64.b64encode(secret.encode()) not in data, file
-    # Artifacts say where W&B itself keeps their files until they are uploaded; that stays here.
+    # Artifact records hold the local paths of files until they are uploaded; these are not sent.
     shown = [record for record in records if record["type"] != "artifact"]
     artifacts = [record for record in of_kind(records, "artifact") if record.get("type") != "code"]
     files = [file for artifact in artifacts for file in artifact["manifest"]["contents"]]
     sent = [Path(file["local_path"]).read_bytes().decode("latin-1") for file in files]
     shown += [{"metadata": artifact.get("metadata")} for artifact in artifacts]
     shown += [{"name": file["path"]} for file in files]
-    told = json.dumps(shown, ensure_ascii=False) + "".join(sent)
-    assert "source_sha256" in told  # the data set's own list is among them
+    text = json.dumps(shown, ensure_ascii=False) + "".join(sent)
+    assert "source_sha256" in text  # the manifest of the data set is among the files
     for private in (_runs(words).parent, micro_base_folder, Path.home(), Path.cwd(), Path(sys.executable)):
-        assert str(private) not in told, private
-    assert "home-of-kim" not in told
+        assert str(private) not in text, private
+    assert "home-of-kim" not in text
 
 
 @pytest.mark.slow
-def test_training_ends_well_when_wandb_cannot_be_reached(words: list[str], tmp_path: Path) -> None:
-    """In a process of its own, with a key, and a closed port of this machine as the server."""
+def test_training_succeeds_when_wandb_cannot_be_reached(words: list[str], tmp_path: Path) -> None:
+    """In its own process, with a key, and a closed local port as the server."""
     own = [*words, f"paths.runs={tmp_path / 'runs'}", "tracker.mode=auto", "tracker.start_timeout_s=1"]
     env = {
         "WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path),
@@ -189,9 +189,9 @@ def test_training_ends_well_when_wandb_cannot_be_reached(words: list[str], tmp_p
     assert scalar_rows([inspect(folder)]) == read_jsonl(folder / "metrics.jsonl")
 
 
-def test_pixels_of_the_photo_are_the_photo(folder: Path) -> None:
+def test_target_column_has_at_most_16_colours_unlike_the_photo(folder: Path) -> None:
     place = folder / "samples" / "samples" / "table"
     table = json.loads((place / "step-000002.json").read_text())
-    photo, teacher = (np.asarray(Image.open(place / table["rows"][0][c]["image"])) for c in (0, 1))
-    assert photo.shape == teacher.shape == (32, 32, 3)
-    assert len(np.unique(teacher.reshape(-1, 3), axis=0)) <= 16 < len(np.unique(photo.reshape(-1, 3), axis=0))
+    photo, target = (np.asarray(Image.open(place / table["rows"][0][c]["image"])) for c in (0, 1))
+    assert photo.shape == target.shape == (32, 32, 3)
+    assert len(np.unique(target.reshape(-1, 3), axis=0)) <= 16 < len(np.unique(photo.reshape(-1, 3), axis=0))

@@ -1,4 +1,4 @@
-"""`make sync` hands W&B every part of every run, and W&B would upload each of them."""
+"""`make sync` passes every part of every run to `wandb sync`."""
 
 import os
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pixelpersona.tracking.wandb_run import WandbTracker
+from tests.tracking.starting import start_run
 
 pytestmark = pytest.mark.usefixtures("own_home")
 MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
 
 
 def sync(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """`make sync` in a folder with runs/, by an environment whose `wandb` only says what it would do."""
+    """Run `make sync` in a folder with runs/, with a `wandb` that only lists what it would upload."""
     binaries = place / "venv" / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
     (binaries / "wandb").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wandb "$@" --dry-run\n')
@@ -23,7 +23,7 @@ def sync(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
     for name in ("pyproject.toml", "constraints.txt", "venv/.installed"):
         (place / name).touch()
     env = {**os.environ, "WANDB_API_KEY": "a" * 40, "WANDB_SILENT": "false"}
-    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # of the make that started these tests
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # set by the make that started these tests
         env.pop(name, None)
     command = ["make", "-f", str(MAKEFILE), "sync", "VENV=venv", *more]
     return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
@@ -35,8 +35,8 @@ def listed(out: subprocess.CompletedProcess[str]) -> list[str]:
 
 def test_all_parts_of_a_resumed_run_are_uploaded(tmp_path: Path) -> None:
     run_id, folders = None, []
-    for number in range(3):  # begun, and resumed twice
-        tracker = WandbTracker(tmp_path / "runs" / "a sweep" / "lora-r4", project="p", run_id=run_id)
+    for number in range(3):  # started, then resumed twice
+        tracker = start_run(tmp_path / "runs" / "a sweep" / "lora-r4", run_id=run_id)
         tracker.scalars({"train/loss": 1.0}, number)
         tracker.finish()
         run_id = tracker.run_id
@@ -54,6 +54,6 @@ def test_all_parts_of_a_resumed_run_are_uploaded(tmp_path: Path) -> None:
     assert online.name in listed(sync(tmp_path, "ARGS=--include-online"))
 
 
-def test_nothing_to_upload_is_no_error(tmp_path: Path) -> None:
+def test_without_runs_it_succeeds(tmp_path: Path) -> None:
     out = sync(tmp_path)
-    assert (out.returncode, out.stdout) == (0, "sync: no runs of Weights & Biases under runs/\n")
+    assert (out.returncode, out.stdout) == (0, "sync: no Weights & Biases runs under runs/\n")

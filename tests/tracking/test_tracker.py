@@ -1,15 +1,18 @@
-"""The fan-out passes everything on, and every tracker satisfies the protocol."""
+"""Several trackers as one, and opening them from settings."""
 
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
+from pixelpersona.files import read_jsonl
+from pixelpersona.tracking.jsonl import JsonlTracker
+from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.tracking.tracker import NoTracker, Tracker, Trackers
+from tests.tracking.reading import inspect, of_kind
 
 
-class Listening(NoTracker):
+class AlertTracker(NoTracker):
     def __init__(self) -> None:
         self.alerts: list[tuple[str, str]] = []
 
@@ -24,6 +27,11 @@ class Failing(NoTracker):
         raise OSError("disk full")
 
 
+SETTINGS = {
+    "project": "faces", "group": None, "tags": ["tiny"], "start_timeout_s": 30.0, "finish_timeout_s": 300.0,
+}  # fmt: skip
+
+
 def use_everything(tracker: Tracker, file: Path) -> None:
     tracker.scalars({"train/loss": 0.5}, 1)
     tracker.images("faces", [Image.new("RGB", (2, 2))], 1)
@@ -33,12 +41,12 @@ def use_everything(tracker: Tracker, file: Path) -> None:
     tracker.alert("not finite", "step 3: loss nan")
 
 
-def test_fan_out_reaches_every_tracker(tmp_path: Path) -> None:
+def test_every_call_reaches_every_tracker(tmp_path: Path) -> None:
     file = tmp_path / "weights.bin"
     file.write_bytes(b"123")
     folders = [tmp_path / "a", tmp_path / "b"]
-    listening = Listening()
-    both = Trackers([NoTracker(), *map(JsonlTracker, folders), listening])
+    alerts = AlertTracker()
+    both = Trackers([NoTracker(), *map(JsonlTracker, folders), alerts])
     use_everything(both, file)
     both.finish()
     names = [sorted(str(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in folders]
@@ -46,11 +54,11 @@ def test_fan_out_reaches_every_tracker(tmp_path: Path) -> None:
         "artifacts.jsonl", "metrics.jsonl", "samples/faces/step-000001.png",
         "samples/scores/step-000001.json", "summary.json",
     ]  # fmt: skip
-    assert listening.alerts == [("not finite", "step 3: loss nan")]
+    assert alerts.alerts == [("not finite", "step 3: loss nan")]
     assert all(read_jsonl(f / "metrics.jsonl") == [{"step": 1, "train/loss": 0.5}] for f in folders)
 
 
-def test_all_are_finished_when_one_fails(tmp_path: Path) -> None:
+def test_all_trackers_are_finished_when_one_fails(tmp_path: Path) -> None:
     jsonl = JsonlTracker(tmp_path)
     with pytest.raises(OSError, match="disk full"):
         Trackers([Failing(), jsonl]).finish()
@@ -58,13 +66,48 @@ def test_all_are_finished_when_one_fails(tmp_path: Path) -> None:
         jsonl.scalars({"a": 1.0}, 1)
 
 
-def test_rows_on_disk_are_those_of_the_record(tmp_path: Path) -> None:
+def test_rows_on_disk_is_that_of_metrics_jsonl(tmp_path: Path) -> None:
     both = Trackers([JsonlTracker(tmp_path), NoTracker()])
     both.scalars({"train/loss": 0.5}, 1)
     assert (both.rows_on_disk(), Trackers([]).rows_on_disk()) == (1, 0)
     both.finish()
 
 
-def test_run_id_is_the_first_there_is(tmp_path: Path) -> None:
+def test_run_id_is_the_first_that_is_not_empty(tmp_path: Path) -> None:
     assert Trackers([]).run_id == ""
     assert Trackers([JsonlTracker(tmp_path), Failing(), NoTracker()]).run_id == "abc"
+
+
+@pytest.mark.usefixtures("own_home")
+def test_open_tracker_records_in_metrics_jsonl_and_in_wandb(tmp_path: Path) -> None:
+    folder = tmp_path / "ranks" / "lora-r4"
+    tracker = open_tracker(
+        folder, name="lora-r4", job_type="train", config={"lora": {"rank": 4}}, mode="offline", **SETTINGS
+    )
+    tracker.scalars({"train/loss": 0.5}, 1)
+    tracker.finish()
+    assert read_jsonl(folder / "metrics.jsonl") == [{"step": 1, "train/loss": 0.5}]
+    (run,) = of_kind(inspect(folder), "run")
+    assert (run["display_name"], run["run_group"], run["job_type"]) == ("lora-r4", "ranks", "train")
+    assert (run["project"], run["tags"]) == ("faces", ["tiny"])
+    assert run["config"]["update"]["lora"] == {"rank": 4}
+
+
+@pytest.mark.usefixtures("own_home")
+def test_open_tracker_for_a_result_records_in_wandb_alone(tmp_path: Path) -> None:
+    runs = tmp_path / "ranks"
+    open_tracker(
+        runs, name="evaluate", job_type="evaluate", config={}, mode="offline", metrics_file=False, **SETTINGS
+    ).finish()
+    assert [path.name for path in runs.iterdir()] == ["wandb"]
+    (run,) = of_kind(inspect(runs), "run")
+    assert (run["run_group"], run["job_type"]) == ("ranks", "evaluate")
+
+
+def test_open_tracker_without_wandb_writes_metrics_jsonl_alone(tmp_path: Path) -> None:
+    tracker = open_tracker(
+        tmp_path / "run", name="lora-r4", job_type="train", config={}, mode="disabled", **SETTINGS
+    )
+    tracker.finish()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]
+    assert tracker.run_id == ""

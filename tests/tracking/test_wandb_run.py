@@ -1,4 +1,4 @@
-"""A real offline run, read back from its file by the W&B command line; no network, no prompt."""
+"""Offline W&B runs, read back from their files with W&B's command line; no network, no prompt."""
 
 import json
 import subprocess
@@ -9,10 +9,12 @@ import pytest
 import wandb
 from PIL import Image
 
-from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
+from pixelpersona.files import read_jsonl
+from pixelpersona.tracking.jsonl import JsonlTracker
 from pixelpersona.tracking.tracker import Trackers
-from pixelpersona.tracking.wandb_run import WandbTracker, artifact_name, has_key
+from pixelpersona.tracking.wandb_run import artifact_name, has_key
 from tests.tracking.reading import inspect, of_kind, read_run
+from tests.tracking.starting import start_run
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -22,10 +24,9 @@ def test_an_offline_run_holds_what_metrics_jsonl_holds(
 ) -> None:
     weights = tmp_path / "weights.bin"
     weights.write_bytes(b"123")
-    wandb_run = WandbTracker(
-        tmp_path, project="pixelpersona", name="lora-r4", group="demo", job_type="train",
-        tags=["tiny"], config={"lora": {"rank": 4}},
-    )  # fmt: skip
+    wandb_run = start_run(
+        tmp_path, project="pixelpersona", group="demo", tags=["tiny"], config={"lora": {"rank": 4}}
+    )
     tracker = Trackers([JsonlTracker(tmp_path), wandb_run])
     for step in range(1, 6):
         tracker.scalars({"train/loss": 1 / step, "train/grad_norm": step * 0.1, "train/lr/unet": 2e-3}, step)
@@ -43,7 +44,7 @@ def test_an_offline_run_holds_what_metrics_jsonl_holds(
     items = [row["item"] for row in of_kind(records, "history")]
     rows = [{"step": i.pop("train/step"), **{k: v for k, v in i.items() if k[0] != "_"}} for i in items]
     assert rows[:7] == read_jsonl(tmp_path / "metrics.jsonl")
-    assert [i["_step"] for i in items] == list(range(9))  # every call is a row of its own
+    assert [i["_step"] for i in items] == list(range(9))  # every call adds a row
     assert rows[7]["samples/faces.captions"] == ["a", "b"]
     (run,) = of_kind(records, "run")
     assert (run["display_name"], run["project"], run["run_group"]) == ("lora-r4", "pixelpersona", "demo")
@@ -57,8 +58,8 @@ def test_an_offline_run_holds_what_metrics_jsonl_holds(
     assert capfd.readouterr() == ("", "")
 
 
-def test_jobs_of_a_sweep_have_runs_of_their_own(tmp_path: Path) -> None:
-    trackers = [WandbTracker(tmp_path / name, project="p", name=name) for name in ("r4", "r8")]
+def test_jobs_of_a_sweep_have_separate_runs(tmp_path: Path) -> None:
+    trackers = [start_run(tmp_path / name, name=name) for name in ("r4", "r8")]
     for loss, tracker in enumerate(trackers):
         tracker.scalars({"train/loss": loss}, 1)
     for tracker in trackers:
@@ -69,35 +70,35 @@ def test_jobs_of_a_sweep_have_runs_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
-    first = WandbTracker(tmp_path / "a", project="p")
+    first = start_run(tmp_path / "a")
     first.finish()
-    second = WandbTracker(tmp_path / "b", project="p", run_id=first.run_id)
+    second = start_run(tmp_path / "b", run_id=first.run_id)
     second.finish()
     assert of_kind(inspect(tmp_path / "b"), "run")[0]["run_id"] == first.run_id
 
 
-def test_a_run_continued_offline_repeats_no_own_step(tmp_path: Path) -> None:
-    """W&B takes rows of one run with the same `_step` for one row, whatever file they come from."""
+def test_a_run_resumed_offline_repeats_no_step_of_wandb(tmp_path: Path) -> None:
+    """W&B merges rows of one run that have the same `_step`, also from different files."""
     run_id, parts = None, list[Path]()
     for number, steps in enumerate(((1, 2, 3), (3, 4), (4, 5))):
-        tracker = WandbTracker(tmp_path, project="p", run_id=run_id)
+        tracker = start_run(tmp_path, run_id=run_id)
         for step in steps:
             tracker.scalars({"train/loss": 1 / step}, step)
         tracker.finish()
         run_id = tracker.run_id
         (part,) = set((tmp_path / "wandb").glob("offline-run-*")) - set(parts)
-        # Folders are named by the second; these are begun within one.
+        # Folders are named after the second, and these start within one.
         parts.append(part.rename(part.with_name(f"offline-run-20200101_00000{number}-{run_id}")))
     items = [record["item"] for part in parts for record in of_kind(read_run(part), "history")]
     found = [(item["_step"], item["train/step"]) for item in items]
     assert found == list(enumerate((1, 2, 3, 3, 4, 4, 5)))
     empty = tmp_path / "wandb" / f"offline-run-20200101_000009-{run_id}"
-    empty.mkdir()  # killed before its file was begun
-    WandbTracker(tmp_path, project="p", run_id=run_id).finish()
+    empty.mkdir()  # as after a kill before its file was created
+    start_run(tmp_path, run_id=run_id).finish()
 
 
-def test_an_alert_is_kept_until_it_can_be_sent(tmp_path: Path) -> None:
-    tracker = WandbTracker(tmp_path, project="p")
+def test_an_offline_run_stores_alerts(tmp_path: Path) -> None:
+    tracker = start_run(tmp_path)
     tracker.alert("not finite", "step 3: loss nan; samples: a, b")
     tracker.finish()
     (alert,) = of_kind(inspect(tmp_path), "alert")
@@ -105,28 +106,27 @@ def test_an_alert_is_kept_until_it_can_be_sent(tmp_path: Path) -> None:
     assert alert["text"].endswith("samples: a, b")
 
 
-def test_disabled_writes_nothing(tmp_path: Path) -> None:
-    tracker = WandbTracker(tmp_path / "run", project="p", mode="disabled")
+def test_wandb_mode_disabled_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    tracker = start_run(tmp_path / "run")
     tracker.scalars({"train/loss": 1.0}, 1)
     tracker.images("faces", [Image.new("RGB", (1, 1))], 1)
     tracker.finish()
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_online_without_a_key_is_refused_not_asked(tmp_path: Path) -> None:
+def test_online_without_a_key_is_refused_without_a_prompt(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs a W&B key"):
-        WandbTracker(tmp_path, project="p", mode="online")
-    with pytest.raises(ValueError, match="online, offline, disabled, auto"):
-        WandbTracker(tmp_path, project="p", mode="cloud")  # type: ignore[arg-type]
+        start_run(tmp_path, mode="online")
 
 
-def test_an_unusable_key_leaves_training_alone_unless_online_is_demanded(
+def test_with_an_invalid_key_auto_continues_offline_and_online_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "too-short")
     with pytest.raises(ValueError, match="did not start with mode=online"):
-        WandbTracker(tmp_path / "a", project="p", mode="online")
-    tracker = WandbTracker(tmp_path / "b", project="p", mode="auto")
+        start_run(tmp_path / "a", mode="online")
+    tracker = start_run(tmp_path / "b", mode="auto")
     tracker.scalars({"train/loss": 1.0}, 1)
     tracker.finish()
     assert len(of_kind(inspect(tmp_path / "b"), "history")) == 1
@@ -135,14 +135,17 @@ def test_an_unusable_key_leaves_training_alone_unless_online_is_demanded(
 
 
 @pytest.mark.slow
-def test_an_unreachable_server_leaves_training_alone(tmp_path: Path) -> None:
-    """In a process of its own, with a closed port of this machine as the server."""
+def test_with_an_unreachable_server_auto_continues_offline(tmp_path: Path) -> None:
+    """In its own process, with a closed local port as the server."""
     code = (
-        "from pathlib import Path; from pixelpersona.tracking.wandb_run import WandbTracker\n"
-        f"t = WandbTracker(Path({str(tmp_path)!r}), project='p', start_timeout_s=2)\n"
+        "from pathlib import Path; from tests.tracking.starting import start_run\n"
+        f"t = start_run(Path({str(tmp_path)!r}), start_timeout_s=2)\n"
         "t.scalars({'train/loss': 1.0}, 1); t.finish()"
     )
-    env = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
+    env = {
+        "WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }  # fmt: skip
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert out.stderr.count("tracking offline") == 1
     assert len(of_kind(inspect(tmp_path), "history")) == 1
@@ -162,7 +165,7 @@ def test_a_key_is_found_in_netrc(tmp_path: Path, netrc: str, expected: bool) -> 
     assert has_key() is expected
 
 
-def test_a_key_belongs_to_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_in_netrc_counts_for_its_server_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine wandb.example.org login user password " + "a" * 40)
     assert not has_key()
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
@@ -181,5 +184,5 @@ def test_any_run_name_gives_an_artifact_name(name: str) -> None:
     assert made != artifact_name(name + "2")
 
 
-def test_a_plain_name_is_kept() -> None:
+def test_a_valid_artifact_name_is_unchanged() -> None:
     assert artifact_name("lora-r8_v1.2") == "lora-r8_v1.2"

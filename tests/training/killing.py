@@ -18,12 +18,12 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from pixelpersona.tracking.jsonl import JsonlTracker
-from pixelpersona.training import state as state_module
-from pixelpersona.training.hooks import BestHook, CheckpointHook, ValidationHook
+from pixelpersona.training import checkpoints as state_module
+from pixelpersona.training.callbacks import BestCallback, CheckpointCallback, ValidationCallback
+from pixelpersona.training.checkpoints import TrainState, resume_latest
 from pixelpersona.training.interrupt import Interrupted
 from pixelpersona.training.loop import train
-from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
-from pixelpersona.training.state import TrainState, resume_latest
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_schedule
 
 NUM_STEPS = 30
 
@@ -119,11 +119,11 @@ def run(folder: Path, events: Connection | None = None, signal: Signal | None = 
             seed=5,
             accelerator=Accelerator(cpu=True),
             tracker=tracker,
-            hooks=[
-                ValidationHook(loss, tracker, every_steps=1, num_steps=NUM_STEPS),
-                BestHook(folder / "best", save, num_kept=2),
+            callbacks=[
+                ValidationCallback(loss, tracker, every_steps=1, num_steps=NUM_STEPS),
+                BestCallback(folder / "best", save, num_kept=2),
             ],
-            checkpoints=CheckpointHook(folder / "checkpoints", every_steps=3, num_steps=NUM_STEPS),
+            checkpoints=CheckpointCallback(folder / "checkpoints", every_steps=3, num_steps=NUM_STEPS),
             log_every_steps=1,
         )
     finally:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from pixelpersona.training.hooks import BestHook
-from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_schedule
-from pixelpersona.training.state import TrainState, load_checkpoint, save_checkpoint
+from pixelpersona.training.callbacks import BestCallback
+from pixelpersona.training.checkpoints import TrainState, load_checkpoint, save_checkpoint
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_schedule
 
 VALUES = [0.5, 0.3, 0.4, float("nan"), 0.2, 0.3, 0.9]
 
@@ -20,18 +20,18 @@ def _state() -> TrainState:
     return TrainState(module, optimizer, lr_schedule(optimizer, "constant", num_steps=9))
 
 
-def _measure(hook: BestHook, state: TrainState, values: list[float]) -> None:
+def _measure(callback: BestCallback, state: TrainState, values: list[float]) -> None:
     for value in values:
         state.step += 1
         state.scores = {"eval/score": value}
-        hook.run(state)
+        callback.run(state)
 
 
-def _hook(folder: Path, state: TrainState, *, highest: bool, num_kept: int) -> BestHook:
+def _hook(folder: Path, state: TrainState, *, highest: bool, num_kept: int) -> BestCallback:
     def save(target: Path) -> None:
         (target / "weights").write_text(str(state.step))
 
-    return BestHook(folder, save, metric="eval/score", higher_is_better=highest, num_kept=num_kept)
+    return BestCallback(folder, save, metric="eval/score", higher_is_better=highest, num_kept=num_kept)
 
 
 @pytest.mark.parametrize("highest", [False, True])

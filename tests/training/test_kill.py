@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelpersona.training.state import list_checkpoints
+from pixelpersona.training.checkpoints import list_checkpoints
 from tests.training.killing import NUM_STEPS, Signal, child, run, signalled_child
 
 # One server process imports torch once; each run is forked from it, before any thread has started.
@@ -107,7 +107,7 @@ TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
     ],
 )
 def test_a_signal_at_the_moment_a_row_is_written(tmp_path: Path, sent: list[Signal]) -> None:
-    """Whether a hook counts as run is decided with its row: written twice or lost, the files would differ."""
+    """Whether a callback counts as run is decided with its row: written twice or lost, the files would differ."""
     run(tmp_path / "whole")
     folder = tmp_path / "stopped"
     for one in sent:

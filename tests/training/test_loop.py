@@ -13,13 +13,11 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from pixelpersona.tracking.jsonl import JsonlTracker, read_jsonl
+from pixelpersona.files import read_jsonl
+from pixelpersona.tracking.jsonl import JsonlTracker
 from pixelpersona.tracking.tracker import NoTracker
-from pixelpersona.training.hooks import CheckpointHook, ValidationHook
-from pixelpersona.training.interrupt import Interrupted
-from pixelpersona.training.loop import Hook, NonFiniteError, train
-from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters, lr_factor, lr_schedule
-from pixelpersona.training.state import (
+from pixelpersona.training.callbacks import CheckpointCallback, ValidationCallback
+from pixelpersona.training.checkpoints import (
     TrainState,
     list_checkpoints,
     load_checkpoint,
@@ -27,6 +25,9 @@ from pixelpersona.training.state import (
     resume_latest,
     save_checkpoint,
 )
+from pixelpersona.training.interrupt import Interrupted
+from pixelpersona.training.loop import Callback, NonFiniteError, train
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_factor, lr_schedule
 
 
 class Regression(nn.Module):
@@ -69,10 +70,10 @@ def _train(
     folder: Path,
     num_steps: int,
     resume_step: int | None = None,
-    hooks: Sequence[Hook] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     tracker = JsonlTracker(folder, resume_step=resume_step)
-    validation = ValidationHook(
+    validation = ValidationCallback(
         lambda: float(state.trainable()["up.bias"].sum()), tracker, every_steps=5, num_steps=20
     )
     train(
@@ -82,8 +83,8 @@ def _train(
         seed=7,
         accelerator=Accelerator(cpu=True),
         tracker=tracker,
-        hooks=[validation, *hooks],
-        checkpoints=CheckpointHook(folder / "checkpoints", every_steps=5, num_steps=num_steps),
+        callbacks=[validation, *callbacks],
+        checkpoints=CheckpointCallback(folder / "checkpoints", every_steps=5, num_steps=num_steps),
         log_every_steps=1,
     )
 
@@ -127,7 +128,7 @@ def test_a_resumed_run_drops_the_same_units(tmp_path: Path, monkeypatch: pytest.
 
 
 class Signalling:
-    """Sends a signal to this process at one step, inside a hook or as the last thing of it."""
+    """Sends a signal to this process at one step, inside a callback or as the last thing of it."""
 
     def __init__(self, step: int, signum: int, log: list[int]) -> None:
         self.step, self.signum, self.log = step, signum, log
@@ -139,7 +140,7 @@ class Signalling:
         self.log.append(state.step)
         if state.step == self.step:
             os.kill(os.getpid(), self.signum)
-            for _ in range(1000):  # the handler runs between two bytecodes: here, not after the hook
+            for _ in range(1000):  # the handler runs between two bytecodes: here, not after the callback
                 pass
             self.log.append(-1)
 
@@ -150,20 +151,20 @@ def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_happened(
     tmp_path: Path, signum: int, exit_code: int, stop: int
 ) -> None:
     whole, log = _state(), []
-    _train(whole, tmp_path / "whole", 20, hooks=[Signalling(0, signum, log)])
+    _train(whole, tmp_path / "whole", 20, callbacks=[Signalling(0, signum, log)])
     assert log == list(range(1, 21))
     first, before = _state(), []
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Interrupted) as interrupted:
-        _train(first, tmp_path / "parts", 20, hooks=[Signalling(stop, signum, before)])
+        _train(first, tmp_path / "parts", 20, callbacks=[Signalling(stop, signum, before)])
     assert interrupted.value.exit_code == exit_code
-    assert before == list(range(1, stop + 1))  # the hook was given up: its end was not reached
+    assert before == list(range(1, stop + 1))  # the callback was given up: its end was not reached
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     second, after = _state(), []
     assert resume_latest(second, tmp_path / "parts" / "checkpoints")
     assert second.step == stop
-    _train(second, tmp_path / "parts", 20, resume_step=stop, hooks=[Signalling(0, signum, after)])
-    assert after == list(range(stop, 21))  # the given-up hook runs again, the finished one does not
+    _train(second, tmp_path / "parts", 20, resume_step=stop, callbacks=[Signalling(0, signum, after)])
+    assert after == list(range(stop, 21))  # the given-up callback runs again, the finished one does not
     assert all(torch.equal(p, second.trainable()[name]) for name, p in whole.trainable().items())
     paths = [tmp_path / name / "metrics.jsonl" for name in ("whole", "parts")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -297,7 +298,7 @@ def test_a_nan_names_its_samples_sends_an_alert_and_leaves_the_checkpoint(tmp_pa
             seed=0,
             accelerator=Accelerator(cpu=True),
             tracker=tracker,
-            checkpoints=CheckpointHook(tmp_path, every_steps=5, num_steps=20),
+            checkpoints=CheckpointCallback(tmp_path, every_steps=5, num_steps=20),
         )
     assert len(tracker.texts) == 1
     assert "photo-7-1.png" in tracker.texts[0]

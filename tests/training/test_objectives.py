@@ -10,10 +10,10 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from skimage.color import rgb2ypbpr
 
+from pixelpersona.data.generators import step_rng
 from pixelpersona.data.loader import LatentBatch, PairBatch, Part
-from pixelpersona.data.randomness import step_rng
 from pixelpersona.models.base import BaseModel
-from pixelpersona.models.translator import Translator
+from pixelpersona.models.baseline import BaselineUNet
 from pixelpersona.training.objectives.autoencoder import (
     AutoencoderObjective,
     block_images,
@@ -27,7 +27,7 @@ from pixelpersona.training.objectives.diffusion import (
     min_snr_weights,
     stratified_timesteps,
 )
-from pixelpersona.training.objectives.translation import TranslationObjective
+from pixelpersona.training.objectives.regression import RegressionObjective
 
 
 def _batch() -> LatentBatch:
@@ -112,21 +112,21 @@ def test_timestep_range_is_checked(micro_base: BaseModel) -> None:
         DiffusionObjective(micro_base.unet, micro_base.noise_schedule, max_timestep=1001)
 
 
-def test_translation_loss_is_the_mean_squared_error() -> None:
-    translator = Translator(cell=4, widths=(8, 8, 8)).eval()
-    torch.nn.init.zeros_(translator.out.weight)
-    torch.nn.init.zeros_(translator.out.bias)  # now the photo itself
+def test_regression_loss_is_the_mean_squared_error() -> None:
+    supervised = BaselineUNet(cell=4, widths=(8, 8, 8)).eval()
+    torch.nn.init.zeros_(supervised.out.weight)
+    torch.nn.init.zeros_(supervised.out.bias)  # now the photo itself
     rng = np.random.default_rng(0)
     photo, pixel = (rng.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8) for _ in range(2))
     batch = PairBatch(torch.from_numpy(photo), torch.from_numpy(pixel), ("a", "b"))
     expected = ((photo.astype(np.float64) - pixel) / 127.5) ** 2
     with torch.no_grad():
-        found = TranslationObjective(translator)(batch, step_rng(0, 0, "loss")).item()
-        absolute = TranslationObjective(translator, kind="l1")(batch, step_rng(0, 0, "loss")).item()
+        found = RegressionObjective(supervised)(batch, step_rng(0, 0, "loss")).item()
+        absolute = RegressionObjective(supervised, kind="l1")(batch, step_rng(0, 0, "loss")).item()
     assert found == pytest.approx(expected.mean(), rel=1e-5)
     assert absolute == pytest.approx(np.sqrt(expected).mean(), rel=1e-5)
     with pytest.raises(ValueError, match=r"loss\.kind=huber"):
-        TranslationObjective(translator, kind="huber")
+        RegressionObjective(supervised, kind="huber")
 
 
 def test_block_images_are_flat_cells_of_quantised_means() -> None:
@@ -211,10 +211,10 @@ def test_the_path_begins_at_the_noised_photo_and_ends_at_the_art(
 ) -> None:
     """By diffusers' forward process: noised art with the photo carried along is img2img's first picture."""
     schedule = micro_base.noise_schedule
-    objective = DiffusionObjective(micro_base.unet, schedule, start_strength=strength)
+    objective = DiffusionObjective(micro_base.unet, schedule, residual_shift_strength=strength)
     rng = torch.Generator().manual_seed(3)
     art, photo, eps = (torch.randn(2, 4, 8, 8, generator=rng) for _ in range(3))
-    carried = objective.carry_photos(eps, art, photo)
+    carried = objective.shift_noise(eps, art, photo)
     start = torch.full((2,), round(1000 * strength) - 1)
     assert objective.max_timestep == round(1000 * strength)
     torch.testing.assert_close(
@@ -226,8 +226,10 @@ def test_the_path_begins_at_the_noised_photo_and_ends_at_the_art(
 
 
 def test_the_path_needs_photos_and_takes_its_part_of_the_batch(micro_base: BaseModel) -> None:
-    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule, start_strength=0.5)
-    with pytest.raises(ValueError, match=r"loss\.start_strength: the latents of the photos are missing"):
+    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule, residual_shift_strength=0.5)
+    with pytest.raises(
+        ValueError, match=r"loss\.residual_shift_strength: the latents of the photos are missing"
+    ):
         objective(_batch(), step_rng(0, 0, "loss"))
     photos = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     whole = replace(_batch(), photos=photos)
@@ -246,15 +248,19 @@ def test_the_path_needs_photos_and_takes_its_part_of_the_batch(micro_base: BaseM
         ]
         parts = [objective(half, step_rng(0, 0, "loss")) for half in halves]
     torch.testing.assert_close(torch.stack(parts).mean(), loss)
-    with pytest.raises(ValueError, match=r"loss\.start_strength=1\.0: accepted 0 to below 1"):
-        DiffusionObjective(micro_base.unet, micro_base.noise_schedule, start_strength=1.0)
+    with pytest.raises(ValueError, match=r"loss\.residual_shift_strength=1\.0: accepted 0 to below 1"):
+        DiffusionObjective(micro_base.unet, micro_base.noise_schedule, residual_shift_strength=1.0)
 
 
 def test_some_samples_learn_plain_noise_at_every_level(micro_base: BaseModel) -> None:
-    """photo_probability: those that carry a photo stay on the path, the others meet the whole schedule."""
+    """residual_shift_probability: those that carry a photo stay on the path, the others meet the whole schedule."""
     schedule = micro_base.noise_schedule
     objective = DiffusionObjective(
-        micro_base.unet, schedule, start_strength=0.3, photo_probability=0.6, timestep_power=1.0
+        micro_base.unet,
+        schedule,
+        residual_shift_strength=0.3,
+        residual_shift_probability=0.6,
+        timestep_power=1.0,
     )
     latents, photos = torch.zeros(2000, 1, 1, 1), torch.full((2000, 1, 1, 1), 100.0)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -272,5 +278,9 @@ def test_some_samples_learn_plain_noise_at_every_level(micro_base: BaseModel) ->
     assert int(t[carries].max()) < 300
     assert t[~carries].float().mean().item() == pytest.approx(500, abs=30)
     for wrong in (0.0, 1.5):
-        with pytest.raises(ValueError, match=rf"loss\.photo_probability={wrong}: accepted above 0 to 1"):
-            DiffusionObjective(micro_base.unet, schedule, start_strength=0.3, photo_probability=wrong)
+        with pytest.raises(
+            ValueError, match=rf"loss\.residual_shift_probability={wrong}: accepted above 0 to 1"
+        ):
+            DiffusionObjective(
+                micro_base.unet, schedule, residual_shift_strength=0.3, residual_shift_probability=wrong
+            )

@@ -14,11 +14,11 @@ from safetensors.numpy import load_file
 from skimage.data import astronaut
 
 from pixelpersona import train
-from pixelpersona.build.training import LoopConfig, make_accelerator
 from pixelpersona.data.latents import LatentSet
 from pixelpersona.data.loader import WHOLE, LatentBatches, Part
+from pixelpersona.files import read_jsonl
 from pixelpersona.models.base import BaseModel
-from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.training.accelerator import make_accelerator
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 
 STEPS = 6
@@ -68,21 +68,19 @@ def test_the_mean_loss_of_the_parts_is_that_of_the_whole(
     assert len({round(part, 4) for part in parts}) == 3
 
 
-def test_what_does_not_split_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"loop\.gradient_accumulation_steps=0: accepted 1 or more"):
-        make_accelerator(LoopConfig(gradient_accumulation_steps=0))
+        make_accelerator("no", batch_size=8, gradient_accumulation_steps=0)
     with pytest.raises(ValueError, match=r"loop\.batch_size=8: accepted multiples of 3"):
-        make_accelerator(LoopConfig(gradient_accumulation_steps=3))
+        make_accelerator("no", batch_size=8, gradient_accumulation_steps=3)
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it, with an accelerate that looked for a GPU
     with pytest.raises(ValueError, match="torchrun started 2 processes, accelerate found 1"):
-        make_accelerator(LoopConfig())
+        make_accelerator("no", batch_size=8)
 
 
 def test_jobs_of_one_process_may_differ_in_precision_and_passes() -> None:
     for precision, passes in [("no", 1), ("bf16", 2), ("no", 4)]:
-        loop = LoopConfig(gradient_accumulation_steps=passes)
-        loop.precision = type(loop.precision)(precision)
-        accelerator = make_accelerator(loop)
+        accelerator = make_accelerator(precision, batch_size=8, gradient_accumulation_steps=passes)
         assert (accelerator.mixed_precision, accelerator.gradient_accumulation_steps) == (precision, passes)
 
 

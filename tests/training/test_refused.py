@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from pixelpersona import train
-from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.files import read_jsonl
 from tests.training.running import train_words
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from tests.tracking.reading import of_kind, read_run, scalar_rows
 
 from pixelpersona import train
-from pixelpersona.tracking.jsonl import read_jsonl
+from pixelpersona.files import read_jsonl
 from tests.tracking.fake_server import Server
-from tests.tracking.reading import of_kind, read_run, scalar_rows
 from tests.training.running import train_words
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,8 @@ import sys
 
 place = sys.argv.pop(1)
 from pixelpersona import train
-from pixelpersona.build import jobs, samples
+from pixelpersona.recipes import finetune as jobs
+from pixelpersona.training import samples
 from pixelpersona.training import loop, validation
 
 def here(*_, **__):
@@ -112,7 +113,7 @@ def test_a_stopped_process_has_saved_all_and_goes_on_to_the_same_end(
     told = [*words, f"paths.runs={tmp_path}"]
     code, err = stop(place, signum, told)
     assert code == exit_code, err
-    assert err[-1] == f"stopped by {signal.Signals(signum).name}; the same command goes on from here"
+    assert err[-1] == f"stopped by {signal.Signals(signum).name}; the same command continues from here"
     assert "Traceback" not in "".join(err)
     folder = tmp_path / "lora-r4"
     assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-00000{step}"]

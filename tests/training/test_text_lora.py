@@ -8,7 +8,7 @@ from pixelpersona.models.adapter import add_lora, add_text_lora
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.codec import tokenize
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
-from pixelpersona.training.optim import ParameterGroup, adamw, group_parameters
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters
 
 GROUPS = [
     ParameterGroup("unet", r"^unet\.", 1e-3, 0.0),

@@ -18,7 +18,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
-from pixelpersona.data.randomness import step_rng
+from pixelpersona.data.generators import step_rng
 from pixelpersona.models.base import BaseModel
 from pixelpersona.training.objectives.autoencoder import block_images
 from pixelpersona.training.objectives.diffusion import stratified_timesteps
@@ -35,7 +35,7 @@ from tests.training.traces import (
     Crops,
     Pictures,
     latent_batches,
-    new_translator,
+    new_baseline,
     trace,
 )
 
@@ -98,7 +98,7 @@ def test_diffusers_scheduler_and_pefts_model_lose_the_same(
         )
     )
     noising = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    max_timestep = round(1000 * settings.get("start_strength", 1.0))
+    max_timestep = round(1000 * settings.get("residual_shift_strength", 1.0))
 
     def loss_at(step: int) -> Tensor:
         batch, rng = batches.at(step), step_rng(SEED, step, "loss")
@@ -107,7 +107,7 @@ def test_diffusers_scheduler_and_pefts_model_lose_the_same(
         if "noise_offset" in settings:
             eps = eps + settings["noise_offset"] * torch.randn(4, 4, 1, 1, generator=rng)
         if (
-            "start_strength" in settings
+            "residual_shift_strength" in settings
         ):  # the noise with which noised art is the noised photo, where it starts
             start = torch.full((4,), max_timestep - 1)
             noised_photo = noising.add_noise(batch.photos, eps, start)
@@ -124,15 +124,15 @@ def test_diffusers_scheduler_and_pefts_model_lose_the_same(
 
 
 def test_a_plain_loop_translates_the_same(micro_base: BaseModel) -> None:
-    translator = new_translator()
+    supervised = new_baseline()
 
     def loss_at(step: int) -> Tensor:
         batch = Pictures().at(step)
         photo, pixel = (side.double().div(255).mul(2).sub(1).float() for side in (batch.photo, batch.pixel))
-        return F.mse_loss(translator(photo), pixel)
+        return F.mse_loss(supervised(photo), pixel)
 
-    found = trace("translation", micro_base)
-    assert found == pytest.approx(plain_loop(translator, LR["translation"], loss_at), rel=1e-5)
+    found = trace("regression", micro_base)
+    assert found == pytest.approx(plain_loop(supervised, LR["regression"], loss_at), rel=1e-5)
 
 
 # Rows: luma, blue and red difference by their definition in BT.601, from the weights of red and blue.

@@ -1,1 +1,1 @@
-"""What one batch's loss is, one file each."""
+"""Training losses, one file each."""

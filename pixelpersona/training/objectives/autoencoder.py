@@ -1,7 +1,7 @@
-"""What one batch costs the autoencoder: reconstruct photos and block images, colour first.
+"""Reconstruction loss of the autoencoder on photos and block images, with a strong weight on colour.
 
-The autoencoder must draw both what the base was trained on (photos) and what LoRA will teach it
-(cells of one colour each), so part of every batch is turned into block images on the latent grid.
+The autoencoder must reproduce both photos, which the base is trained on, and pixel art, which LoRAs draw, so
+part of every batch is turned into block images on the latent grid.
 """
 
 import torch
@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-# Rows: luma, blue and red difference (ITU-R BT.601). The differences are weighted up because four
-# latent channels otherwise go to luminance alone: pink comes back brown, green comes back grey.
+# Rows: luma, blue and red difference (ITU-R BT.601).
 _LUMA_CHROMA = torch.tensor(
     [
         [0.299, 0.587, 0.114],
@@ -21,12 +20,11 @@ _LUMA_CHROMA = torch.tensor(
 
 
 def block_images(images: Tensor, cell: int, rng: torch.Generator) -> Tensor:
-    """Turn photos into pictures made of flat cells, as pixel art is, without any style of its own.
+    """Turn photos into pictures of flat cells, like pixel art but without a style.
 
-    Each picture gets its own saturation gain (1 to 1.4) and its own number of levels per channel
-    (3 to 8), so that the decoder meets flat cells of every colour and not one palette's. Finer levels
-    would be a photo's own cell means, which no decoder could tell from the photo: it then draws both
-    half blocky.
+    Each picture gets a random saturation gain (1 to 1.4) and number of levels per channel (3 to 8), so that
+    the decoder sees flat cells of all colours instead of one palette. With more levels the latents of block
+    images would be too similar to those of photos, and the decoder would draw both half blocky.
 
     images: float [B, 3, H, W] in [-1, 1], H and W multiples of `cell` (pixels). Returns the same shape.
     """
@@ -47,16 +45,16 @@ def luma_chroma(images: Tensor, chroma_weight: float) -> Tensor:
 
 
 def gradient_l1(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring-pixel differences, both directions: keeps edges sharp."""
+    """L1 distance of the horizontal and vertical gradients, a scalar: keeps edges sharp."""
     error = prediction - target
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
 def edge_energy(images: Tensor, cell: int) -> Tensor:
-    """Mean absolute step of brightness at cell borders and inside cells, per direction: float [B, 4].
+    """Mean absolute brightness step at cell borders and inside cells, per direction: float [B, 4].
 
-    What makes a picture look blocky or smooth, whatever it shows and wherever its edges are. L1 alone is
-    content with faint cells in photos and faint slopes in art.
+    It measures how blocky a picture is, independent of its content. With L1 alone the decoder draws faint
+    cells in photos and faint slopes in pixel art.
     """
     grey = images.contiguous().mean(dim=1)
     energies = []
@@ -67,12 +65,12 @@ def edge_energy(images: Tensor, cell: int) -> Tensor:
     return torch.stack(energies, dim=1)
 
 
-# Each taught channel's deviation is then about 1 over photos of faces: luma varies far more than chroma.
+# So that each taught channel has a deviation of about 1 over photos of faces: luma varies more than chroma.
 _COLOUR_SCALES = (2.0, 12.0, 12.0)
 
 
 def cell_colours(images: Tensor, cell: int) -> Tensor:
-    """Mean luma, blue and red difference of every cell, each scaled to a deviation of about 1 over faces.
+    """Mean luma, blue and red difference of every cell, scaled to a deviation of about 1 over faces.
 
     images: float [B, 3, H, W] in [-1, 1] → float [B, 3, H / cell, W / cell].
     """
@@ -83,13 +81,13 @@ def cell_colours(images: Tensor, cell: int) -> Tensor:
 class AutoencoderObjective(nn.Module):
     """L1 + gradients + edge energy + cell colours + taught channels + KL (Kingma & Welling, arXiv:1312.6114).
 
-    Left alone, the network spends its channels on luminance and keeps one colour axis: yellow and magenta
-    come back orange. So the first three latent channels are taught each cell's mean colour, which the
-    decoder finds there; the others are left to what happens inside cells, and are still in flat ones.
+    Without supervision the network uses its channels for luminance and keeps one colour axis, so that yellow
+    and magenta come out orange. Therefore the first three latent channels are trained to be the mean colour
+    of each cell; the others encode what is inside a cell, and are constant for flat cells.
 
-    block_share: share of every batch that becomes block images, 0 to 1. latent_noise: the decoder sees
-    latents with noise of up to this many deviations, because a denoiser's latents are never exact.
-    cell: pixels per cell = the autoencoder's downsampling factor.
+    block_share: share of every batch that becomes block images, 0 to 1. latent_noise: noise of up to this
+    many deviations is added to the latents, because latents drawn by a denoiser are inexact.
+    cell: pixels per cell, the autoencoder's downsampling factor.
     """
 
     def __init__(
@@ -122,7 +120,8 @@ class AutoencoderObjective(nn.Module):
         """images: float [B, 3, H, W] in [-1, 1]. Returns a scalar; the same rng state gives the same loss."""
         num_blocks = round(self.block_share * images.shape[0])
         blocks = block_images(images[:num_blocks], self.cell, rng)
-        images = torch.cat([blocks, images[num_blocks:]])
+        # Random numbers are drawn on the CPU; the network may be elsewhere.
+        images = torch.cat([blocks, images[num_blocks:]]).to(self.vae.device)
         posterior = self.vae.encode(images).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=rng).to(posterior.mean)
         # In units of the channels' spread, which is not yet 1 while they are being learned.

@@ -1,0 +1,1 @@
+"""Commands around Hydra: configuration, overrides, sweeps, help and one-line errors."""

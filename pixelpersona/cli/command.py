@@ -1,0 +1,226 @@
+"""`command`: turns a function of a typed configuration into a command.
+
+    @command("train", TrainConfig)
+    def main(config: TrainConfig) -> None: ...
+
+    if __name__ == "__main__":
+        main()
+
+`main()` reads sys.argv, `main(["lora.rank=8"])` takes arguments, `main(["-m", "lora.rank=4,8"])` sweeps.
+It returns on success and raises SystemExit otherwise, with one of these exit codes:
+
+    2    an error that the user can fix, explained in one line on stderr: unknown keys, wrong types, missing
+         files, broken photos, a full disk, any ValueError. HYDRA_FULL_ERROR=1 shows the traceback instead.
+    130  Ctrl-C.
+    143  SIGTERM, after training has saved a checkpoint.
+
+All other errors are bugs and keep their traceback.
+
+Two keys of a schema have a meaning here: `timing: Path | None`, the JSON file that collects the seconds of
+each stage (see timing_file.py), and `name: str`, the name of the run.
+
+With `run_folder`, each job of a sweep has its own name and folder (see sweeps.py), all jobs share a tracker
+group, and a table of them is printed at the end. A failing job does not stop the others.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pixelpersona.cli.errors import describe
+from pixelpersona.cli.flags import parse_flags, to_argv
+from pixelpersona.cli.help import print_help
+from pixelpersona.cli.overrides import drop_plus, hydra_overrides, quote_paths
+from pixelpersona.cli.schemas import HYDRA_VERSION, config_folder, group_names, path_keys, register
+from pixelpersona.cli.sweeps import Sweep, plan_sweep
+from pixelpersona.cli.timing_file import record_seconds, restart_clock
+from pixelpersona.reporting.sweep_table import report_sweep
+from pixelpersona.runs.locks import exclusive
+from pixelpersona.training.interrupt import Interrupted
+
+# transformers and diffusers warn about packages that are left out on purpose (torchvision); set before they
+# are imported by a recipe.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+C = TypeVar("C")
+
+
+class FailedJobError(Exception):
+    """Tells the process that started a sweep that a job in another process has failed and reported why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def command(
+    name: str,
+    schema: type[C],
+    *,
+    folder: Path | None = None,
+    run_folder: Callable[[C], Path] | None = None,
+) -> Callable[[Callable[[C], None]], Callable[..., None]]:
+    """Decorate the main function of a command.
+
+    name: of conf/<name>.yaml, and of the stage in the timing file.
+    schema: the root dataclass, the first entry `<name>_schema` of conf/<name>.yaml's defaults list.
+    folder: another configuration folder, for tests.
+    run_folder: maps a configuration to the folder that the job writes, for commands that can be swept.
+    """
+
+    def decorate(body: Callable[[C], None]) -> Callable[..., None]:
+        @functools.wraps(body)
+        def main(arguments: Sequence[str] | None = None) -> None:
+            words = sys.argv[1:] if arguments is None else arguments
+            code = _Command(name, schema, folder or config_folder(), body, run_folder).run(words)
+            if code:
+                raise SystemExit(code)
+
+        del main.__wrapped__  # the signature is that of `main`, not that of the body
+        return main
+
+    return decorate
+
+
+class _Command:
+    """One call of a command."""
+
+    def __init__(
+        self,
+        name: str,
+        schema: type[Any],
+        folder: Path,
+        body: Callable[[Any], None],
+        run_folder: Callable[[Any], Path] | None,
+    ) -> None:
+        self.name = name
+        self.schema = schema
+        self.folder = folder.resolve()
+        self.body = body
+        self.run_folder = run_folder
+        self.sweep: Sweep | None = None
+        self.exit_code = 0
+        self.argv = sys.argv
+        self.process = os.getpid()
+        self.wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+    def run(self, words: Sequence[str]) -> int:
+        """Run the command; return its exit code."""
+        register("", f"{self.name}_schema", self.schema)
+        before = os.environ.get("HYDRA_FULL_ERROR")
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
+        try:
+            self._run(words)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except Interrupted as stop:
+            print(f"stopped by {stop}; the same command continues from here", file=sys.stderr)
+            return stop.exit_code
+        except Exception as error:
+            self._report(error)
+        finally:
+            if before is None:
+                del os.environ["HYDRA_FULL_ERROR"]
+            else:
+                os.environ["HYDRA_FULL_ERROR"] = before
+        return self.exit_code
+
+    def _run(self, words: Sequence[str]) -> None:
+        flags, overrides = parse_flags(words)
+        overrides = quote_paths(drop_plus(overrides, group_names(self.folder)), path_keys(self.schema))
+        extra = Path(flags.config_dir) if flags.config_dir else None
+        if extra is not None and not extra.is_dir():
+            raise ValueError(f"--config-dir={extra}: no such folder")
+        config_name = flags.config_name or self.name
+        if flags.help:
+            print_help(self.name, self.schema, overrides, config_name, self.folder, extra)
+            return
+        if flags.multirun and self.run_folder is not None:
+            self.sweep = plan_sweep(overrides, config_name, self.folder, self.run_folder, extra)
+        with nullcontext() if self.sweep is None else self._lock(self.sweep):
+            try:
+                self._hydra_main([*to_argv(flags), *overrides])
+            except FailedJobError as failed:
+                self.exit_code = failed.exit_code
+            self._end_sweep()
+
+    def _hydra_main(self, arguments: Sequence[str]) -> None:
+        """Let Hydra compose the configuration and run the job, or the jobs of a sweep."""
+        main = hydra.main(str(self.folder), self.name, version_base=HYDRA_VERSION)(self._job)
+        sys.argv = [self.argv[0], *arguments]  # hydra.main accepts arguments in no other way
+        try:
+            main()
+        finally:
+            sys.argv = self.argv
+
+    def _lock(self, sweep: Sweep) -> AbstractContextManager[None]:
+        """Prevents a second run of the same sweep at the same time: each would fail on the other's jobs."""
+        return exclusive(self._table(sweep).with_suffix(""), "sweep") if _is_rank_0() else nullcontext()
+
+    def _table(self, sweep: Sweep) -> Path:
+        return sweep.jobs[0].folder.parent / f"{sweep.group}.csv"
+
+    def _job(self, tree: DictConfig) -> None:
+        """Run one job. User errors are printed and not raised, so that Hydra starts the sweep's next job."""
+        sys.argv = self.argv  # as typed: W&B records it
+        try:
+            self._name_job(tree)
+            config = OmegaConf.to_object(tree)
+            if not isinstance(config, self.schema):
+                raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
+            self.body(config)
+            record_seconds(self.name, config)
+        except Interrupted as stop:
+            if os.getpid() == self.process:
+                raise
+            # A BaseException would break the process pool.
+            raise FailedJobError(stop.exit_code) from None
+        except Exception as error:
+            self._report(error)
+            if os.getpid() != self.process:  # `self` is a copy: pass the exit code on to the original
+                raise FailedJobError(self.exit_code) from None
+        finally:
+            restart_clock()
+
+    def _name_job(self, tree: DictConfig) -> None:
+        """In a sweep, set the job's name and tracker group."""
+        if self.run_folder is None or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            return
+        if self.sweep is None:
+            raise ValueError("hydra.mode=MULTIRUN: use -m on the command line for a sweep")
+        tree.name = self.sweep.job(hydra_overrides()).name
+        if "tracker" in tree and tree.tracker.group is None:
+            tree.tracker.group = self.sweep.group
+
+    def _end_sweep(self) -> None:
+        """Print and save the table of all jobs."""
+        if self.sweep is not None and _is_rank_0():
+            rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
+            print(report_sweep(rows, self._table(self.sweep)))
+
+    def _report(self, error: Exception) -> None:
+        """Print a user error in one line and set the exit code; raise a bug again."""
+        line = describe(error, self.schema, self.folder)
+        if line is None or self.wants_traceback:
+            raise error
+        self.exit_code = self.exit_code or EXIT_USER_ERROR
+        print(line, file=sys.stderr)
+
+
+def _is_rank_0() -> bool:
+    """Under torchrun, whether this is the process with rank 0; true without torchrun."""
+    return os.environ.get("RANK", "0") == "0"

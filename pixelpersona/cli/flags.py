@@ -1,0 +1,56 @@
+"""The flags of a command line, which are Hydra's: https://hydra.cc/docs/advanced/hydra-command-line-flags/."""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+_SWITCHES = (
+    ("--help", "-h"),
+    ("--run", "-r"),
+    ("--multirun", "-m"),
+    ("--resolve",),
+    ("--hydra-help",),
+    ("--version",),
+    ("--shell-completion", "-sc"),
+)
+_WITH_VALUE = (
+    ("--package", "-p"),
+    ("--config-name", "-cn"),
+    ("--config-dir", "-cd"),
+    ("--config-path", "-cp"),
+)
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags and, in their order, all other words. Flags may stand anywhere between them.
+
+    Hydra's own parser expects the flags first, and answers a wrong one with a page of usage.
+    Raises ValueError naming the wrong flag.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    for names in _SWITCHES:
+        parser.add_argument(*names, action="store_true")
+    for names in _WITH_VALUE:
+        parser.add_argument(*names)
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
+    flags, others = parser.parse_known_args(words)
+    for word in others:
+        if word.startswith("-"):
+            raise ValueError(f"{word}: no such flag; settings are given as key=value (see --help)")
+    return flags, others
+
+
+def to_argv(flags: argparse.Namespace) -> list[str]:
+    """The flags as words of a command line."""
+    names = {name: f"--{name.replace('_', '-')}" for name in vars(flags)}
+    given = {names[name]: value for name, value in vars(flags).items() if value not in (None, False)}
+    return [name if value is True else f"{name}={value}" for name, value in given.items()]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises ValueError instead of printing and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)

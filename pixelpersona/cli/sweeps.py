@@ -1,0 +1,161 @@
+"""Planning a sweep before its first job: the jobs, their run folders, and one tracker group for all.
+
+`-m lora.rank=4,8 optimizer=adamw,lora_plus` is four jobs. The name of a job's run folder is its configured
+name (`lora-r4`), plus every swept setting that this name does not show: `lora-r4-lora_plus`. To find these,
+all jobs are composed first. Two jobs in one folder are an error.
+"""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from pixelpersona.cli.schemas import compose_config, group_options
+
+_NOT_THE_JOB = ("hydra", "timing", "tracker", "loop.resume")  # settings that do not change what is trained
+_MAX_KEYS = 80  # characters of a group's name; W&B accepts 128
+
+
+@dataclass(frozen=True, slots=True)
+class SweepJob:
+    """One job of a sweep.
+
+    name: name of the run. folder: run folder. overrides: all of its overrides, as Hydra passes them.
+    swept: key -> value of the settings that differ between the jobs.
+    """
+
+    name: str
+    folder: Path
+    overrides: tuple[str, ...]
+    swept: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """group: the tracker group, the same whenever the same sweep is run. jobs: in the order they run."""
+
+    group: str
+    jobs: tuple[SweepJob, ...]
+
+    def job(self, overrides: Sequence[str]) -> SweepJob:
+        """The job with these overrides. Raises ValueError if there is none, as with an adaptive sweeper."""
+        for job in self.jobs:
+            if job.overrides == tuple(overrides):
+                return job
+        raise ValueError("hydra/sweeper: accepted basic; the jobs of other sweepers are not known in advance")
+
+
+def plan_sweep(
+    words: Sequence[str],
+    config_name: str,
+    folder: Path,
+    run_folder: Callable[[Any], Path],
+    extra_folder: Path | None = None,
+) -> Sweep:
+    """The jobs that `-m` with these overrides will run; starts none of them.
+
+    folder, extra_folder: the configuration folder and that of --config-dir.
+    run_folder: maps a job's typed configuration to its run folder.
+    Raises ValueError naming two jobs that would share a run folder, and the errors of composing a job.
+    """
+    for_hydra, overrides = _job_overrides(words, config_name, folder, extra_folder)
+    trees = [compose_config(folder, config_name, [*for_hydra, *job], extra_folder) for job in overrides]
+    swept = _swept(overrides)
+    jobs = []
+    for tree, job, name, varied in zip(trees, overrides, _names(trees, swept), swept, strict=True):
+        tree.name = name
+        with open_dict(tree):
+            del tree["hydra"]
+        jobs.append(SweepJob(name, run_folder(OmegaConf.to_object(tree)), tuple(job), varied))
+    _require_distinct_folders(jobs)
+    return Sweep(_group(words, list(swept[0])), tuple(jobs))
+
+
+def _job_overrides(
+    words: Sequence[str], config_name: str, folder: Path, extra_folder: Path | None
+) -> tuple[list[str], list[list[str]]]:
+    """The overrides of Hydra's own keys; the overrides of each job, in the order of Hydra's basic sweeper."""
+    parser = OverridesParser.create()
+    parsed = parser.parse_overrides(list(words))
+    for_hydra = [o.input_line or "" for o in parsed if re.match(r"hydra[./]", o.get_key_element())]
+    plain = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    # An experiment may list what to sweep; the command line takes precedence.
+    tree = compose_config(folder, config_name, plain, extra_folder)
+    listed = OmegaConf.select(tree, "hydra.sweeper.params") or {}
+    swept = parser.parse_overrides([f"{key}={value}" for key, value in listed.items()])
+    swept += [override for override in parsed if (override.input_line or "") not in for_hydra]
+    choices = {o.get_key_element(): _choices(o, folder, extra_folder) for o in swept}
+    return for_hydra, [list(job) for job in itertools.product(*choices.values())]
+
+
+def _choices(override: Override, *folders: Path | None) -> list[str]:
+    """`lora.rank=4,8` -> [`lora.rank=4`, `lora.rank=8`]; one element for an override that is no sweep.
+
+    Raises ValueError for a sweep over an interval.
+    """
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    value: Any = override.value()
+    if isinstance(value, Glob):  # Hydra's parser would need Hydra's config loader, which is not public
+        return [f"{key}={option}" for option in value.filter(group_options(override.key_or_group, *folders))]
+    if not override.is_discrete_sweep():
+        raise ValueError(f"{override.input_line}: accepted a,b,c, choice(...), range(...) or glob(...)")
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _swept(overrides: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Per job, key -> value of the overrides that differ between the jobs."""
+    rows = [[word.partition("=")[::2] for word in job] for job in overrides]
+    varied = [column for column, words in enumerate(zip(*overrides, strict=True)) if len(set(words)) > 1]
+    return [{row[column][0].lstrip("+"): row[column][1] for column in varied} for row in rows]
+
+
+def _names(trees: Sequence[DictConfig], swept: Sequence[Mapping[str, str]]) -> list[str]:
+    """Each job's configured name, plus the swept settings that do not change that name."""
+    names = [str(tree.name) for tree in trees]
+    hidden: list[list[str]] = [[] for _ in names]
+    for key in swept[0]:
+        alike: dict[tuple[str, ...], list[int]] = {}  # jobs that differ in this setting alone
+        for index, mine in enumerate(swept):
+            alike.setdefault(tuple(v for k, v in mine.items() if k != key), []).append(index)
+        for members in alike.values():
+            if len({names[index] for index in members}) < len(members):
+                for index in members:
+                    hidden[index].append(_label(key, swept[index][key]))
+    return ["-".join([name, *labels]) for name, labels in zip(names, hidden, strict=True)]
+
+
+def _label(key: str, value: str) -> str:
+    """`optimizer=lora_plus` -> lora_plus, `optimizer.lr=1e-3` -> lr_1e-3: safe in file names and at W&B."""
+    text = re.sub(r"[^\w.-]+", "_", value.strip("'\"")).strip("_")
+    last = key.rpartition(".")[2]
+    return text if "." not in key and not re.fullmatch(r"[\d.]*", text) else f"{last}_{text}"
+
+
+def _require_distinct_folders(jobs: Sequence[SweepJob]) -> None:
+    seen: dict[Path, SweepJob] = {}
+    for job in jobs:
+        other = seen.setdefault(job.folder.resolve(), job)
+        if other is not job:
+            both = " and ".join(" ".join(f"{k}={v}" for k, v in j.swept.items()) for j in (other, job))
+            raise ValueError(
+                f"name={job.name}: two jobs of the sweep would write into {job.folder} ({both}); "
+                "give every value once, and names that differ"
+            )
+
+
+def _group(words: Sequence[str], keys: Sequence[str]) -> str:
+    """sweep-rank-optimizer-1f2e3d: the swept keys, and a digest of all overrides in any order."""
+    words = sorted(word.lstrip("+") for word in words)
+    words = [word for word in words if not re.match(rf"({'|'.join(map(re.escape, _NOT_THE_JOB))})\b", word)]
+    digest = hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    varied = "-".join(key.rpartition(".")[2] for key in keys)[:_MAX_KEYS]
+    return "-".join(filter(None, ["sweep", varied, digest]))

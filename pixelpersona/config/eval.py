@@ -1,0 +1,40 @@
+"""Schema of the group `eval`."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+
+class EvalFeatures(Enum):
+    """Network whose features KID and FID are computed in."""
+
+    persona = "persona"
+    inception = "inception"
+
+
+@dataclass(kw_only=True, slots=True)
+class EvalConfig:
+    """What an evaluation measures, and on which photos.
+
+    num_photos: number of held-out photos; null for all.
+    seed: random seed of the first photo; photo i is drawn with seed + i.
+    sheet_rows: photos on a contact sheet.
+    also_cells: further cell sizes, pixels, at which raw pictures are measured.
+    also_colors: further numbers of colours with which raw pictures are measured.
+    strengths: with guidances, draw every pair of both (tradeoff.json) instead of comparing (result.json).
+    guidances: see strengths.
+    samplers: samplers to draw the trade-offs with, each as dpm-20 (kind and steps); [] for the configured one.
+    features: persona, or inception to compute KID and FID in Inception's features as well.
+    features_path: file of Inception's weights; null with features=persona.
+    """
+
+    num_photos: int | None
+    seed: int
+    sheet_rows: int
+    also_cells: list[int]
+    also_colors: list[int]
+    strengths: list[float]
+    guidances: list[float]
+    samplers: list[str]
+    features: EvalFeatures
+    features_path: Path | None

@@ -1,0 +1,39 @@
+"""Schema of the command `evaluate`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelpersona.config.augment import AugmentConfig
+from pixelpersona.config.dataset import DatasetConfig
+from pixelpersona.config.eval import EvalConfig
+from pixelpersona.config.finetune import FinetuneConfig
+from pixelpersona.config.model import ModelConfig
+from pixelpersona.config.paths import PathsConfig
+from pixelpersona.config.pixelate import PixelationConfig
+from pixelpersona.config.postprocess import PostprocessConfig
+from pixelpersona.config.sampler import SamplerConfig
+from pixelpersona.config.tracker import TrackerConfig
+
+
+@dataclass(kw_only=True, slots=True)
+class EvaluateConfig:
+    """Compare every trained run below paths.runs with the untouched base, on the same photos and seeds.
+
+    Writes result.json, timings.json and sheets/ to paths.runs; with eval.strengths, tradeoff.json instead.
+
+    name: name of the evaluation at the tracker, and of the stage in the timing file.
+    timing: JSON file that collects seconds per stage; null for none.
+    """
+
+    name: str
+    timing: Path | None
+    dataset: DatasetConfig
+    pixelate: PixelationConfig
+    augment: AugmentConfig
+    model: ModelConfig
+    finetune: FinetuneConfig
+    sampler: SamplerConfig
+    postprocess: PostprocessConfig
+    eval: EvalConfig
+    tracker: TrackerConfig
+    paths: PathsConfig

@@ -1,0 +1,31 @@
+"""Schema of the group `method`: what is trained."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class MethodKind(Enum):
+    """A LoRA of a diffusion model, or the supervised baseline."""
+
+    lora = "lora"
+    supervised = "supervised"
+
+
+@dataclass(kw_only=True, slots=True)
+class MethodConfig:
+    """The method and what suits it.
+
+    kind: lora or supervised.
+    run_name: name of the run folder unless `name` is given.
+    lr: default of optimizer.lr.
+    num_steps: default of loop.num_steps.
+    batch_size: default of loop.batch_size.
+    widths: channels per level of the supervised baseline, three multiples of 8; null for lora.
+    """
+
+    kind: MethodKind
+    run_name: str
+    lr: float
+    num_steps: int
+    batch_size: int
+    widths: list[int] | None

@@ -1,0 +1,81 @@
+"""Schemas of the command `pixelate` and of the group `pixelate`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelpersona.config.paths import PathsConfig
+
+
+@dataclass(kw_only=True, slots=True)
+class PixelationConfig:
+    """How a picture becomes pixel art; see `pixel.pixelation.Pixelation`.
+
+    factor: source pixels per cell; null with height or width.
+    height: number of cells; null to follow from width or factor.
+    width: number of cells; null to follow from height or factor.
+    palette: number of colours (2 to 256), auto, a palette's name, or a list of '#rrggbb'.
+    palette_file: .hex .gpl .pal .act .png in place of palette; null for none.
+    fit: pyxelate, exact (as upstream, slower), kmeans (OKLab) or median_cut.
+    locked: '#rrggbb' colours that a fitted palette must contain.
+    dither: none, naive, bayer, floyd, atkinson or blue_noise.
+    downsample: gradient (Pyxelate's), detail, k_centroid, dominant, median, mean, inner or nearest.
+    svd: Pyxelate's low-rank filter.
+    sobel: side of Pyxelate's gradient blocks, pixels.
+    depth: number of Pyxelate's reduction passes.
+    alpha: opacity from which a cell is drawn, 0 to 1.
+    levels: tone stretching, 0 to 1.
+    flatness: total-variation denoising weight, 0 to 1.
+    local_contrast: strength of the local contrast, 0 to 4.
+    saturation: factor on the saturation, 0 to 4.
+    min_distance: palette colours closer than this (OKLab) are merged, 0 to 1.
+    coherence: spatial smoothing strength of the Potts model, 0 to 1.
+    cleanup: reassign isolated cells, except strong accents.
+    """
+
+    factor: int | None
+    height: int | None
+    width: int | None
+    palette: Any
+    palette_file: Path | None
+    fit: str
+    locked: list[str]
+    dither: str
+    downsample: str
+    svd: bool
+    sobel: int
+    depth: int
+    alpha: float
+    levels: float
+    flatness: float
+    local_contrast: float
+    saturation: float
+    min_distance: float
+    coherence: float
+    cleanup: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class PixelateConfig:
+    """Turn a picture, a GIF or a folder into pixel art, without a model.
+
+    name: name of the stage in the timing file.
+    timing: JSON file that collects seconds per stage; null for none.
+    photo: a picture, a GIF, or a folder of both.
+    out: .png, .gif, or a folder.
+    scale: pixels per cell in the output, 1 to 64.
+    shared: one palette for a whole folder.
+    palette_out: file the palette is written to (.hex .gpl .pal .act .png); null for none.
+    num_workers: processes for a folder; null for all cores.
+    """
+
+    name: str
+    timing: Path | None
+    photo: Path
+    out: Path
+    scale: int
+    shared: bool
+    palette_out: Path | None
+    num_workers: int | None
+    pixelate: PixelationConfig
+    paths: PathsConfig

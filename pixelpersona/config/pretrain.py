@@ -1,0 +1,181 @@
+"""Schemas of the command `pretrain`."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from pixelpersona.config.dataset import DatasetConfig
+from pixelpersona.config.loop import Precision
+from pixelpersona.config.model import ModelConfig
+from pixelpersona.config.paths import PathsConfig
+from pixelpersona.config.pixelate import PixelationConfig
+from pixelpersona.config.postprocess import PostprocessConfig
+from pixelpersona.config.tracker import TrackerConfig
+
+
+class Stage(Enum):
+    """Stages of pretraining; `all` is autoencoder, unet and portraits."""
+
+    all = "all"
+    autoencoder = "autoencoder"
+    unet = "unet"
+    portraits = "portraits"
+    features = "features"
+    measure = "measure"
+
+
+class StageLrSchedule(Enum):
+    """Learning-rate schedule of a stage, after the warm-up."""
+
+    cosine = "cosine"
+    constant = "constant"
+
+
+@dataclass(kw_only=True, slots=True)
+class StageConfig:
+    """Training of one stage with AdamW.
+
+    num_steps: optimizer steps.
+    batch_size: samples per step.
+    lr: peak learning rate.
+    lr_schedule: cosine (to zero), or constant with a linear decay at the end, which can be extended later.
+    decay_share: share of num_steps over which a constant learning rate decays to zero, 0 to 1.
+    num_warmup_steps: steps of linear warm-up.
+    beta1: decay of AdamW's first moment.
+    beta2: decay of AdamW's second moment.
+    eps: AdamW's term in the denominator.
+    weight_decay: AdamW's decoupled weight decay.
+    max_grad_norm: gradients are clipped to this norm.
+    ema_decay: largest decay of the exponential moving average of the weights, which the stage keeps.
+    ema_power: its decay after n steps is 1 - (1 + n) ** -ema_power, up to ema_decay.
+    checkpoint_every_steps: interval of the checkpoints.
+    precision: fp32, bf16 or fp16.
+    """
+
+    num_steps: int
+    batch_size: int
+    lr: float
+    lr_schedule: StageLrSchedule
+    decay_share: float
+    num_warmup_steps: int
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    max_grad_norm: float
+    ema_decay: float
+    ema_power: float
+    checkpoint_every_steps: int
+    precision: Precision
+
+
+@dataclass(kw_only=True, slots=True)
+class AutoencoderConfig(StageConfig):
+    """Training of the autoencoder.
+
+    crop: side of the square crops it is trained on, pixels; a multiple of model.cell.
+    num_statistics_photos: training photos over which the latents are normalised.
+    num_psnr_photos: held-out photos over which the PSNR is printed.
+    """
+
+    crop: int
+    num_statistics_photos: int
+    num_psnr_photos: int
+
+
+@dataclass(kw_only=True, slots=True)
+class DenoiserConfig(StageConfig):
+    """Training of the UNet and the text encoder.
+
+    snr_gamma: min-SNR weighting of the loss.
+    caption_shares: shares of the plain caption, the style prompt, and the style prompt with the person.
+    caption_dropout: share of empty captions, for classifier-free guidance.
+    new_text_encoder: with warm_start, train a new tokenizer and text encoder on the captions.
+    """
+
+    snr_gamma: float
+    caption_shares: list[float]
+    caption_dropout: float
+    new_text_encoder: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class PortraitsConfig:
+    """Synthetic portraits that the base draws from captions.
+
+    num_kept: portraits to keep.
+    num_drawn: portraits to draw and choose from.
+    num_steps: sampling steps.
+    num_heldout: kept portraits that are held out.
+    guidance: scale of classifier-free guidance.
+    copy_percentile: portraits are dropped as copies when they are as similar to a training photo as this
+        percentage of the photos, the most similar ones, are to another photo.
+    precision: fp32, bf16 or fp16.
+    """
+
+    num_kept: int
+    num_drawn: int
+    num_steps: int
+    num_heldout: int
+    guidance: float
+    copy_percentile: float
+    precision: Precision
+
+
+@dataclass(kw_only=True, slots=True)
+class MeasureConfig:
+    """What is measured of a base, on held-out photos.
+
+    num_photos: photos for the autoencoder.
+    num_faces: photos for the feature network.
+    num_losses: photos for the loss by noise level.
+    num_text_to_image: pictures drawn from captions, for KID.
+    num_portraits: photos for img2img.
+    num_steps: sampling steps.
+    text_to_image_guidance: guidance of the pictures drawn from captions.
+    strength: strength of img2img.
+    guidance: guidance of img2img.
+    card: Markdown file whose part between the "measured" comments is replaced; null for none.
+    study: folder for numbers, losses and sheets of every stage; null for none.
+    """
+
+    num_photos: int
+    num_faces: int
+    num_losses: int
+    num_text_to_image: int
+    num_portraits: int
+    num_steps: int
+    text_to_image_guidance: float
+    strength: float
+    guidance: float
+    card: Path | None
+    study: Path | None
+
+
+@dataclass(kw_only=True, slots=True)
+class PretrainConfig:
+    """Make a base from photos: autoencoder, UNet and text encoder, synthetic portraits, feature network.
+
+    name: folder below paths.runs.
+    stage: one stage, or all for autoencoder, unet and portraits.
+    warm_start: start from the weights of `model`; its encoder is then kept, so that latents stay valid.
+    seed: random seed.
+    timing: JSON file that collects seconds per stage; null for none.
+    """
+
+    name: str
+    stage: Stage
+    warm_start: bool
+    seed: int
+    timing: Path | None
+    dataset: DatasetConfig
+    pixelate: PixelationConfig
+    model: ModelConfig
+    autoencoder: AutoencoderConfig
+    unet: DenoiserConfig
+    features: StageConfig
+    portraits: PortraitsConfig
+    measure: MeasureConfig
+    postprocess: PostprocessConfig
+    tracker: TrackerConfig
+    paths: PathsConfig

@@ -1,0 +1,24 @@
+"""Schema of the group `study`: the text of a study under experiments/."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(kw_only=True, slots=True)
+class StudyConfig:
+    """A study's page; see `reporting.study`.
+
+    folder: folder under experiments/ to write the study to; null for none.
+    question: its title.
+    notes: how it was done and how to read the tables.
+    would_change: what could change the answer.
+    own_metric: for each variant, the grid-contrast metric of the grid it was trained on, where that is another one.
+    commands: what repeats it; null for the command lines of the runs.
+    """
+
+    folder: Path | None
+    question: str
+    notes: str
+    would_change: str
+    own_metric: dict[str, str]
+    commands: list[str] | None

@@ -1,0 +1,33 @@
+"""Schema of the group `tracker`: where a run reports to."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class TrackerMode(Enum):
+    """Whether Weights & Biases is used."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    disabled = "disabled"
+
+
+@dataclass(kw_only=True, slots=True)
+class TrackerConfig:
+    """Weights & Biases; metrics.jsonl is written in any case.
+
+    mode: auto (online with a key, offline without), online, offline, or disabled.
+    project: project at W&B.
+    group: group of runs; null for the sweep's, or the name of the runs folder.
+    tags: tags of the run.
+    start_timeout_s: seconds to wait for W&B's server at the start; auto then continues offline.
+    finish_timeout_s: seconds to wait for uploads at the end; `wandb sync` uploads the rest later.
+    """
+
+    mode: TrackerMode
+    project: str
+    group: str | None
+    tags: list[str]
+    start_timeout_s: float
+    finish_timeout_s: float

@@ -1,0 +1,106 @@
+"""Atomic writes, one-line errors when the system refuses to write, and reading JSON Lines."""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def refusal(error: BaseException) -> str | None:
+    """The system's message if it refused to write (full, read-only, no permission); None for other errors.
+
+    Libraries written in Rust (safetensors, tokenizers) give the error number in their message only, and numpy
+    only says how much of an array was written.
+    """
+    if isinstance(error, ValueError):  # already a message for the user
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        number: int | None = error.errno
+    else:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(found[1]) if found else None
+        if re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+            number = errno.ENOSPC
+    return os.strerror(number) if number in _REFUSALS else None
+
+
+@contextmanager
+def writing_into(folder: Path, left: str) -> Iterator[None]:
+    """Turn a refusal to write, raised by any library, into a ValueError that names the folder.
+
+    For writers whose errors do not name the file. left: what is in the folder afterwards, for the message.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = refusal(error)
+        if reason is None:
+            raise
+        if isinstance(error, OSError) and error.filename is not None:
+            reason = f"{reason}: {Path(str(error.filename)).name}"
+        raise ValueError(f"{folder}: cannot be written ({reason}); {left}") from error
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Write a file atomically: yields a draft beside it, which replaces the file when the context ends.
+
+    After an error the old file is unchanged and the draft is removed. Makes the folder if it is missing.
+    Raises ValueError naming the file when the system refuses to write.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with drafted(file, file.with_name(f".{file.name}.{os.getpid()}.tmp")) as draft:
+            yield draft
+    except Exception as error:
+        reason = refusal(error)
+        if reason is None:
+            raise
+        raise ValueError(
+            f"{file}: cannot be written ({reason}); what was there before is unchanged"
+        ) from error
+
+
+@contextmanager
+def drafted(file: Path, draft: Path) -> Iterator[Path]:
+    """Rename `draft` to `file` when the context ends, or remove it after an error, which is passed on."""
+    try:
+        yield draft
+        draft.replace(file)
+    finally:
+        with suppress(OSError):  # the error that prevents removal has already been raised
+            draft.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, data: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes atomically, as `whole` does."""
+    with whole(file) as draft:
+        draft.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file, in order; [] for an empty file.
+
+    A last line without a newline is the incomplete row of a killed writer and is skipped.
+    Raises ValueError when the file is missing, or naming file and line when a line is not a JSON object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: not a JSON object")
+        rows.append(row)
+    return rows

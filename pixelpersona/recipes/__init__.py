@@ -1,0 +1,1 @@
+"""One job per file, readable top to bottom; commands parse a configuration and call one of them."""

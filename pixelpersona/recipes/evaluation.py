@@ -1,0 +1,292 @@
+"""Evaluation: every variant on the same held-out photos and seeds → result.json and contact sheets."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from pixelpersona.config.eval import EvalConfig, EvalFeatures
+from pixelpersona.config.evaluate import EvaluateConfig
+from pixelpersona.config.tracker import TrackerMode
+from pixelpersona.data.latents import LatentSet, encode_pairs
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.evaluation.compare import Benchmark, compare_variant, differences, make_benchmark
+from pixelpersona.evaluation.result import EvalResults, save_results
+from pixelpersona.inference.direct import (
+    DirectStylizer,
+    PixelationDraw,
+    RecordedTarget,
+    RoundTrip,
+    SupervisedStylizer,
+    unchanged,
+)
+from pixelpersona.inference.portrait import Portrait, PortraitMaker
+from pixelpersona.inference.sampler import Sampler
+from pixelpersona.inference.stylizer import Stylizer
+from pixelpersona.inference.timing import Timed
+from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
+from pixelpersona.models.base import BaseModel, load_base
+from pixelpersona.models.baseline import BASELINE_FILE, load_baseline
+from pixelpersona.models.codec import Codec
+from pixelpersona.models.features import PersonaFeatures
+from pixelpersona.models.inception import InceptionFeatures
+from pixelpersona.pixel.compiled import compile_kernels
+from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.postprocess import Postprocess
+from pixelpersona.recipes.preparation import make_pairs
+from pixelpersona.reporting.sheets import save_sheets
+from pixelpersona.reporting.tracked_results import log_results
+from pixelpersona.runs.discovery import TrainedWeights, base_of, best_weights, find_trained
+from pixelpersona.runs.reading import save_timings
+from pixelpersona.runs.records import public_config, versions, write_overrides
+from pixelpersona.tracking.opening import open_tracker
+from pixelpersona.training.interrupt import ending
+from pixelpersona.training.objectives.diffusion import DiffusionObjective
+from pixelpersona.training.validation import fixed_noise_loss
+
+_NOT_DRAWN = ("photo", "target", "target-vae")  # references that only look a picture up: no seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What all variants share."""
+
+    pair_set: PairSet
+    base: BaseModel
+    benchmark: Benchmark
+    postprocess: Postprocess
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One row of the comparison. losses: metric → fixed-noise loss per held-out photo."""
+
+    name: str
+    maker: PortraitMaker
+    weights: TrainedWeights | None = None
+    num_parameters: int = 0
+    losses: dict[str, list[float]] = field(default_factory=dict)
+
+
+def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
+    """Draw, score and compare; write result.json, timings.json and sheets/ to paths.runs.
+
+    overrides: the command line's settings, as typed. Raises ValueError for settings that cannot be measured.
+    """
+    runs = config.paths.runs
+    inputs = load_inputs(config)
+    compile_kernels()  # so that no variant's seconds include it
+    results, portraits, seconds, weights = [], {}, {}, {}
+    for variant in tqdm(_variants(config, inputs), desc="variants", unit="variant"):
+        maker = Timed(variant.maker)
+        result, portraits[variant.name] = compare_variant(
+            variant.name,
+            maker,
+            inputs.benchmark,
+            adapter_sha256=None if variant.weights is None else variant.weights.sha256,
+            num_parameters=variant.num_parameters,
+            losses={key: values[: len(inputs.benchmark.photos)] for key, values in variant.losses.items()},
+        )
+        results.append(result)
+        if variant.weights is not None:
+            weights[variant.name] = variant.weights.file.relative_to(runs).as_posix()
+        if variant.name not in _NOT_DRAWN:
+            seconds[variant.name] = round(maker.seconds_per_portrait, 4)
+
+    compared = differences(results)
+    fine_tunes = [result for result in results if result.is_fine_tune]
+    if len(fine_tunes) > 1:  # also each rank against the first one
+        compared += differences(fine_tunes, fine_tunes[0].variant)
+    evaluation = EvalResults(results, compared, _settings(config, inputs, weights))
+    save_results(evaluation, runs / "result.json")
+    save_timings(runs, seconds)
+    pictures = {name: _pictures(made) for name, made in portraits.items()}
+    sheets = save_sheets(runs / "sheets", pictures, _worst_first(evaluation), config.eval.sheet_rows)
+    if config.tracker.mode is not TrackerMode.disabled:
+        tracker = open_tracker(
+            runs,
+            name=config.name,
+            job_type=config.name,
+            config=public_config(config),
+            metrics_file=False,
+            **asdict(config.tracker) | {"mode": config.tracker.mode.value},
+        )
+        with ending(tracker):
+            log_results(tracker, evaluation, sheets)
+    write_overrides(runs / "result.json", overrides)
+    print(f"wrote {runs / 'result.json'}")
+
+
+def load_inputs(config: EvaluateConfig) -> Inputs:
+    """Pairs, base, and the held-out photos with the targets drawn from them as reference pictures.
+
+    Raises ValueError when there are no runs or a setting cannot be measured.
+    """
+    evaluation, model = config.eval, config.model
+    if not config.paths.runs.is_dir():
+        raise ValueError(f"paths.runs={config.paths.runs}: no such folder; train something first")
+    check_eval(evaluation, model.image_size)
+    pair_set = make_pairs(config)
+    base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    postprocess = Postprocess(**asdict(config.postprocess))
+    path = evaluation.features_path
+    pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
+    benchmark = make_benchmark(
+        [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
+        [pair.id for pair in pairs],
+        [evaluation.seed + number for number in range(len(pairs))],
+        [Image.fromarray(pair_set.pixel(pair.id)) for pair in pairs],
+        PersonaFeatures(),
+        cell=base.cell,
+        base_sha256=base.sha256,
+        num_colors=postprocess.num_colors,
+        also_cells=evaluation.also_cells,
+        also_colors=evaluation.also_colors,
+        inception=None if path is None else InceptionFeatures(path),
+    )
+    return Inputs(pair_set, base, benchmark, postprocess)
+
+
+def check_eval(evaluation: EvalConfig, image_size: int) -> None:
+    """Raises ValueError naming the key of a value that cannot be measured. image_size: pixels."""
+    if (evaluation.features is EvalFeatures.inception) != (evaluation.features_path is not None):
+        raise ValueError(
+            "eval.features_path: eval.features=inception needs the file of its weights, persona none"
+        )
+    if bool(evaluation.strengths) != bool(evaluation.guidances):
+        missing = "guidances" if evaluation.strengths else "strengths"
+        raise ValueError(f"eval.{missing}=[]: accepted one or more, as in the other list")
+    largest_cell = image_size // 2
+    accepted: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        "strengths": ("above 0, up to 1", lambda value: 0.0 < value <= 1.0),
+        "guidances": ("1 (off) or more", lambda value: 1.0 <= value < float("inf")),
+        "samplers": ("as dpm-20 or ddim-50", lambda value: bool(re.fullmatch(r"(ddim|dpm)-[1-9]\d*", value))),
+        "also_cells": (f"2 to {largest_cell} pixels", lambda value: 2 <= value <= largest_cell),
+        "also_colors": ("1 to 256", lambda value: 1 <= value <= 256),
+    }
+    for key, (words, is_accepted) in accepted.items():
+        values = getattr(evaluation, key)
+        for value in values:
+            if not is_accepted(value):
+                raise ValueError(f"eval.{key}={value}: accepted {words}")
+        if key in ("strengths", "guidances", "samplers") and len(set(values)) < len(values):
+            raise ValueError(f"eval.{key}={values}: accepted each value once")
+
+
+def target_of(inputs: Inputs) -> RecordedTarget:
+    """The target pictures of the benchmark's photos."""
+    pairs = inputs.pair_set.pairs("heldout")[: len(inputs.benchmark.photos)]
+    return RecordedTarget(
+        [inputs.pair_set.photo(pair.id) for pair in pairs], [inputs.pair_set.pixel(pair.id) for pair in pairs]
+    )
+
+
+def fine_tunes(base: BaseModel, runs: Path) -> Iterator[tuple[TrainedWeights, BaseModel, int]]:
+    """Every LoRA of this base below `runs`: its file, the base with it merged, its number of parameters."""
+    for trained in _of_this_base(base, find_trained(runs, ADAPTER_FILE)):
+        yield trained, *merge_lora(base, trained.file)
+
+
+def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
+    """References, the base, baselines and LoRAs, in the order of the table."""
+    base, postprocess, prompt = inputs.base, inputs.postprocess, config.model.prompt
+    runs, sampler = config.paths.runs, Sampler(**asdict(config.sampler))
+    shift_strength = config.finetune.residual_shift_strength
+    heldout = encode_pairs(
+        inputs.pair_set, "heldout", Codec(base), config.paths.cache, photos=shift_strength > 0.0
+    )
+    num_colors, target = postprocess.num_colors, target_of(inputs)
+    nearest = Pixelation(factor=base.cell, palette=num_colors, fit="kmeans", downsample="nearest")
+    pyxelate = Pixelation(factor=base.cell, palette=num_colors)
+    for name, draw in (
+        ("photo", unchanged),
+        ("nearest", PixelationDraw(nearest)),
+        ("pyxelate", PixelationDraw(pyxelate)),
+        ("target", target),
+        ("target-vae", RoundTrip(Codec(base), target)),
+    ):
+        yield Variant(name, DirectStylizer(draw, cell=base.cell, postprocess=postprocess))
+
+    stylizer = Stylizer(base, sampler=sampler, prompt=prompt, postprocess=postprocess)
+    yield Variant("base", stylizer, losses=_losses(base, heldout, shift_strength))
+    if sampler.guidance != 1.0:
+        unguided = replace(sampler, guidance=1.0)
+        yield Variant("base-g1", Stylizer(base, sampler=unguided, prompt=prompt, postprocess=postprocess))
+
+    for trained in _of_this_base(base, find_trained(runs, BASELINE_FILE)):
+        # A baseline is taken at its best weights; a LoRA at its last, which are what a user gets.
+        trained = best_weights(trained)
+        network = load_baseline(trained.file)
+        yield Variant(
+            trained.name,
+            SupervisedStylizer(network, cell=base.cell, postprocess=postprocess),
+            weights=trained,
+            num_parameters=sum(p.numel() for p in network.parameters()),
+        )
+    for trained, tuned, num_parameters in fine_tunes(base, runs):
+        yield Variant(
+            trained.name,
+            Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess, adapter=trained.name),
+            weights=trained,
+            num_parameters=num_parameters,
+            losses=_losses(tuned, heldout, shift_strength),
+        )
+
+
+def _of_this_base(base: BaseModel, found: Sequence[TrainedWeights]) -> Iterator[TrainedWeights]:
+    """Skips runs on another base, and names them: one folder may hold runs of SD 1.5 and of the tiny base."""
+    for trained in found:
+        sha256 = base_of(trained)
+        if sha256 is None or sha256 == base.sha256:
+            yield trained
+        else:
+            print(
+                f"{trained.name}: left out, trained on another base ({sha256[:12]}) "
+                f"than the one compared ({base.sha256[:12]})",
+                file=sys.stderr,
+            )
+
+
+def _losses(base: BaseModel, heldout: LatentSet, residual_shift_strength: float) -> dict[str, list[float]]:
+    """Loss over all noise levels, and along the residual shift where the base's LoRAs learn one."""
+    # The cached text states are those of the base's own text encoder, which a LoRA may have changed.
+    heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
+    objective = DiffusionObjective(
+        base.unet, base.noise_schedule, residual_shift_strength=residual_shift_strength
+    )
+    losses = {"noise_loss": fixed_noise_loss(objective, heldout).tolist()}
+    if residual_shift_strength:
+        losses["residual_shift_loss"] = fixed_noise_loss(objective, heldout, on_path=True).tolist()
+    return losses
+
+
+def _settings(config: EvaluateConfig, inputs: Inputs, weights: dict[str, str]) -> dict[str, object]:
+    inception = inputs.benchmark.inception
+    return {
+        "sampler": asdict(config.sampler),
+        "postprocess": asdict(config.postprocess),
+        "prompt": config.model.prompt,
+        "pairs": inputs.pair_set.sha256,
+        "num_photos": len(inputs.benchmark.photos),
+        **({"weights": weights} if weights else {}),
+        **({"inception_sha256": inception.sha256} if inception is not None else {}),
+        "versions": versions(),
+    }
+
+
+def _worst_first(results: EvalResults) -> list[int]:
+    """Photo indices by the mean likeness of what was trained; of all variants where nothing was."""
+    trained = [result for result in results.variants if result.adapter_sha256] or results.variants
+    likeness = np.mean([result.per_photo["likeness_raw"] for result in trained], axis=0)
+    return [int(index) for index in np.argsort(likeness, kind="stable")]
+
+
+def _pictures(portraits: Sequence[Portrait]) -> list[tuple[Image.Image, np.ndarray]]:
+    """Raw and snapped picture of each portrait."""
+    return [(portrait.image, portrait.snapped.image()) for portrait in portraits]

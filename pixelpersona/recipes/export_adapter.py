@@ -1,0 +1,140 @@
+"""Export: a LoRA, judged by its evaluation, in another program's format and with a model card."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from pixelpersona.config.export import ExportConfig, Format, Weights
+from pixelpersona.evaluation.gate import export_warnings
+from pixelpersona.evaluation.result import EvalResults, load_results
+from pixelpersona.files import writing_into
+from pixelpersona.models.adapter import ADAPTER_FILE, adapter_file
+from pixelpersona.models.base import BaseModel, load_base
+from pixelpersona.models.formats import LoraFile, read_lora, write_diffusers, write_kohya, write_merged
+from pixelpersona.reporting.card import card_info, write_card
+from pixelpersona.runs.digests import file_sha256
+
+# A run's last weights lie in a folder beside result.json (runs/lora-r8/), its best ones two folders deeper.
+_NUM_FOLDERS = 4
+
+
+def export_adapter(config: ExportConfig) -> None:
+    """Read, judge, then write; a refused export leaves nothing behind. Raises ValueError."""
+    model = config.model
+    _check_out(config.out)
+    path = adapter_file(config.adapter.path, base_name=model.name, base_path=model.path)
+    if path is None:
+        raise ValueError(f"adapter.path: model={model.name} has no packaged LoRA; give adapter.path=...")
+    lora = read_lora(path)
+    sha256 = file_sha256(lora.file)
+    results = find_results(lora.file, sha256, config.result)
+    base = None
+    if config.format is Format.merged:
+        base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    warnings = export_warnings(
+        results,
+        sha256,
+        max_likeness_loss=config.max_likeness_loss,
+        base_sha256=None if base is None else base.sha256,
+    )
+    hint = "" if results else " (evaluate makes one, result=FILE names one)"
+    if warnings and config.strict:
+        raise ValueError(f"strict=true: not exported: {'; '.join(warnings)}{hint}")
+    for warning in warnings:
+        print(f"WARNING: {warning}{hint}", file=sys.stderr)
+    with writing_into(config.out, "nothing was written there"), _draft_folder(config.out) as draft:
+        _write(config, lora, base, draft, results, sha256, warnings)
+    print(f"wrote {config.out}")
+
+
+def find_results(file: Path, adapter_sha256: str, given: Path | None) -> EvalResults | None:
+    """The evaluation `given`, else the nearest result.json above a LoRA's file that has its sha256.
+
+    Raises ValueError for a result file that is broken, or was given and is missing.
+    """
+    if given is not None:
+        return load_results(given)
+    for folder in list(file.resolve().parents)[:_NUM_FOLDERS]:
+        if (folder / "result.json").is_file():
+            results = load_results(folder / "result.json")
+            if any(result.adapter_sha256 == adapter_sha256 for result in results.variants):
+                return results
+    return None
+
+
+def _write(
+    config: ExportConfig,
+    lora: LoraFile,
+    base: BaseModel | None,
+    folder: Path,
+    results: EvalResults | None,
+    sha256: str,
+    warnings: list[str],
+) -> None:
+    """The weights in their format, then README.md with what was measured of them."""
+    measured = [] if results is None else [r.variant for r in results.variants if r.adapter_sha256 == sha256]
+    title = measured[0] if measured else _title(lora.file)
+    own = {"model": asdict(config.model), "sampler": asdict(config.sampler)}
+    info = replace(card_info(_run_config(lora.file) or own, title=title), warnings=warnings)
+    match config.format:
+        case Format.diffusers:
+            write_diffusers(lora, folder)
+        case Format.kohya:
+            file = write_kohya(lora, folder / f"{title}.safetensors")
+            info = replace(info, weights=file.name)
+        case Format.merged:
+            assert base is not None
+            dtype = torch.float16 if config.weights is Weights.fp16 else torch.float32
+            write_merged(lora, base, folder, dtype=dtype)
+            info = replace(info, merged=True)
+    write_card(folder, info, results if measured else None, title if measured else "")
+
+
+def _run_config(file: Path) -> dict[str, Any]:
+    """The configuration of the run that a LoRA's file belongs to; {} when there is none beside it.
+
+    Raises ValueError naming a config.yaml that cannot be read.
+    """
+    for folder in list(file.resolve().parents)[: _NUM_FOLDERS - 1]:
+        config = folder / "config.yaml"
+        if config.is_file():
+            try:
+                found = yaml.safe_load(config.read_text(encoding="utf-8"))
+            except (ValueError, yaml.YAMLError) as error:
+                raise ValueError(f"{config}: not readable ({' '.join(str(error).split())})") from None
+            return found if isinstance(found, dict) and found.keys() >= {"model", "sampler"} else {}
+    return {}
+
+
+def _title(file: Path) -> str:
+    """The run's name; the file's own name where it has one."""
+    return file.resolve().parent.name if file.name == ADAPTER_FILE else file.stem
+
+
+def _check_out(out: Path) -> None:
+    """Raises ValueError when something is there already: an export replaces nothing."""
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if out.exists() or out.is_symlink():
+        raise ValueError(f"out={out}: already exists; accepted a new or an empty folder")
+
+
+@contextmanager
+def _draft_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that is renamed to it at the end, and removed after an error."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)  # mkdtemp makes 0700
+        draft.replace(out)  # also replaces an empty folder
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""Photos → pairs of photo and pixel art → cached latents and text states."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pixelpersona.assets.locate import path as asset
+from pixelpersona.config.evaluate import EvaluateConfig
+from pixelpersona.config.model import ModelConfig
+from pixelpersona.config.prepare import PrepareConfig
+from pixelpersona.config.train import TrainConfig
+from pixelpersona.data.augment import Augmentation
+from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.pairs import prepare_pairs
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.recipe import PairRecipe, with_palette_colors
+from pixelpersona.data.sources import open_source
+from pixelpersona.data.verify import verify_cache
+from pixelpersona.models.base import load_base
+from pixelpersona.models.codec import Codec
+from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.runs.digests import files_stamp
+
+
+def prepare(config: PrepareConfig) -> None:
+    """Make missing or damaged pairs, and with `encode` their latents and text states; print where they are.
+
+    With `verify`, only check the cache. Raises ValueError when something in it is damaged.
+    """
+    if config.verify:
+        _verify(config.paths.cache)
+        return
+    pair_set = make_pairs(config, thorough=True)
+    if config.encode:
+        base = load_base(
+            config.model.path,
+            name=config.model.name,
+            image_size=config.model.image_size,
+            cell=config.model.cell,
+        )
+        codec = Codec(base)
+        for split in ("train", "heldout"):
+            mirrored = config.dataset.mirror and split == "train"
+            encode_pairs(pair_set, split, codec, config.paths.cache, mirrored=mirrored)
+    sizes = ", ".join(f"{len(pair_set.pairs(split))} {split}" for split in ("train", "heldout"))
+    print(f"pairs: {sizes}; in {pair_set.folder}")
+
+
+def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough: bool = False) -> PairSet:
+    """The pair set of a configuration, prepared when it is missing.
+
+    thorough: an existing set is checked byte by byte and repaired.
+    """
+    dataset = config.dataset
+    source = open_source(
+        dataset.kind.value, dataset.path, heldout_share=dataset.heldout_share, num_tuning=dataset.num_tuning
+    )
+    recipe = PairRecipe(
+        size=config.model.image_size,
+        framing=dataset.framing,
+        pixelate=with_palette_colors(Pixelation(**asdict(config.pixelate))),
+        augment=Augmentation(**asdict(config.augment)),
+        variants=dataset.variants,
+        caption=config.model.prompt,
+    )
+    return prepare_pairs(
+        source,
+        recipe,
+        config.paths.cache,
+        limit=dataset.limit,
+        num_workers=dataset.num_workers,
+        thorough=thorough,
+    )
+
+
+def base_stamp(model: ModelConfig) -> str:
+    """Changes when the files of the base do, without loading it; a hub id stands for itself."""
+    folder = asset("tiny") if model.path is None else Path(model.path)
+    return files_stamp(folder) if folder.is_dir() else str(model.path)
+
+
+def _verify(cache: Path) -> None:
+    """One line on stderr for each damaged entry, then ValueError; one line on stdout when nothing is."""
+    verdict = verify_cache(cache)
+    for line in verdict.damaged:
+        print(line, file=sys.stderr)
+    if verdict.damaged:
+        raise ValueError(
+            f"{cache}: {len(verdict.damaged)} damaged of {verdict.summary()}; "
+            "run prepare again on the same data to repair it"
+        )
+    print(f"{cache}: {verdict.summary()}: nothing is damaged")

@@ -1,0 +1,102 @@
+"""`pretrain stage=measure`: how good a base and the feature network are, on held-out photos."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from PIL import Image
+
+from pixelpersona.config.pretrain import PretrainConfig
+from pixelpersona.data.sources import caption_of
+from pixelpersona.evaluation.attribute_errors import attribute_errors
+from pixelpersona.evaluation.base_quality import img2img_quality, text_to_image_quality
+from pixelpersona.evaluation.recognition import recognition
+from pixelpersona.evaluation.reconstruction import reconstruction
+from pixelpersona.files import write_whole
+from pixelpersona.inference.sampler import Sampler
+from pixelpersona.models.base import load_base
+from pixelpersona.models.codec import Codec, to_uint8, to_unit
+from pixelpersona.models.features import PersonaFeatures
+from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import pixelize
+from pixelpersona.recipes.pretraining.stage import Photos
+from pixelpersona.recipes.pretraining.write_study import write_study
+from pixelpersona.reporting.base_table import base_table, replace_table
+from pixelpersona.training.objectives.autoencoder import block_images
+from pixelpersona.training.objectives.diffusion import DiffusionObjective
+from pixelpersona.training.validation import loss_by_level
+
+_MIN_PHOTOS = 8  # KID compares two halves of at least 4
+
+
+def measure_base(config: PretrainConfig, photos: Photos) -> None:
+    """Write <run>/measured.json and print it as a table; update measure.card and measure.study.
+
+    Measures the base and the feature network of the run, or those of `model` and the packaged network where
+    the run has none. Raises ValueError when fewer than 8 photos are held out.
+    """
+    measure, model, folder = config.measure, config.model, photos.folder
+    pictures = photos.heldout(measure.num_photos)
+    if len(pictures) < _MIN_PHOTOS:
+        raise ValueError(
+            f"dataset.heldout_share={config.dataset.heldout_share}: {len(pictures)} photos are held out; "
+            f"stage=measure needs {_MIN_PHOTOS} or more"
+        )
+    ids = photos.heldout_ids[: len(pictures)]
+    captions = [caption_of(photos.source, photo_id) for photo_id in ids]
+    if (folder / "base").is_dir():
+        base = load_base(folder / "base", name=model.name)
+    else:
+        base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    features = PersonaFeatures(folder / "persona" if (folder / "persona").is_dir() else None)
+    measured: dict[str, Any] = {"base_sha256": base.sha256, "num_photos": len(pictures)}
+
+    blocks = to_uint8(block_images(to_unit(pictures), base.cell, torch.Generator().manual_seed(0)))
+    measured["autoencoder"] = {
+        "photo": asdict(reconstruction(base.vae, pictures)),
+        "block": asdict(reconstruction(base.vae, blocks)),
+    }
+
+    codec, num = Codec(base), min(measure.num_losses, len(pictures))
+    measured["loss_by_level"] = loss_by_level(
+        DiffusionObjective(base.unet, base.noise_schedule),
+        codec.encode_images(pictures[:num]),
+        codec.encode_text(captions[:num]),
+    )
+
+    num, style = min(measure.num_faces, len(pictures)), Pixelation(**asdict(config.pixelate))
+    faces = [Image.fromarray(picture) for picture in pictures[:num]]
+    found = recognition(faces, ids[:num], features, lambda photo: pixelize(photo, style)[0])
+    errors = attribute_errors(features, pictures[:num], captions[:num])
+    measured["features"] = {"features_sha256": features.sha256, **asdict(found), **errors}
+
+    num = min(measure.num_text_to_image, len(pictures))
+    measured["text_to_image"] = asdict(
+        text_to_image_quality(
+            base,
+            pictures[:num],
+            captions[:num],
+            features,
+            num_steps=measure.num_steps,
+            guidance=measure.text_to_image_guidance,
+        )
+    )
+
+    num = min(measure.num_portraits, len(pictures))
+    sampler = Sampler(
+        kind="dpm", num_steps=measure.num_steps, strength=measure.strength, guidance=measure.guidance
+    )
+    measured["img2img"] = asdict(
+        img2img_quality(base, pictures[:num], ids[:num], features, prompt=model.prompt, sampler=sampler)
+    )
+
+    if (folder / "portraits.json").is_file():
+        measured["portraits"] = json.loads((folder / "portraits.json").read_text(encoding="utf-8"))
+    write_whole(folder / "measured.json", json.dumps(measured, indent=2) + "\n")
+    table = base_table(measured)
+    print(table)
+    if measure.card is not None:
+        replace_table(measure.card, table)
+    if measure.study is not None:
+        write_study(config, photos.folder, measure.study, base, features, measured)

@@ -1,0 +1,158 @@
+"""What the stages of pretraining share: the photos, and the training of one stage."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers.training_utils import EMAModel
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from pixelpersona.config.pretrain import PretrainConfig, StageConfig, StageLrSchedule
+from pixelpersona.data.photo_batches import photo_array
+from pixelpersona.data.sources import open_source
+from pixelpersona.files import whole
+from pixelpersona.runs.records import public_config
+from pixelpersona.tracking.opening import open_tracker
+from pixelpersona.training.accelerator import make_accelerator
+from pixelpersona.training.callbacks import CheckpointCallback
+from pixelpersona.training.checkpoints import TrainState, resume_latest
+from pixelpersona.training.interrupt import ending
+from pixelpersona.training.loop import Batches, train
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_factor
+
+
+class Photos:
+    """The photos of a pretraining run, as square pictures of the base's size.
+
+    ids, heldout_ids: of the training and the held-out photos, sorted. folder: the run's.
+    """
+
+    def __init__(self, config: PretrainConfig) -> None:
+        dataset = config.dataset
+        self.source = open_source(
+            dataset.kind.value,
+            dataset.path,
+            heldout_share=dataset.heldout_share,
+            num_tuning=dataset.num_tuning,
+        )
+        self.folder = config.paths.runs / config.name
+        self.image_size = config.model.image_size
+        splits = {photo_id: self.source.split(photo_id) for photo_id in self.source.ids()}
+        self.ids = [photo_id for photo_id, split in splits.items() if split == "train"]
+        self.heldout_ids = [photo_id for photo_id, split in splits.items() if split == "heldout"]
+
+    def train_file(self, size: int | None = None) -> Path:
+        """The .npy of all training photos, uint8 [N, size, size, 3], written when it is missing.
+
+        size: pixels; None for the base's image size. Raises ValueError when the file holds other photos.
+        """
+        size = size or self.image_size
+        file = self.folder / ("photos.npy" if size == self.image_size else f"photos-{size}.npy")
+        if not file.is_file():
+            photos = photo_array(self.source, self.ids, size)
+            with whole(file) as draft, draft.open("wb") as opened:
+                np.save(opened, photos)
+        if np.load(file, mmap_mode="r").shape != (len(self.ids), size, size, 3):
+            raise ValueError(f"{file}: made from other photos; delete it or choose another paths.runs")
+        return file
+
+    def train(self) -> NDArray[np.uint8]:
+        """All training photos, uint8 [N, image_size, image_size, 3], memory-mapped, writable in memory."""
+        photos: NDArray[np.uint8] = np.load(self.train_file(), mmap_mode="c")
+        return photos
+
+    def heldout(self, limit: int) -> NDArray[np.uint8]:
+        """The first `limit` held-out photos, uint8 [N, image_size, image_size, 3]."""
+        return photo_array(self.source, self.heldout_ids[:limit], self.image_size)
+
+
+def train_stage(
+    objective: nn.Module,
+    batches: Batches,
+    stage: StageConfig,
+    config: PretrainConfig,
+    *,
+    name: str,
+    identity: dict[str, object],
+) -> None:
+    """Train the objective's parameters in place; at the end they hold the moving average, frozen.
+
+    Checkpoints, metrics.jsonl and the W&B run are kept in <paths.runs>/<name of the run>/<name>. Training
+    continues from the newest intact checkpoint there.
+
+    identity: what a checkpoint must have been made with to be continued, besides stage, seed and batch size.
+    Raises ValueError when the newest checkpoint has another identity.
+    """
+    groups = group_parameters(
+        objective.named_parameters(), [ParameterGroup("all", "", stage.lr, stage.weight_decay)]
+    )
+    optimizer = adamw(groups, beta1=stage.beta1, beta2=stage.beta2, eps=stage.eps)
+    ema = EMAModel(
+        [p for p in objective.parameters() if p.requires_grad],
+        decay=stage.ema_decay,
+        use_ema_warmup=True,
+        power=stage.ema_power,
+    )
+    state = TrainState(
+        objective=objective,
+        optimizer=optimizer,
+        lr_schedule=_lr_schedule(optimizer, stage, name),
+        ema=ema,
+        identity={"stage": name} | identity | {"seed": config.seed, "batch": stage.batch_size},
+    )
+    folder = config.paths.runs / config.name / name
+    resumed = resume_latest(state, folder / "checkpoints")
+    tracker = open_tracker(
+        folder,
+        name=f"{config.name}-{name}",
+        job_type="pretrain",
+        config=public_config(config),
+        run_id=state.tracker_id or None,
+        resume_step=state.step if resumed else None,
+        resume_rows=state.num_rows if resumed else None,
+        **asdict(config.tracker) | {"mode": config.tracker.mode.value},
+    )
+    state.tracker_id = tracker.run_id
+    with ending(tracker):
+        train(
+            state,
+            batches,
+            num_steps=stage.num_steps,
+            seed=config.seed,
+            accelerator=make_accelerator(stage.precision.value, batch_size=stage.batch_size),
+            tracker=tracker,
+            checkpoints=CheckpointCallback(
+                folder / "checkpoints",
+                every_steps=stage.checkpoint_every_steps,
+                num_steps=stage.num_steps,
+            ),
+            max_grad_norm=stage.max_grad_norm,
+            title=name,
+        )
+    ema.copy_to(state.trainable().values())
+    objective.requires_grad_(False).eval()
+
+
+def _lr_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig, name: str) -> LambdaLR:
+    """Warm-up, then cosine to zero, or constant with a linear decay to zero over the last steps.
+
+    The second is warmup-stable-decay (Hu et al. 2024, arXiv:2404.06395). A finished run can be extended by a
+    larger num_steps; with decay_share=0 until then, it equals a run that was that long from the start.
+    """
+    if not 0.0 <= stage.decay_share <= 1.0:
+        raise ValueError(f"{name}.decay_share={stage.decay_share}: accepted 0 to 1")
+    num_decay_steps = stage.decay_share * stage.num_steps
+
+    def factor(step: int) -> float:
+        rise = lr_factor(
+            stage.lr_schedule.value, step, num_steps=stage.num_steps, num_warmup_steps=stage.num_warmup_steps
+        )
+        num_left = max(0, stage.num_steps - step)
+        if stage.lr_schedule is StageLrSchedule.cosine or num_left >= num_decay_steps:
+            return rise
+        return min(rise, num_left / num_decay_steps)
+
+    return LambdaLR(optimizer, factor)

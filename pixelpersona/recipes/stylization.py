@@ -1,0 +1,80 @@
+"""Stylization: one photo → one pixel-art portrait."""
+
+import sys
+from dataclasses import asdict
+
+from PIL import Image
+
+from pixelpersona.config.stylize import StylizeConfig
+from pixelpersona.files import whole
+from pixelpersona.inference.portrait import Portrait
+from pixelpersona.inference.sampler import Sampler
+from pixelpersona.inference.search import best_portrait, most_alike
+from pixelpersona.inference.stylizer import Stylizer
+from pixelpersona.models.adapter import adapter_file, merge_lora
+from pixelpersona.models.base import load_base
+from pixelpersona.pixel.exposure import expose
+from pixelpersona.pixel.framing import crop_found
+from pixelpersona.pixel.photo import open_photo
+from pixelpersona.pixel.postprocess import Postprocess
+from pixelpersona.pixel.snap import save_png
+
+
+def stylize(config: StylizeConfig) -> None:
+    """Find the face, crop, draw the candidates, keep the best, postprocess, write both pictures.
+
+    Settings and photo are checked before a model is loaded. Raises ValueError or PhotoError.
+    """
+    check_stylize(config)
+    postprocess = Postprocess(**asdict(config.postprocess))
+    strengths = config.search.strengths or [config.sampler.strength]
+    samplers = [Sampler(**asdict(config.sampler) | {"strength": strength}) for strength in strengths]
+    square, found = crop_found(open_photo(config.photo), config.model.image_size, config.framing)
+    if not found:
+        print(
+            f"{config.photo}: no face found, so the centre of the photo is drawn; "
+            "a photo cropped to head and shoulders gives better results",
+            file=sys.stderr,
+        )
+    portrait = _draw(config, samplers, postprocess, expose(square))
+    cells = config.out.with_suffix(".cells.png")
+    with whole(config.out) as draft:
+        save_png(portrait.snapped, draft, config.scale)
+    with whole(cells) as draft:
+        save_png(portrait.snapped, draft)
+    if config.search.strengths:
+        print(f"strength {portrait.strength:g}, seed {portrait.seed}")
+    print(f"wrote {config.out} and {cells}")
+
+
+def check_stylize(config: StylizeConfig) -> None:
+    """Raises ValueError naming the key of a value that is not accepted."""
+    if not 1 <= config.num_candidates <= 64:
+        raise ValueError(f"num_candidates={config.num_candidates}: accepted 1 to 64")
+    if not 1 <= config.scale <= 64:
+        raise ValueError(f"scale={config.scale}: accepted 1 to 64")
+    if config.out.suffix.lower() != ".png":
+        raise ValueError(f"out={config.out}: accepted a file name ending in .png")
+    for strength in config.search.strengths:
+        if not 0.0 < strength <= 1.0:
+            raise ValueError(f"search.strengths={strength}: accepted above 0, up to 1")
+    if not -1.0 <= config.search.min_grid_contrast <= 1.0:
+        raise ValueError(f"search.min_grid_contrast={config.search.min_grid_contrast}: accepted -1 to 1")
+
+
+def _draw(
+    config: StylizeConfig, samplers: list[Sampler], postprocess: Postprocess, photo: Image.Image
+) -> Portrait:
+    """The best of the seeds, and of the strengths where several are to be tried."""
+    model = config.model
+    base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    adapter = adapter_file(config.adapter.path, base_name=model.name, base_path=model.path)
+    if adapter is not None:
+        base = merge_lora(base, adapter)[0]
+    stylizers = [
+        Stylizer(base, sampler=sampler, prompt=model.prompt, postprocess=postprocess) for sampler in samplers
+    ]
+    seeds = [config.seed + number for number in range(config.num_candidates)]
+    if not config.search.strengths:
+        return most_alike(stylizers[0], photo, seeds)
+    return best_portrait(stylizers, photo, seeds, min_grid_contrast=config.search.min_grid_contrast)

@@ -1,0 +1,323 @@
+"""The steps that all training recipes share: start, state, record, callbacks, loop, end."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+from pixelpersona.config.loop import LoopConfig
+from pixelpersona.config.train import TrainConfig
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.evaluation.distribution import MIN_PICTURES
+from pixelpersona.files import writing_into
+from pixelpersona.recipes.preparation import base_stamp, make_pairs
+from pixelpersona.runs.finished import is_finished, mark_finished, mark_unfinished, settings
+from pixelpersona.runs.locks import exclusive
+from pixelpersona.runs.records import append_speed, git_state, public_config, versions, write_record
+from pixelpersona.tracking.opening import open_tracker
+from pixelpersona.tracking.tracker import NoTracker, Tracker
+from pixelpersona.training.accelerator import make_accelerator
+from pixelpersona.training.callbacks import (
+    BestCallback,
+    CheckpointCallback,
+    PaceCallback,
+    SampleCallback,
+    ValidationCallback,
+)
+from pixelpersona.training.checkpoints import TrainState, resume_from
+from pixelpersona.training.dataset_artifact import log_dataset
+from pixelpersona.training.interrupt import StopRequest, ending
+from pixelpersona.training.loop import Batches, Callback, train
+from pixelpersona.training.optimizers import ParameterGroup, group_parameters, lr_schedule, make_optimizer
+from pixelpersona.training.plan import plan
+from pixelpersona.training.samples import Samples
+
+# A checkpoint continues only a run that learns the same way and draws its samples the same way, because
+# their scores are compared. Intervals may change: how often something is measured changes no number.
+_IDENTITY = (
+    "optimizer.",
+    "lr_schedule.",
+    "loss.",
+    "loop.max_grad_norm",
+    "loop.ema_decay",
+    "sampler.",
+    "loop.num_samples",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A run that is about to be trained. inputs: name → digest of what its weights are made from."""
+
+    config: TrainConfig
+    overrides: Sequence[str]
+    folder: Path
+    accelerator: Accelerator
+    pair_set: PairSet
+    inputs: dict[str, object]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is rank 0, the only one that writes."""
+        return bool(self.accelerator.is_main_process)
+
+
+@contextmanager
+def start_run(config: TrainConfig, overrides: Sequence[str]) -> Iterator[TrainingRun | None]:
+    """Prepare the pairs and hold the run folder while the context is open; None when the run is finished.
+
+    overrides: the command line's settings, as typed. Raises ValueError when settings are not accepted, when
+    the folder holds a finished run with other settings, or when another process is writing it.
+    """
+    check_loop(config.loop)
+    folder = config.paths.runs / config.name
+    accelerator = make_accelerator(
+        config.loop.precision.value,
+        batch_size=config.loop.batch_size,
+        gradient_accumulation_steps=config.loop.gradient_accumulation_steps,
+    )
+    with accelerator.main_process_first():  # rank 0 prepares, the others then read
+        pair_set = make_pairs(config)
+        inputs: dict[str, object] = {"pairs": pair_set.sha256, "base": base_stamp(config.model)}
+        finished = config.loop.resume == "auto" and is_finished(folder, config, inputs)
+    run = TrainingRun(config, overrides, folder, accelerator, pair_set, inputs)
+    if finished:
+        if run.is_main:
+            print(f"{config.name}: already finished, nothing to do ({folder})")
+        yield None
+        return
+    lock = exclusive(folder) if run.is_main else nullcontext()
+    with lock, writing_into(folder, "its checkpoints are unchanged"):
+        yield run
+
+
+def check_loop(loop: LoopConfig) -> None:
+    """Raises ValueError naming the key and the accepted values, before anything is loaded."""
+    if loop.resume not in ("auto", "never") and not Path(loop.resume).is_dir():
+        raise ValueError(
+            f"loop.resume={loop.resume}: no such checkpoint; accepted auto, never, or its folder"
+        )
+    if loop.ema_decay is not None and not 0.0 < loop.ema_decay < 1.0:
+        raise ValueError(f"loop.ema_decay={loop.ema_decay}: accepted null, or above 0 and below 1")
+    measured = ["val/loss"]
+    if loop.num_samples > 0:
+        measured.append("eval/grid_contrast")
+    if loop.num_samples >= MIN_PICTURES:
+        measured += ["eval/kid_persona", "eval/fid_persona"]
+    if loop.best_metric not in measured:
+        raise ValueError(f"loop.best_metric={loop.best_metric}: accepted {', '.join(measured)}")
+    if loop.num_best_kept < 1:
+        raise ValueError(f"loop.num_best_kept={loop.num_best_kept}: accepted 1 or more")
+
+
+def count_steps(loop: LoopConfig, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run. Raises ValueError when there would be none."""
+    steps = loop.num_steps if loop.num_epochs is None else loop.num_epochs * steps_per_epoch
+    if steps < 1 or loop.batch_size < 1:
+        raise ValueError(f"loop.num_steps={steps}, loop.batch_size={loop.batch_size}: accepted 1 or more")
+    return steps
+
+
+def make_state(
+    run: TrainingRun, objective: nn.Module, num_steps: int, identity: dict[str, object]
+) -> TrainState:
+    """Optimizer with its parameter groups, learning-rate schedule and EMA, at step 0.
+
+    identity: what a checkpoint must have been made with to be continued, besides the common settings.
+    """
+    config, loop = run.config, run.config.loop
+    options = asdict(config.optimizer)
+    groups = [
+        ParameterGroup(
+            name,
+            group.pattern,
+            config.optimizer.lr * group.lr_scale,
+            config.optimizer.weight_decay if group.weight_decay is None else group.weight_decay,
+        )
+        for name, group in config.optimizer.groups.items()
+    ]
+    optimizer = make_optimizer(
+        config.optimizer.kind.value,
+        group_parameters(objective.named_parameters(), groups),
+        **{key: options[key] for key in ("beta1", "beta2", "eps", "momentum", "growth_rate")},
+    )
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    ema = None
+    if loop.ema_decay is not None:
+        ema = EMAModel(trained, decay=loop.ema_decay, use_ema_warmup=True, power=0.75)
+    common = {key: value for key, value in settings(config).items() if key.startswith(_IDENTITY)}
+    common |= {
+        "pairs": run.pair_set.sha256,
+        "mirror": config.dataset.mirror,
+        "seed": loop.seed,
+        "batch_size": loop.batch_size,
+        "num_steps": num_steps,
+    }
+    return TrainState(
+        objective=objective,
+        optimizer=optimizer,
+        lr_schedule=lr_schedule(
+            optimizer,
+            config.lr_schedule.kind,
+            num_steps=num_steps,
+            num_warmup_steps=config.lr_schedule.num_warmup_steps,
+        ),
+        ema=ema,
+        identity=identity | common,
+    )
+
+
+def resume_and_record(run: TrainingRun, state: TrainState, base_sha256: str) -> Tracker:
+    """Load the checkpoint that `loop.resume` asks for; write the run's record; open its tracker."""
+    config = run.config
+    resumed = resume_from(state, config.loop.resume, run.folder / "checkpoints")
+    if not run.is_main:
+        return NoTracker()
+    mark_unfinished(run.folder)
+    write_record(run.folder, config, run.overrides, {"pairs": run.pair_set.sha256, "base": base_sha256})
+    tracker = open_tracker(
+        run.folder,
+        name=config.name,
+        job_type="train",
+        config=public_config(config) | state.identity | {"versions": versions(), "git": git_state()},
+        run_id=state.tracker_id or None,
+        resume_step=state.step if resumed else None,
+        resume_rows=state.num_rows if resumed else None,
+        **asdict(config.tracker) | {"mode": config.tracker.mode.value},
+    )
+    state.tracker_id = tracker.run_id
+    return tracker
+
+
+def make_callbacks(
+    run: TrainingRun,
+    state: TrainState,
+    tracker: Tracker,
+    num_steps: int,
+    *,
+    validate: Callable[[], float],
+    samples: Samples | None,
+    save: Callable[[Path], Path],
+) -> list[Callback]:
+    """In their order: validation, samples, the best weights by what both measured, and the pace."""
+    loop = run.config.loop
+    callbacks: list[Callback] = [
+        ValidationCallback(validate, tracker, every_steps=loop.validate_every_steps, num_steps=num_steps)
+    ]
+    if samples is not None:
+        callbacks.append(
+            SampleCallback(samples, tracker, every_steps=loop.sample_every_steps, num_steps=num_steps)
+        )
+    best = BestCallback(
+        run.folder / "best",
+        save,
+        metric=loop.best_metric,
+        higher_is_better=loop.best_is_highest,
+        num_kept=loop.num_best_kept,
+    )
+    return [*callbacks, best, PaceCallback(num_steps=num_steps, start=state.step)]
+
+
+def train_and_finish(
+    run: TrainingRun,
+    state: TrainState,
+    tracker: Tracker,
+    batches: Batches,
+    *,
+    num_steps: int,
+    steps_per_epoch: int,
+    callbacks: Sequence[Callback],
+    save: Callable[[Path], Path],
+    describe: Callable[[Path], None] | None = None,
+) -> None:
+    """Run the loop; save the last weights and their moving average; mark the run as finished.
+
+    save: writes the weights as they stand into a folder and returns the file. describe: writes what belongs
+    beside the last weights.
+    Outside of the loop a signal stops at once: what comes before and after it can be repeated.
+    """
+    config, loop = run.config, run.config.loop
+    with ending(tracker), StopRequest().listening() as stop, stop.giving_up():
+        if run.is_main:
+            log_dataset(tracker, run.pair_set)
+            kept = [
+                f"a checkpoint every {loop.checkpoint_every_steps} steps",
+                f"the best {loop.num_best_kept} by {loop.best_metric} in best/",
+            ]
+            if state.ema is not None:
+                kept.append("the moving average in ema/")
+            print(
+                plan(
+                    f"{config.name}: {config.method.kind.value} on {config.model.name}",
+                    run.folder,
+                    run.pair_set,
+                    state,
+                    run.accelerator,
+                    num_steps=num_steps,
+                    steps_per_epoch=steps_per_epoch,
+                    batch_size=loop.batch_size,
+                    kept=kept,
+                )
+            )
+        started, first_step = time.perf_counter(), state.step
+        train(
+            state,
+            batches,
+            num_steps=num_steps,
+            seed=loop.seed,
+            accelerator=run.accelerator,
+            tracker=tracker,
+            callbacks=callbacks if run.is_main else [],
+            checkpoints=CheckpointCallback(
+                run.folder / "checkpoints",
+                every_steps=loop.checkpoint_every_steps,
+                num_steps=num_steps,
+                num_kept=loop.num_checkpoints_kept,
+            )
+            if run.is_main
+            else None,
+            max_grad_norm=loop.max_grad_norm,
+            log_every_steps=loop.log_every_steps,
+            title=config.name,
+        )
+        if run.is_main:
+            append_speed(
+                run.folder,
+                seconds=time.perf_counter() - started,
+                num_steps=state.step - first_step,
+                batch_size=loop.batch_size,
+                num_processes=run.accelerator.num_processes,
+            )
+            _finish(run, state, tracker, save, describe)
+
+
+def _finish(
+    run: TrainingRun,
+    state: TrainState,
+    tracker: Tracker,
+    save: Callable[[Path], Path],
+    describe: Callable[[Path], None] | None,
+) -> None:
+    weights = save(run.folder)
+    if describe is not None:
+        describe(run.folder)
+    if state.ema is not None:
+        parameters = list(state.trainable().values())
+        state.ema.store(parameters)
+        state.ema.copy_to(parameters)
+        save(run.folder / "ema")
+        state.ema.restore(parameters)
+    metric = run.config.loop.best_metric
+    best: dict[str, object] = {}
+    if state.best:
+        best = {f"best/{metric}": state.best[0][0], "best/step": state.best[0][1]}
+    tracker.summary({"steps": state.step} | best)
+    lineage = {"dataset": run.pair_set.folder.name, "steps": state.step}
+    tracker.artifact(run.config.name, "model", [weights], dict(state.identity) | lineage)
+    mark_finished(run.folder, run.config, run.inputs, [weights])
+    print(f"wrote {weights}")

@@ -1,0 +1,1 @@
+"""What a run folder is: records, finished markers, discovery, locks, digests."""

@@ -1,0 +1,111 @@
+"""Reading run folders: settings, curves, versions."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pixelpersona.files import read_jsonl, write_whole
+
+TIMINGS = "timings.json"
+"""Beside result.json: seconds per portrait of each variant, which differ between runs."""
+
+Curve = list[tuple[int, float]]
+"""(step, value) in the order in which they were logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One training run.
+
+    id: its folder below the folder of runs, "lora-r4" or "sweep/lora-r4". overrides: the settings as typed.
+    curves: key of metrics.jsonl → its points. versions, git, data: package versions, commit and whether
+    files differed from it, digests of data and base; empty where they were not recorded.
+    """
+
+    id: str
+    overrides: list[str]
+    config: dict[str, Any]
+    curves: dict[str, Curve]
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """What was trained ("lora", "supervised", ...); "" where the configuration does not say.
+
+        Losses of different methods are different quantities and never share an axis.
+        """
+        method = self.config.get("method", "")
+        if isinstance(method, Mapping):
+            method = method.get("name") or method.get("kind") or ""
+        return str(method)
+
+
+def read_run(folder: Path, id: str | None = None) -> RunRecord:
+    """Read a run folder. Only metrics.jsonl is required: a run that was killed early counts, too.
+
+    Raises ValueError naming the file that is missing or broken.
+    """
+    curves: dict[str, Curve] = {}
+    for row in read_jsonl(folder / "metrics.jsonl"):
+        for key, value in row.items():
+            if key != "step":
+                curves.setdefault(key, []).append((int(row["step"]), float(value)))
+    return RunRecord(
+        id=folder.name if id is None else id,
+        overrides=[str(o) for o in _read(folder / "overrides.yaml", list)],
+        config=_read(folder / "config.yaml", dict),
+        curves=curves,
+        versions={str(k): str(v) for k, v in _read(folder / "versions.json", dict).items()},
+        git=_read(folder / "git.json", dict),
+        data=_read(folder / "data.json", dict),
+    )
+
+
+def read_runs(folder: Path) -> list[RunRecord]:
+    """Every run in or below a folder, by id; [] when there is none."""
+    found = sorted(path.parent for path in folder.rglob("metrics.jsonl"))
+    ids = [f.relative_to(folder).as_posix() for f in found]
+    return [read_run(f, f.name if i == "." else i) for f, i in zip(found, ids, strict=True)]
+
+
+def read_overrides(result: Path) -> list[str]:
+    """The settings that were typed to make a result file; [] where they were not recorded beside it."""
+    return [str(word) for word in _read(result.with_suffix(".overrides.yaml"), list)]
+
+
+def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
+    """Write folder/timings.json. seconds: variant → seconds per portrait on this machine."""
+    text = json.dumps({"seconds_per_portrait": dict(seconds)}, indent=1, ensure_ascii=False)
+    write_whole(folder / TIMINGS, text + "\n")
+
+
+def read_timings(folder: Path) -> dict[str, float]:
+    """The content of folder/timings.json; {} where there is none. Raises ValueError naming a broken file."""
+    file = folder / TIMINGS
+    found = _read(file, dict).get("seconds_per_portrait", {})
+    try:
+        return {str(variant): float(seconds) for variant, seconds in found.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{file}: seconds_per_portrait must be a number per variant") from None
+
+
+def _read(path: Path, kind: type) -> Any:
+    """A YAML or JSON file holding one list or dict; an empty one when the file is missing."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        return kind()
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise ValueError(f"{path}: expected a {kind.__name__}, found a {type(value).__name__}")
+    return value

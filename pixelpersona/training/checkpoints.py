@@ -1,0 +1,225 @@
+"""The state of a run, and checkpoints that are either complete or absent.
+
+A checkpoint is a folder step-000100 with the trained weights, optimizer, schedule, EMA and a manifest of
+sha256 digests. It is written under another name, synced and renamed, so that a kill at any moment leaves the
+earlier checkpoints intact.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+_MANIFEST = "manifest.json"
+_log = logging.getLogger(__name__)
+
+
+class DamagedError(ValueError):
+    """A checkpoint whose files changed since they were written."""
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that a resumed run needs to give the same result.
+
+    step: optimizer steps taken. objective: the module under training; only parameters with requires_grad are
+    stored. scores: name → value measured at this step. best: (value, step) of the best weights, best first
+    (see `callbacks.BestCallback`). tracker_id: id of the W&B run. num_callbacks_done: number of the loop's
+    callbacks that have run at this step; a stop may come between two. num_rows: rows of metrics.jsonl when
+    the checkpoint was made; None where it was not recorded. identity: what a checkpoint must have been made
+    with to be continued.
+    """
+
+    objective: nn.Module
+    optimizer: torch.optim.Optimizer
+    lr_schedule: torch.optim.lr_scheduler.LRScheduler
+    ema: EMAModel | None = None
+    step: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    best: list[tuple[float, int]] = field(default_factory=list)
+    tracker_id: str = ""
+    num_callbacks_done: int = 0
+    num_rows: int | None = None
+    identity: dict[str, object] = field(default_factory=dict)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Name → parameter of everything that is trained, in a fixed order."""
+        return {name: p for name, p in self.objective.named_parameters() if p.requires_grad}
+
+
+def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Path:
+    """Write folder/step-NNNNNN and delete all but the newest `num_kept`. Returns the new folder.
+
+    Raises ValueError, leaving earlier checkpoints intact, when a weight is not finite or the folder cannot be
+    written (disk full, read-only).
+    """
+    target = folder / f"step-{state.step:06d}"
+    draft = folder / f"{target.name}.tmp"
+    weights = {name: p.detach().cpu().contiguous() for name, p in state.trainable().items()}
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise ValueError(f"{target}: not written, {broken[0]} holds values that are not finite")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        save_file(weights, draft / "weights.safetensors")
+        torch.save(_other_state(state), draft / "state.pt")
+        files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+        manifest = {"step": state.step, "identity": state.identity, "sha256": files}
+        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        for path in draft.iterdir():
+            _sync(path)
+        # A stop that interrupted the callbacks of this step has left a checkpoint of the same step.
+        before = folder / f"{target.name}.before.tmp"
+        shutil.rmtree(before, ignore_errors=True)
+        if target.exists():
+            target.rename(before)
+        draft.rename(target)
+        _sync(folder)
+        shutil.rmtree(before, ignore_errors=True)
+    except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: from torch.save
+        shutil.rmtree(draft, ignore_errors=True)
+        raise ValueError(f"{target}: cannot be written ({' '.join(str(error).split())})") from error
+    for old in list_checkpoints(folder)[:-num_kept]:
+        shutil.rmtree(old)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first, without the drafts of killed runs."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / _MANIFEST).is_file()
+    )
+
+
+def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
+    """Load a checkpoint into `state`, in place.
+
+    Raises ValueError naming the folder when it is missing or was made by a run with another identity (rank,
+    base, data, seed), showing the difference, and DamagedError when a file changed since it was written.
+    """
+    manifest_file = checkpoint / _MANIFEST
+    if not manifest_file.is_file():
+        raise ValueError(
+            f"loop.resume={checkpoint}: no such checkpoint (a folder step-NNNNNN with {_MANIFEST})"
+        )
+    manifest = _read_manifest(manifest_file)
+    for name, digest in manifest["sha256"].items():
+        if not (checkpoint / name).is_file() or _sha256(checkpoint / name) != digest:
+            raise DamagedError(f"{checkpoint / name}: damaged (its sha256 differs from the manifest's)")
+    _require_identity(state.identity, manifest["identity"], checkpoint)
+    parameters = state.trainable()
+    weights = load_file(checkpoint / "weights.safetensors")
+    if weights.keys() != parameters.keys():
+        raise ValueError(f"{checkpoint}: contains other parameters than this run trains")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    other = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
+    state.optimizer.load_state_dict(other["optimizer"])
+    state.lr_schedule.load_state_dict(other["lr_schedule"])
+    if state.ema is not None and other["ema"] is not None:
+        state.ema.load_state_dict(other["ema"])
+    state.step, state.tracker_id = other["step"], other["tracker_id"]
+    state.scores, state.best = other["scores"], [(value, step) for value, step in other["best"]]
+    state.num_callbacks_done = other["num_callbacks_done"]
+    state.num_rows = other.get("num_rows")  # not in older checkpoints
+
+
+def resume_latest(state: TrainState, folder: Path) -> bool:
+    """Continue from the newest undamaged checkpoint. Returns False when there is no checkpoint at all.
+
+    Logs a warning for each damaged one. Raises DamagedError when all are damaged.
+    """
+    checkpoints = list_checkpoints(folder)
+    for checkpoint in reversed(checkpoints):
+        try:
+            load_checkpoint(state, checkpoint)
+        except DamagedError as error:
+            _log.warning("%s; trying the previous checkpoint", error)
+            damaged = error
+        else:
+            return True
+    if checkpoints:
+        raise DamagedError(f"{damaged}; all checkpoints are damaged; loop.resume=never starts anew")
+    return False
+
+
+def resume_from(state: TrainState, resume: str, folder: Path) -> bool:
+    """Resume from "auto" (the newest checkpoint in `folder`), "never", or a checkpoint's path.
+
+    Returns whether a checkpoint was loaded. Raises ValueError as `load_checkpoint` does, also for a missing
+    path.
+    """
+    if resume == "never":
+        drop_checkpoints(folder)
+        return False
+    if resume == "auto":
+        return resume_latest(state, folder)
+    load_checkpoint(state, Path(resume))
+    return True
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Delete a run's checkpoints, because it starts anew."""
+    for checkpoint in list_checkpoints(folder):
+        shutil.rmtree(checkpoint)
+
+
+def _other_state(state: TrainState) -> dict[str, Any]:
+    return {
+        "optimizer": state.optimizer.state_dict(),
+        "lr_schedule": state.lr_schedule.state_dict(),
+        "ema": state.ema.state_dict() if state.ema is not None else None,
+        "step": state.step,
+        "scores": state.scores,
+        "best": state.best,
+        "tracker_id": state.tracker_id,
+        "num_callbacks_done": state.num_callbacks_done,
+        "num_rows": state.num_rows,
+    }
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        complete = manifest.keys() >= {"step", "identity", "sha256"}
+    except (ValueError, AttributeError) as error:
+        raise DamagedError(f"{file}: damaged ({error})") from error
+    if not complete:
+        raise DamagedError(f"{file}: damaged (not a manifest of a checkpoint)")
+    return cast(dict[str, Any], manifest)
+
+
+def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkpoint: Path) -> None:
+    keys = sorted(mine.keys() | theirs.keys())
+    changed = [
+        f"{key} was {theirs.get(key)}, is {mine.get(key)}" for key in keys if mine.get(key) != theirs.get(key)
+    ]
+    if changed:
+        raise ValueError(f"{checkpoint}: made by a run with other settings ({'; '.join(changed)})")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,153 @@
+"""Optimizers with named parameter groups, and learning-rate schedules."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """The parameters whose full name contains `pattern` (a regular expression), and their settings.
+
+    lr: learning rate, > 0. weight_decay: decoupled (AdamW), >= 0.
+    """
+
+    name: str
+    pattern: str
+    lr: float
+    weight_decay: float
+
+
+def group_parameters(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], groups: Sequence[ParameterGroup]
+) -> list[dict[str, object]]:
+    """Sort every trainable parameter into exactly one group, in torch.optim's form; empty groups are dropped.
+
+    Raises ValueError naming a parameter that no group, or more than one group, matches.
+    """
+    members: dict[str, list[nn.Parameter]] = {group.name: [] for group in groups}
+    for name, parameter in named_parameters:
+        if not parameter.requires_grad:
+            continue
+        matches = [group.name for group in groups if re.search(group.pattern, name)]
+        if len(matches) != 1:
+            found = " and ".join(matches) if matches else "none"
+            raise ValueError(
+                f"optimizer.groups: parameter {name} is matched by {found}; exactly one must match"
+            )
+        members[matches[0]].append(parameter)
+    return [
+        {
+            "name": group.name,
+            "params": members[group.name],
+            "lr": group.lr,
+            "weight_decay": group.weight_decay,
+        }
+        for group in groups
+        if members[group.name]
+    ]
+
+
+def adamw(
+    parameter_groups: Sequence[dict[str, object]],
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101), one fused kernel per step."""
+    return torch.optim.AdamW(list(parameter_groups), betas=(beta1, beta2), eps=eps, fused=True)
+
+
+def sgd(parameter_groups: Sequence[dict[str, object]], *, momentum: float) -> torch.optim.SGD:
+    """SGD with Nesterov momentum (Sutskever et al. 2013); plain SGD when momentum is 0."""
+    return torch.optim.SGD(list(parameter_groups), momentum=momentum, nesterov=momentum > 0)
+
+
+def prodigy(
+    parameter_groups: Sequence[dict[str, object]],
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    growth_rate: float | None = None,
+) -> torch.optim.Optimizer:
+    """Prodigy (Mishchenko & Defazio 2023, arXiv:2306.06101): estimates its own step size; lr stays at 1.
+
+    growth_rate: largest growth of the estimate in one step; None for no limit. There is one estimate for all
+    groups, so all must have one lr. Raises ValueError when they do not, or without the extra `prodigy`.
+    """
+    try:
+        from prodigyopt import Prodigy  # an extra
+    except ImportError as error:
+        raise ValueError("optimizer=prodigy needs a package: pip install 'pixelpersona[prodigy]'") from error
+    if len({group["lr"] for group in parameter_groups}) > 1:
+        raise ValueError("optimizer.groups: prodigy needs one lr for all groups (lr_scale 1)")
+    optimizer: torch.optim.Optimizer = Prodigy(
+        list(parameter_groups),
+        betas=(beta1, beta2),
+        eps=eps,
+        decouple=True,
+        use_bias_correction=True,
+        safeguard_warmup=True,
+        growth_rate=math.inf if growth_rate is None else growth_rate,
+    )
+    return optimizer
+
+
+def make_optimizer(
+    kind: str, parameter_groups: Sequence[dict[str, object]], **options: float | None
+) -> torch.optim.Optimizer:
+    """The optimizer of that name: adamw (beta1, beta2, eps), sgd (momentum), prodigy (and growth_rate).
+
+    options: of all optimizers; those of other kinds are ignored. Raises ValueError naming optimizer.<key>
+    when an option that the kind needs is None, or optimizer.kind when there is no such optimizer.
+    """
+    needed = {
+        "adamw": ("beta1", "beta2", "eps"),
+        "sgd": ("momentum",),
+        "prodigy": ("beta1", "beta2", "eps"),
+    }
+    if kind not in needed:
+        raise ValueError(f"optimizer.kind={kind}: accepted {', '.join(needed)}")
+    values: dict[str, float] = {}
+    for key in needed[kind]:
+        value = options.get(key)
+        if value is None:
+            raise ValueError(f"optimizer.{key}=null: optimizer.kind={kind} needs a number")
+        values[key] = value
+    match kind:
+        case "adamw":
+            return adamw(parameter_groups, **values)
+        case "sgd":
+            return sgd(parameter_groups, **values)
+    return prodigy(parameter_groups, **values, growth_rate=options.get("growth_rate"))
+
+
+def lr_factor(kind: str, step: int, *, num_steps: int, num_warmup_steps: int) -> float:
+    """Factor on every learning rate at a step, 0 to 1: linear warm-up, then constant, cosine or linear."""
+    if step < num_warmup_steps:
+        return (step + 1) / num_warmup_steps
+    progress = min(1.0, (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps))
+    match kind:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * progress))
+        case "linear":
+            return 1.0 - progress
+    raise ValueError(f"lr_schedule.kind={kind}: accepted constant, cosine, linear")
+
+
+def lr_schedule(
+    optimizer: torch.optim.Optimizer, kind: str, *, num_steps: int, num_warmup_steps: int = 0
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """The factor above for every group. Raises ValueError for an unknown kind."""
+    lr_factor(kind, 0, num_steps=num_steps, num_warmup_steps=0)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: lr_factor(kind, step, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
+    )

@@ -1,0 +1,56 @@
+"""The summary of a training run that is printed before it starts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from pixelpersona.data.pairset import PairSet
+from pixelpersona.training.checkpoints import TrainState
+
+_BYTES_TRAINED = 16  # per parameter in float32: the weight, its gradient, AdamW's two moments
+
+
+def plan(
+    title: str,
+    folder: Path,
+    pair_set: PairSet,
+    state: TrainState,
+    accelerator: Accelerator,
+    *,
+    num_steps: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    kept: Sequence[str],
+) -> str:
+    """Parameters and learning rate per group, memory, device, data, length, and what is written where.
+
+    kept: what the run keeps in `folder`, in words.
+    """
+    groups = [
+        (str(group["name"]), sum(p.numel() for p in group["params"]), float(group["initial_lr"]))
+        for group in state.optimizer.param_groups
+    ]
+    num_trained = sum(size for _, size, _ in groups)
+    num_parameters = sum(p.numel() for p in state.objective.parameters())
+    precision = accelerator.mixed_precision if accelerator.mixed_precision != "no" else "fp32"
+    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+    width = max(len(name) for name, _, _ in groups)
+    return "\n".join(
+        [
+            f"{title}, on {accelerator.device}{processes}, {precision}",
+            f"trains {num_trained:,} of {num_parameters:,} parameters, "
+            f"{megabytes(_BYTES_TRAINED * num_trained)} with gradients and optimizer",
+            *(f"  {name:<{width}}  {size:>13,}  lr {lr:g}" for name, size, lr in groups),
+            f"on {len(pair_set.pairs('train'))} pairs, {len(pair_set.pairs('heldout'))} held out "
+            f"({pair_set.folder})",
+            f"steps {state.step} to {num_steps} of batch {batch_size}: "
+            f"{num_steps / steps_per_epoch:.1f} epochs",
+            f"into {folder}: {', '.join(kept)}",
+        ]
+    )
+
+
+def megabytes(num_bytes: float) -> str:
+    """In units of 10^6 bytes, one decimal."""
+    return f"{num_bytes / 1e6:.1f} MB"

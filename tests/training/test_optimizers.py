@@ -1,0 +1,108 @@
+"""Optimizers against their formulas in float64, and groups that take every parameter exactly once."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from pixelpersona.cli.schemas import config_folder
+from pixelpersona.models.adapter import add_lora
+from pixelpersona.models.base import BaseModel
+from pixelpersona.training.objectives.diffusion import DiffusionObjective
+from pixelpersona.training.optimizers import ParameterGroup, group_parameters, make_optimizer, prodigy
+
+OPTIONS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9, "growth_rate": None}
+
+
+def _quadratic(kind: str, lr: float, weight_decay: float, num_steps: int, **options: float) -> np.ndarray:
+    """x after steps on sum(c * x**2) / 2 from (1, -2), c = (1, 3)."""
+    module = nn.Module()
+    module.x = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    groups = group_parameters(module.named_parameters(), [ParameterGroup("all", "x", lr, weight_decay)])
+    optimizer = make_optimizer(kind, groups, **{**OPTIONS, **options})
+    for _ in range(num_steps):
+        (module.x.square() * torch.tensor([1.0, 3.0])).sum().div(2).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return module.x.detach().numpy()
+
+
+def test_sgd_with_nesterov_momentum() -> None:
+    x, velocity, curvature = np.array([1.0, -2.0]), np.zeros(2), np.array([1.0, 3.0])
+    for _ in range(7):
+        gradient = curvature * x + 0.01 * x
+        velocity = 0.8 * velocity + gradient
+        x = x - 0.05 * (gradient + 0.8 * velocity)
+    np.testing.assert_allclose(_quadratic("sgd", 0.05, 0.01, 7, momentum=0.8), x, rtol=1e-12)
+
+
+def test_adamw() -> None:
+    x, first, second = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    for step in range(1, 8):
+        gradient = np.array([1.0, 3.0]) * x
+        first, second = 0.9 * first + 0.1 * gradient, 0.95 * second + 0.05 * gradient**2
+        x = x * (1 - 0.1 * 0.02)
+        x = x - 0.1 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.95**step)) + 1e-8)
+    np.testing.assert_allclose(_quadratic("adamw", 0.1, 0.02, 7, beta2=0.95), x, rtol=1e-9)
+
+
+def test_prodigy_finds_its_step_size() -> None:
+    assert np.abs(_quadratic("prodigy", 1.0, 0.0, 300, beta2=0.99)).max() < 0.05
+    assert np.abs(_quadratic("adamw", 1e-6, 0.0, 300)).max() > 1.9  # Prodigy's first step size
+
+
+def test_an_unknown_optimizer_and_a_missing_option_are_named() -> None:
+    with pytest.raises(ValueError, match=r"optimizer\.kind=lion: accepted adamw, sgd, prodigy"):
+        make_optimizer("lion", [], **OPTIONS)
+    with pytest.raises(ValueError, match=r"optimizer\.momentum=null: optimizer\.kind=sgd needs a number"):
+        make_optimizer("sgd", [], **{**OPTIONS, "momentum": None})
+
+
+def test_prodigy_wants_one_learning_rate() -> None:
+    module = nn.Linear(2, 2)
+    groups = [ParameterGroup("w", "weight", 1.0, 0.0), ParameterGroup("b", "bias", 0.5, 0.0)]
+    with pytest.raises(ValueError, match="one lr for all groups"):
+        prodigy(group_parameters(module.named_parameters(), groups), beta1=0.9, beta2=0.99, eps=1e-8)
+
+
+def test_lora_plus_gives_b_sixteen_times_the_rate_of_a(micro_base: BaseModel) -> None:
+    add_lora(micro_base.unet, rank=2, alpha=2)
+    objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule)
+    config = yaml.safe_load((config_folder() / "optimizer" / "lora_plus.yaml").read_text(encoding="utf-8"))
+    groups = [
+        ParameterGroup(name, group["pattern"], 1e-3 * group["lr_scale"], 0.1)
+        for name, group in config["groups"].items()
+    ]
+    a, b = group_parameters(objective.named_parameters(), groups)
+    assert (a["name"], b["name"]) == ("lora_a", "lora_b")
+    assert b["lr"] == 16 * a["lr"]  # type: ignore[operator]
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    assert len(a["params"]) + len(b["params"]) == len(trained)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("pattern", "found"), [("lora_A", "none"), ("lora", "a and b")])
+def test_a_parameter_of_no_group_or_of_two_is_named(micro_base: BaseModel, pattern: str, found: str) -> None:
+    add_lora(micro_base.unet, rank=2, alpha=2)
+    groups = [ParameterGroup("a", "lora_A" if found == "none" else "lora", 1e-3, 0.0)]
+    groups += [ParameterGroup("b", pattern, 1e-3, 0.0)] if found != "none" else []
+    with pytest.raises(ValueError, match=rf"lora_[AB]\.default\.weight is matched by {found}"):
+        group_parameters(micro_base.unet.named_parameters(), groups)
+
+
+def test_groups_by_kind_of_attention_and_norms_of_their_own(micro_base: BaseModel) -> None:
+    """Self-attention, attention to the text, all other weights; and of a whole UNet its norms apart."""
+    add_lora(micro_base.unet, rank=2, alpha=2)
+    kinds = [
+        ParameterGroup("self", r"\.attn1\.", 1e-3, 0.0),
+        ParameterGroup("cross", r"\.attn2\.", 2e-3, 0.0),
+    ]
+    found = group_parameters(micro_base.unet.named_parameters(), kinds)
+    trained = [p for p in micro_base.unet.parameters() if p.requires_grad]
+    assert [group["name"] for group in found] == ["self", "cross"]
+    assert sum(len(group["params"]) for group in found) == len(trained)  # type: ignore[arg-type]
+    vae = micro_base.vae.requires_grad_(True)
+    norms = [ParameterGroup("norms", "norm", 1e-3, 0.0), ParameterGroup("rest", "^(?!.*norm)", 1e-3, 0.1)]
+    first, _ = group_parameters(vae.named_parameters(), norms)
+    is_norm = [m for m in vae.modules() if isinstance(m, nn.GroupNorm)]
+    assert len(first["params"]) == 2 * len(is_norm)  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""Samples are told whole or not at all: a stop while they are drawn leaves nothing to be told twice."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from PIL import Image
+
+from pixelpersona.files import read_jsonl
+from pixelpersona.tracking.jsonl import JsonlTracker
+from pixelpersona.training.callbacks import SampleCallback
+from pixelpersona.training.checkpoints import TrainState
+
+
+class State:
+    step = 4
+
+    def __init__(self) -> None:
+        self.scores: dict[str, float] = {}
+
+
+class Red:
+    """Portraits are red, the photos blue; a stop comes as the table is made, the first time."""
+
+    def __init__(self, stops: int = 0) -> None:
+        self.stops = stops
+
+    def make(self) -> list[Image.Image]:
+        return [Image.new("RGB", (2, 2), "red")] * 2
+
+    def score(self, portraits: Sequence[Image.Image]) -> dict[str, float]:
+        return {"grid_contrast": len(portraits) / 4}
+
+    def sheet(self, portraits: Sequence[Image.Image]) -> Image.Image:
+        return portraits[0]
+
+    def table(self, portraits: Sequence[Image.Image]) -> dict[str, Sequence[Image.Image]]:
+        if self.stops:
+            self.stops -= 1
+            raise KeyboardInterrupt
+        return {"photo": [Image.new("RGB", (2, 2), "blue")] * 2, "this run": portraits}
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("step-*"))
+
+
+def test_a_given_up_hook_has_told_nothing_and_runs_again(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path)
+    callback = SampleCallback(Red(stops=1), tracker, every_steps=4, num_steps=8)
+    state: Any = State()
+    with pytest.raises(KeyboardInterrupt):
+        callback.run(cast(TrainState, state))
+    assert files(tmp_path) == []
+    assert state.scores == {}
+    tell = callback.run(cast(TrainState, state))
+    assert files(tmp_path) == []  # nor has one that could still be given up
+    tell()
+    tracker.finish()
+    cells = [f"samples/samples/table/step-000004-{row}-{column}.png" for row in (0, 1) for column in (0, 1)]
+    assert files(tmp_path) == [
+        "samples/samples/portraits/step-000004.png",
+        *cells,
+        "samples/samples/table/step-000004.json",
+    ]
+    assert Image.open(tmp_path / cells[1]).getpixel((0, 0)) == (255, 0, 0)
+    assert read_jsonl(tmp_path / "metrics.jsonl") == [{"step": 4, "eval/grid_contrast": 0.5}]
+    assert state.scores == {"eval/grid_contrast": 0.5}
