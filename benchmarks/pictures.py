@@ -1,6 +1,6 @@
 """Benchmark images: test images of scikit-image, crops of them, and synthetic ones.
 
-They need no network and are uint8 [H, W, 3] of at most 512x512 pixels.
+All are uint8 [H, W, 3] of at most 512x512 pixels and need no download.
 """
 
 from collections.abc import Callable

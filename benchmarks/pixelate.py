@@ -1,4 +1,4 @@
-"""Our Pyxelate against upstream's on the same images, alternating in one process on one core.
+"""Compare our Pyxelate with upstream's on the same images, alternating in one process on one core.
 
     python benchmarks/pixelate.py --upstream DIR [--quick] [parity dithers speed folder memory]
 
@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--upstream", type=Path)
     parser.add_argument("--quick", action="store_true", help="three pictures, two repetitions")
-    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all when none is named")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; default: all")
     options = parser.parse_args()
     parts = set(options.parts or PARTS)
     if parts - set(PARTS):
@@ -157,14 +157,14 @@ def main() -> None:
         print("pixelate: --upstream needs a checkout of github.com/sedthh/pyxelate", file=sys.stderr)
         sys.exit(2)
     sys.path.insert(0, str(options.upstream.resolve()))
-    from pyxelate import Pyx as Upstream
+    from pyxelate import Pyx as Upstream  # from the checkout added to sys.path above
 
     warnings.simplefilter("ignore")
     threadpool_limits(1)
     names = list(QUICK if options.quick else PICTURES)
     libraries = ", ".join(f"{n} {version(n)}" for n in ("numpy", "numba", "scikit-learn", "scikit-image"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}")
-    if "memory" in parts:  # first, because the peak is that of the whole process so far
+    if "memory" in parts:  # first, because the peak is that of the process so far
         memory()
     if "speed" in parts:
         compilation()

@@ -1,4 +1,4 @@
-"""Write tests/pixel/goldens/dithers.npz: results of upstream's Pyxelate for the tests' synthetic portrait.
+"""Write tests/pixel/goldens/dithers.npz: upstream Pyxelate's results for the tests' synthetic portrait.
 
     python benchmarks/pixelate_goldens.py --upstream DIR
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upstream", type=Path, required=True)
     sys.path.insert(0, str(parser.parse_args().upstream))
-    from pyxelate import Pyx
+    from pyxelate import Pyx  # from the checkout added to sys.path above
 
     spec = importlib.util.spec_from_file_location("tests_pyxelate", GOLDENS.parent / "test_pyxelate.py")
     tests = importlib.util.module_from_spec(spec)

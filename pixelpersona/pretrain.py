@@ -35,7 +35,7 @@ def main(config: PretrainConfig) -> None:
     if config.stage is Stage.all:
         stages = [Stage.autoencoder, Stage.unet, Stage.portraits]
     folder = config.paths.runs / config.name
-    with writing_into(folder, "after making room, run the same command again to continue"):
+    with writing_into(folder, "after freeing space, run the same command again to continue"):
         folder.mkdir(parents=True, exist_ok=True)
         photos = Photos(config)
         for stage in stages:

@@ -1,4 +1,4 @@
-"""A disk that is full and a user who may write nowhere, without filling a disk."""
+"""Simulate a full disk and a user without write permission."""
 
 import os
 import resource
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def disk_full(num_bytes: int) -> Iterator[None]:
-    """No file may grow beyond this: the system's own way of making a write fail."""
+    """Limit the size of every file to `num_bytes`, so that the system refuses larger writes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
@@ -19,7 +19,7 @@ def disk_full(num_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may write everywhere: be nobody for a while."""
+    """Run as the user `nobody` if the tests run as root, who may write everywhere."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,18 +1,18 @@
-"""A Stable Diffusion so small that a test may train it."""
+"""A Stable Diffusion so small that a test can train it."""
 
 from pathlib import Path
 
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from pixelpersona.models.base import BaseModel, save_base
+from pixelpersona.models.tiny import build_noise_schedule
+from pixelpersona.models.tokenizer import train_tokenizer
+
 
 def save_micro_base(folder: Path) -> Path:
-    """A Stable Diffusion of 32x32 pictures and 8x8 latents with random weights, in diffusers' layout."""
-    import torch
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    from pixelpersona.models.base import BaseModel, save_base
-    from pixelpersona.models.tiny import build_noise_schedule
-    from pixelpersona.models.tokenizer import train_tokenizer
-
+    """Write a Stable Diffusion for 32x32 images and 8x8 latents with random weights; return its folder."""
     captions = ["pixel art portrait, 16-color style", "a photo of a 26 year old woman"]
     tokenizer = train_tokenizer(captions, folder / "tokens", vocab_size=600)
     with torch.random.fork_rng(devices=[]):

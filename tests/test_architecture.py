@@ -1,4 +1,4 @@
-"""The layer table of CONTRIBUTING.md, enforced: what may import what, and how large and named files are."""
+"""Enforces the layer table of CONTRIBUTING.md (which package may import which) and the rules for files."""
 
 import ast
 import importlib
@@ -18,7 +18,7 @@ FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc", "core", "build", "dist"
 TORCH_FREE = ("assets", "files", "config", "pixel", "tracking", "runs", "reporting", "cli")
 CONFIG_LIBRARIES = {"hydra", "omegaconf"}
 COMMAND_LAYER = 6
-USE_CONFIG = {"recipes", "cli"}  # besides the commands
+USE_CONFIG = {"recipes", "cli"}  # and the commands
 
 
 @dataclass
@@ -73,11 +73,11 @@ def _part(name: str) -> str | None:
 
 
 def wrong_imports(root: Path, layers: Layers) -> list[str]:
-    """Imports that go up or sideways, and imports of configuration where it does not belong."""
+    """Imports that go up or sideways, and imports of configuration outside the packages that may use it."""
     wrong = []
     for name, file in modules(root):
         here = _part(name)
-        if here is None:  # the package itself; what it loads is tested below
+        if here is None:  # the package itself, see test_the_python_interface_is_lazy_and_complete
             continue
         if here not in layers.level:
             wrong.append(f"{name}: {here} is not in the layer table")
@@ -110,7 +110,7 @@ def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
 
 
 def lazy_imports(root: Path, layers: Layers) -> list[str]:
-    """Imports inside functions or TYPE_CHECKING blocks, except in commands and of extras."""
+    """Imports inside functions or TYPE_CHECKING blocks, except in commands and of optional dependencies."""
     found = []
     for name, file in modules(root):
         part = _part(name)
@@ -135,7 +135,7 @@ def _is_extra(node: ast.Import | ast.ImportFrom) -> bool:
 
 
 def names_used_twice(root: Path) -> list[str]:
-    """Base names of files that occur twice; a schema in config/ may have the name of what it configures."""
+    """Base names of files that occur twice; a schema in config/ may share the name of its component."""
     seen: dict[str, Path] = {}
     twice = []
     for file in sorted((root / PACKAGE).rglob("*.py")):
@@ -157,7 +157,7 @@ def wrong_files(root: Path) -> list[str]:
             if text.count("\n") > MAX_LINES:
                 wrong.append(f"{label}: {text.count(chr(10))} lines")
             if {*Path(label).with_suffix("").parts} & FORBIDDEN_NAMES:
-                wrong.append(f"{label}: says nothing about what is inside")
+                wrong.append(f"{label}: name does not describe the content")
             if (
                 file.name == "__init__.py"
                 and label != f"{PACKAGE}/__init__.py"
@@ -168,7 +168,7 @@ def wrong_files(root: Path) -> list[str]:
 
 
 def loads_torch(root: Path, names: list[str]) -> bool:
-    """Whether importing these modules in a fresh interpreter brings torch in."""
+    """Whether importing these modules in a fresh interpreter loads torch."""
     lines = [f"import sys; sys.path.insert(0, {str(root)!r})", *(f"import {name}" for name in names)]
     code = "\n".join([*lines, "sys.exit(3 if 'torch' in sys.modules else 0)"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -184,7 +184,7 @@ def layers() -> Layers:
     return read_layers((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 
 
-def test_table_is_read(layers: Layers) -> None:
+def test_the_table_is_parsed(layers: Layers) -> None:
     levels = [layers.level[name] for name in ("train", "recipes", "training", "pixel", "config")]
     assert levels == [6, 5, 4, 1, 0]
     assert layers.sideways == set()
@@ -194,7 +194,7 @@ def test_the_table_lists_exactly_what_exists(layers: Layers) -> None:
     assert set(layers.level) == {part for name, _ in modules(ROOT) if (part := _part(name)) is not None}
 
 
-def test_imports_go_down(layers: Layers) -> None:
+def test_imports_follow_the_layers(layers: Layers) -> None:
     assert wrong_imports(ROOT, layers) == []
 
 
@@ -246,10 +246,10 @@ def test_the_python_interface_is_lazy_and_complete() -> None:
         _ = interface.Nothing
 
 
-# --- the checks find what they are for --------------------------------------------------------------
+# --- the checks themselves ---------------------------------------------------------------------------
 
 
-def plant(root: Path, name: str, text: str) -> None:
+def write_module(root: Path, name: str, text: str) -> None:
     file = root / PACKAGE / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
@@ -277,26 +277,26 @@ def plant(root: Path, name: str, text: str) -> None:
     ],
 )
 def test_a_wrong_import_is_found(tmp_path: Path, layers: Layers, file: str, text: str, reason: str) -> None:
-    plant(tmp_path, file, text)
+    write_module(tmp_path, file, text)
     (found,) = wrong_imports(tmp_path, layers)
     assert reason in found
 
 
-def test_right_imports_are_accepted(tmp_path: Path, layers: Layers) -> None:
-    plant(tmp_path, "cli/a.py", "import hydra\nfrom pixelpersona.config.model import ModelConfig\n")
-    plant(tmp_path, "recipes/a.py", "from pixelpersona.config.model import ModelConfig\n")
-    plant(tmp_path, "pixel/a.py", "import numpy\nfrom .grid import Grid\nfrom . import palette\n")
-    plant(tmp_path, "reporting/a.py", "from pixelpersona.evaluation.result import EvalResult\n")
-    plant(tmp_path, "train.py", "from pixelpersona.recipes import finetune\nimport omegaconf\n")
+def test_correct_imports_are_accepted(tmp_path: Path, layers: Layers) -> None:
+    write_module(tmp_path, "cli/a.py", "import hydra\nfrom pixelpersona.config.model import ModelConfig\n")
+    write_module(tmp_path, "recipes/a.py", "from pixelpersona.config.model import ModelConfig\n")
+    write_module(tmp_path, "pixel/a.py", "import numpy\nfrom .grid import Grid\nfrom . import palette\n")
+    write_module(tmp_path, "reporting/a.py", "from pixelpersona.evaluation.result import EvalResult\n")
+    write_module(tmp_path, "train.py", "from pixelpersona.recipes import finetune\nimport omegaconf\n")
     assert wrong_imports(tmp_path, layers) == []
 
 
 def test_lazy_imports_and_repeated_names_are_found(tmp_path: Path, layers: Layers) -> None:
-    plant(tmp_path, "pixel/a.py", "def f():\n    import json\n")
-    plant(tmp_path, "data/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import json\n")
-    plant(tmp_path, "train.py", "def main():\n    import json\n")
-    plant(tmp_path, "training/b.py", "def f():\n    import prodigyopt\n")
-    plant(tmp_path, "config/b.py", "")
+    write_module(tmp_path, "pixel/a.py", "def f():\n    import json\n")
+    write_module(tmp_path, "data/a.py", "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import json\n")
+    write_module(tmp_path, "train.py", "def main():\n    import json\n")
+    write_module(tmp_path, "training/b.py", "def f():\n    import prodigyopt\n")
+    write_module(tmp_path, "config/b.py", "")
     assert lazy_imports(tmp_path, layers) == ["pixelpersona.data.a:3", "pixelpersona.pixel.a:2"]
     assert names_used_twice(tmp_path) == ["pixelpersona/data/a.py and pixelpersona/pixel/a.py"]
 
@@ -313,21 +313,21 @@ def test_lazy_imports_and_repeated_names_are_found(tmp_path: Path, layers: Layer
     ],
 )
 def test_a_wrong_file_is_found(tmp_path: Path, file: str, text: str) -> None:
-    plant(tmp_path, file, text)
+    write_module(tmp_path, file, text)
     assert len(wrong_files(tmp_path)) == 1
 
 
-def test_a_right_file_is_accepted(tmp_path: Path) -> None:
-    plant(tmp_path, "pixel/__init__.py", '"""Images."""\n')
-    plant(tmp_path, "pixel/grid.py", "x = 1\n" * MAX_LINES)
+def test_a_correct_file_is_accepted(tmp_path: Path) -> None:
+    write_module(tmp_path, "pixel/__init__.py", '"""Images."""\n')
+    write_module(tmp_path, "pixel/grid.py", "x = 1\n" * MAX_LINES)
     assert wrong_files(tmp_path) == []
 
 
-def test_torch_is_found_behind_another_module(tmp_path: Path) -> None:
+def test_an_indirect_import_of_torch_is_found(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("")
-    plant(tmp_path, "__init__.py", "")
-    plant(tmp_path, "models/a.py", "import torch\n")
-    plant(tmp_path, "pixel/a.py", "from pixelpersona.models import a\n")
-    plant(tmp_path, "pixel/b.py", "import json\n")
+    write_module(tmp_path, "__init__.py", "")
+    write_module(tmp_path, "models/a.py", "import torch\n")
+    write_module(tmp_path, "pixel/a.py", "from pixelpersona.models import a\n")
+    write_module(tmp_path, "pixel/b.py", "import json\n")
     assert loads_torch(tmp_path, [f"{PACKAGE}.pixel.a"])
     assert not loads_torch(tmp_path, [f"{PACKAGE}.pixel.b"])

@@ -1,4 +1,4 @@
-"""Every option of every group and every experiment composes, gives every key, and can be built."""
+"""Every option of every group and every experiment composes, sets every key and builds its component."""
 
 import dataclasses
 import importlib
@@ -33,7 +33,7 @@ COMMANDS = {
     "pixelate": ["photo=a.jpg", "out=a.png"],
     "export": ["out=exported"],
 }
-# For each group a command that uses it.
+# A command that uses each group.
 GROUPS = {
     "adapter": "stylize",
     "augment": "train",
@@ -72,7 +72,7 @@ def _schema(command: str) -> Any:
 def _compose(command: str, *words: str) -> Any:
     """The typed configuration of a command; every key must have a value."""
     schema = _schema(command)
-    register("", f"{command}_schema", schema)
+    register(command, schema)
     with initialize_config_dir(str(config_folder()), version_base=None):
         tree = compose(command, [*words, *COMMANDS[command]], return_hydra_config=False)
     config = OmegaConf.to_object(tree)
@@ -89,7 +89,7 @@ def _schemas(schema: type) -> typing.Iterator[type]:
 
 
 def _missing(value: Any, key: str) -> typing.Iterator[str]:
-    """The keys below a value of the composed configuration that nothing set."""
+    """The keys below a value of the composed configuration that have no value."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from _missing(item, f"{key}.{name}")
@@ -106,13 +106,13 @@ def test_schemas_have_no_values(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_composes_as_it_is(command: str) -> None:
+def test_every_command_composes_with_a_value_for_every_key(command: str) -> None:
     config = _compose(command)
     assert config.name
     assert list(_missing(dataclasses.asdict(config), command)) == []
 
 
-def test_all_folders_and_files_are_known() -> None:
+def test_the_tables_above_list_all_folders_and_files() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
     assert folders == set(GROUPS)
     files = {path.stem for path in config_folder().glob("*.yaml")}
@@ -128,8 +128,8 @@ def test_all_folders_and_files_are_known() -> None:
         if group not in ("hydra", "experiment")
     ],
 )
-def test_every_option_gives_every_key_of_its_group(group: str, option: str) -> None:
-    """Composed on its own: what another option or a schema would supply does not count."""
+def test_every_option_sets_every_key_of_its_group(group: str, option: str) -> None:
+    """In its own file or its parents'; values from other options or from a schema do not count."""
     config = _compose(GROUPS[group], f"{group}={option}", *NEEDED.get(f"{group}={option}", []))
     schema = type(getattr(config, group))
     keys = {field.name for field in dataclasses.fields(schema)}
@@ -154,7 +154,7 @@ def test_options_of_loop_differ_only_in_lengths(option: str) -> None:
 
 @pytest.mark.parametrize("dataset", ["folder", "celeba"])
 @pytest.mark.parametrize("model", _options("model"))
-def test_photos_are_cropped_for_training_as_they_are_for_drawing(dataset: str, model: str) -> None:
+def test_photos_are_cropped_alike_for_training_and_stylizing(dataset: str, model: str) -> None:
     words = [f"model={model}", f"dataset={dataset}", *NEEDED.get(f"dataset={dataset}", [])]
     trained = _compose("train", *words).dataset.framing
     assert trained == _compose("stylize", f"model={model}").framing
@@ -163,7 +163,7 @@ def test_photos_are_cropped_for_training_as_they_are_for_drawing(dataset: str, m
 
 
 @pytest.mark.parametrize("model", _options("model"))
-def test_the_fine_tuning_recipe_follows_the_model(model: str) -> None:
+def test_the_finetune_option_is_chosen_by_the_model(model: str) -> None:
     text = (config_folder() / "finetune" / f"{model}.yaml").read_text(encoding="utf-8")
     stated = yaml.safe_load(text)
     for command in ("train", "evaluate"):
@@ -175,7 +175,7 @@ def test_the_fine_tuning_recipe_follows_the_model(model: str) -> None:
 @pytest.mark.parametrize(("option", "launcher"), [("joblib", "Joblib"), ("submitit", "Slurm")])
 def test_every_launcher_composes(option: str, launcher: str) -> None:
     assert {"default", option} <= set(_options("hydra"))
-    register("", "train_schema", _schema("train"))
+    register("train", _schema("train"))
     with initialize_config_dir(str(config_folder()), version_base=None):
         tree = compose("train", [f"hydra={option}"], return_hydra_config=True)
     assert launcher in tree.hydra.launcher._target_
@@ -183,7 +183,7 @@ def test_every_launcher_composes(option: str, launcher: str) -> None:
 
 
 def test_the_wandb_sweep_starts_runs_that_compose(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With W&B's own code for the command line of a run."""
+    """W&B's own code builds the command line of the run."""
     sweep = yaml.safe_load((config_folder() / "wandb_sweep.yaml").read_text(encoding="utf-8"))
     parameters = sweep["parameters"]
     values = {"lora.rank": parameters["lora.rank"]["values"][-1], "optimizer.lr": 0.0007}
@@ -229,7 +229,7 @@ def test_every_option_of_train_builds(word: str) -> None:
 
 
 @pytest.mark.parametrize("option", _options("eval"))
-def test_every_evaluation_can_be_measured(option: str) -> None:
+def test_every_option_of_eval_is_accepted(option: str) -> None:
     config = _compose("evaluate", f"eval={option}")
     check_eval(config.eval, config.model.image_size)
     assert bool(config.eval.strengths) == (option in ("samplers", "strengths", "tradeoff"))
@@ -250,7 +250,7 @@ def test_every_evaluation_can_be_measured(option: str) -> None:
         (["eval.samplers=[dpm-20,dpm-20]"], "eval.samplers=['dpm-20', 'dpm-20']: accepted each value once"),
     ],
 )
-def test_an_evaluation_that_cannot_be_measured_is_refused(words: list[str], message: str) -> None:
+def test_a_wrong_evaluation_setting_is_refused(words: list[str], message: str) -> None:
     config = _compose("evaluate", *words)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         check_eval(config.eval, config.model.image_size)
@@ -265,7 +265,7 @@ def test_every_study_composes_for_report(study: str) -> None:
 
 @pytest.mark.parametrize("command", ["evaluate", "stylize"])
 @pytest.mark.parametrize("option", _options("postprocess"))
-def test_every_postprocessing_builds_with_its_values(command: str, option: str) -> None:
+def test_every_option_of_postprocess_builds_with_its_values(command: str, option: str) -> None:
     config = _compose(command, f"postprocess={option}")
     stated = yaml.safe_load((config_folder() / "postprocess" / f"{option}.yaml").read_text(encoding="utf-8"))
     assert dataclasses.asdict(config.postprocess) == stated
@@ -295,13 +295,13 @@ def test_every_experiment_sets_what_it_states(experiment: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "report", "stylize"])
-def test_the_demo_is_one_experiment_for_all_its_commands(command: str) -> None:
+def test_the_demo_experiment_sets_the_same_folders_for_all_its_commands(command: str) -> None:
     config = _compose(command, "experiment=demo")
     assert config.paths.runs == Path("runs/demo")
     assert config.timing == Path("runs/demo/timing.json")
 
 
-def test_the_original_recipe_number_by_number() -> None:
+def test_the_celeba_sd15_experiment_has_the_numbers_of_the_original_recipe() -> None:
     config = _compose("train", "experiment=celeba_sd15")
     assert (config.dataset.kind.value, config.dataset.limit) == ("celeba", 1000)
     assert (config.pixelate.factor, config.pixelate.palette) == (6, 32)
@@ -319,7 +319,7 @@ def test_the_original_recipe_number_by_number() -> None:
     assert config.model.prompt == "pixel art portrait, 16-color style"
 
 
-def test_rank_sets_alpha_and_name() -> None:
+def test_the_rank_sets_alpha_and_the_run_name() -> None:
     config = _compose("train", "lora.rank=8")
     assert (config.lora.rank, config.lora.alpha, config.name) == (8, 8, "lora-r8")
     assert _compose("train", "method=supervised").name == "supervised"

@@ -1,4 +1,4 @@
-"""What `make demo` promises, measured: the style takes, at both ranks, on photos never trained on."""
+"""`make demo`: both ranks learn the style, measured on photos that are not in the training set."""
 
 import json
 from pathlib import Path
@@ -29,12 +29,12 @@ def results(runs: Path) -> EvalResults:
 
 
 @pytest.mark.parametrize("lora", ["lora-r4", "lora-r8"])
-def test_the_style_takes(results: EvalResults, lora: str) -> None:
+def test_the_lora_learns_the_style(results: EvalResults, lora: str) -> None:
     tuned, base = results.variant(lora), results.variant("base")
     gain = paired_difference(tuned.per_photo["grid_contrast_raw"], base.per_photo["grid_contrast_raw"])
     assert gain.low > 0.2
-    ceiling = results.variant("target-vae").metrics["grid_contrast_raw"].mean
-    assert tuned.metrics["grid_contrast_raw"].mean >= 0.6 * ceiling
+    upper_bound = results.variant("target-vae").metrics["grid_contrast_raw"].mean
+    assert tuned.metrics["grid_contrast_raw"].mean >= 0.6 * upper_bound
     assert tuned.metrics["noise_loss"].mean < base.metrics["noise_loss"].mean
 
 
@@ -43,7 +43,7 @@ def test_rank_8_is_not_worse_than_rank_4(results: EvalResults) -> None:
     assert paired_difference(eight, four).low > -0.05
 
 
-def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
+def test_every_variant_is_evaluated_on_64_photos(results: EvalResults) -> None:
     names = [result.variant for result in results.variants]
     assert names == [
         "photo",
@@ -59,7 +59,7 @@ def test_every_variant_is_there_over_64_photos(results: EvalResults) -> None:
     assert all(len(result.photo_ids) == 64 for result in results.variants)
 
 
-def test_the_files_are_there(runs: Path) -> None:
+def test_the_report_and_the_timings_are_written(runs: Path) -> None:
     assert (runs / "report.html").stat().st_size > 10_000
     stages = json.loads((runs / "timing.json").read_text())
     assert {"prepare", "train lora-r4", "train lora-r8", "train supervised", "evaluate", "report"} == set(

@@ -1,4 +1,4 @@
-"""The documents: links resolve, commands compose, settings exist, and the two READMEs agree."""
+"""The documents: links resolve, commands compose, settings exist, and translations agree."""
 
 import importlib
 import re
@@ -32,7 +32,7 @@ PAGES = sorted(
 TRANSLATIONS = [("README.md", "README.ko.md"), ("docs/stylize.md", "docs/stylize.ko.md")]
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "wandb_sweep")
 GROUPS = group_names(CONF) - {"hydra"}
-REQUIRED = {  # of a command without arguments, as in `... --help`
+REQUIRED = {  # added to a command without arguments, as in `... --help`
     "stylize": ["photo=a.jpg", "out=a.png"],
     "pixelate": ["photo=a.jpg", "out=a.png"],
     "pretrain": ["dataset.path=photos"],
@@ -48,7 +48,7 @@ def text(page: str) -> str:
 
 
 def code_blocks(page: str) -> list[tuple[str, str]]:
-    """(language, code) of every fenced block, also of those inside a list."""
+    """(language, code) of every fenced block, including those inside a list."""
     found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", text(page), re.MULTILINE | re.DOTALL)
     return [
         (language, re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)) for indent, language, code in found
@@ -93,9 +93,9 @@ def project_commands(page: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def compose_command(command: str, arguments: tuple[str, ...]) -> DictConfig:
-    """The configuration of a command line, checked by its schema; of a sweep, that of its first job."""
+    """The configuration of a command line, checked by its schema; for a sweep, that of its first job."""
     schema = getattr(importlib.import_module(f"pixelpersona.config.{command}"), f"{command.title()}Config")
-    register("", f"{command}_schema", schema)
+    register(command, schema)
     words = [word for word in arguments if not word.startswith("-")] or REQUIRED.get(command, [])
     overrides = []
     for override in OverridesParser.create().parse_overrides(quote_paths(words, path_keys(schema))):
@@ -124,7 +124,7 @@ def all_keys() -> frozenset[str]:
 
 
 def settings_in(page: str) -> set[str]:
-    """The words of a page's inline code that are `group.key`, `group.key=value` or `group=option`."""
+    """The words in a page's inline code of the form `group.key`, `group.key=value` or `group=option`."""
     words = [word.rstrip(",;") for code in inline_code(page) for word in code.split()]
     keyed = [word for word in words if re.fullmatch(r"[a-z_]+(\.[a-z_0-9]+)*(=.*)?", word)]
     return {word for word in keyed if re.split(r"[.=]", word)[0] in GROUPS and re.search(r"[.=]", word)}
@@ -144,7 +144,7 @@ def test_links_resolve(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_named_files_exist(page: str) -> None:
+def test_files_named_in_a_page_exist(page: str) -> None:
     named = {
         word
         for code in inline_code(page)
@@ -165,7 +165,7 @@ def test_every_command_line_composes(command: str, arguments: tuple[str, ...]) -
     chosen = config.hydra.runtime.choices
     with open_dict(config):
         del config["hydra"]
-    OmegaConf.to_object(config)  # raises for missing values and for interpolations that lead nowhere
+    OmegaConf.to_object(config)  # raises for missing values and unresolved interpolations
     given = {key: value.split(",")[0] for key, _, value in (word.partition("=") for word in arguments)}
     options = {group: given[group] for group in GROUPS & given.keys()}
     assert {group: chosen[group] for group in options} == options
@@ -210,7 +210,7 @@ def test_pages_are_short() -> None:
 
 
 @pytest.mark.parametrize(("page", "translation"), TRANSLATIONS)
-def test_translations_are_in_step(page: str, translation: str) -> None:
+def test_translations_have_the_same_headings_commands_and_settings(page: str, translation: str) -> None:
     assert [level for level, _ in headings(translation)] == [level for level, _ in headings(page)]
 
     def blocks(name: str) -> list[list[str]]:
@@ -229,7 +229,7 @@ def test_translations_are_in_step(page: str, translation: str) -> None:
     assert settings(translation) == settings(page)
 
 
-def test_the_documents_are_complete() -> None:
-    """The README's table lists every page of docs/."""
+def test_the_readme_links_to_every_page() -> None:
+    """In its table of the pages in docs/."""
     linked = set(re.findall(r"\]\((docs/[\w.-]+\.md)\)", text("README.md")))
     assert linked == {page for page in PAGES if page.startswith("docs/")}

@@ -1,4 +1,4 @@
-"""The commands as a user calls them, on a Stable Diffusion small enough for seconds."""
+"""The commands as a user calls them, on a tiny Stable Diffusion."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ NUM_PHOTOS, NUM_HELDOUT = 12, 5
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Crops of a public-domain portrait, a third of them held out."""
+    """Crops of a public-domain portrait; 5 of the 12 are held out."""
     folder = tmp_path_factory.mktemp("사진 (1), a=b [x]")
     rng = np.random.default_rng(0)
     rows = []
@@ -59,7 +59,7 @@ TRAIN = [
 
 @pytest.fixture(scope="module")
 def runs(words: list[str]) -> Path:
-    """A sweep of two ranks, a supervised baseline, and their evaluation: what `make demo` does."""
+    """A sweep over two ranks, a supervised baseline, and their evaluation, as in `make demo`."""
     prepare.main(words)
     train.main(["-m", *words, *TRAIN, "lora.rank=2,3"])
     train.main([*words, *TRAIN, "method=supervised", "method.widths=[8,8,8]", "tracker=none"])
@@ -67,7 +67,7 @@ def runs(words: list[str]) -> Path:
     return Path(next(word for word in words if word.startswith("paths.runs=")).removeprefix("paths.runs="))
 
 
-def test_every_run_explains_itself(runs: Path) -> None:
+def test_every_run_records_its_settings_versions_and_data(runs: Path) -> None:
     for name in ("lora-r2", "lora-r3", "supervised"):
         found = {path.name for path in (runs / name).iterdir()}
         assert found >= {
@@ -91,7 +91,7 @@ def test_losses_samples_and_set_metrics_are_logged(runs: Path) -> None:
     assert min(sheet.size) > 100
 
 
-def test_weights_have_the_rank_that_was_asked_for(runs: Path) -> None:
+def test_the_weights_have_the_configured_rank(runs: Path) -> None:
     for rank in (2, 3):
         weights = load_file(runs / f"lora-r{rank}" / "pytorch_lora_weights.safetensors")
         down = [value for key, value in weights.items() if "lora_A" in key or "lora.down" in key]
@@ -99,7 +99,7 @@ def test_weights_have_the_rank_that_was_asked_for(runs: Path) -> None:
         assert all(value.shape[0] == rank for value in down)
 
 
-def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
+def test_all_variants_are_evaluated_raw_and_snapped(runs: Path) -> None:
     results = load_results(runs / "result.json")
     assert [result.variant for result in results.variants] == [
         "photo",
@@ -124,7 +124,7 @@ def test_all_variants_are_compared_raw_and_snapped(runs: Path) -> None:
     assert "noise_loss" in results.variant("lora-r3").metrics
 
 
-def test_seconds_per_portrait_stand_beside_the_results(runs: Path) -> None:
+def test_seconds_per_portrait_are_in_a_file_beside_the_results(runs: Path) -> None:
     seconds = json.loads((runs / "timings.json").read_text())["seconds_per_portrait"]
     assert {"pyxelate", "base", "supervised", "lora-r2", "lora-r3"} <= seconds.keys()
     assert not {"photo", "target", "target-vae"} & seconds.keys()
@@ -135,7 +135,8 @@ def test_report_is_written_and_the_last_line_is_the_total(
     runs: Path, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     study = tmp_path / "study"
-    report.main([word for word in words if word.startswith(("paths.runs", "timing"))] + [f"study={study}"])
+    folders = [word for word in words if word.startswith(("paths.runs", "timing"))]
+    report.main([*folders, f"study.folder={study}"])
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[-1].startswith("total: ")
     html = (runs / "report.html").read_text(encoding="utf-8")
@@ -148,7 +149,7 @@ def test_report_is_written_and_the_last_line_is_the_total(
     assert all(seconds > 0 for seconds in stages.values())
 
 
-def test_stylize_writes_both_pictures_on_grid_and_palette(
+def test_stylize_writes_pictures_of_one_pixel_per_cell_and_enlarged(
     runs: Path, words: list[str], photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "나 [1], a=b.png"
@@ -173,7 +174,7 @@ def test_stylize_writes_both_pictures_on_grid_and_palette(
     assert len(np.unique(true_size.reshape(-1, 3), axis=0)) <= 6
 
 
-def test_stylize_says_when_it_finds_no_face(
+def test_stylize_reports_when_it_finds_no_face(
     runs: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo = tmp_path / "coffee.png"
@@ -181,14 +182,14 @@ def test_stylize_says_when_it_finds_no_face(
     model = [word for word in words if word.startswith("model.")]
     out, adapter = tmp_path / "out.png", f"adapter.path={runs / 'lora-r3'}"
     stylize.main([f"photo={photo}", f"out={out}", adapter, "sampler=fast", *model])
-    assert f"{photo}: no face found, so its middle is drawn" in capsys.readouterr().err
+    assert f"{photo}: no face found, so the centre of the photo is drawn" in capsys.readouterr().err
     assert Image.open(out).size[0] == Image.open(out).size[1]
 
 
-def test_the_same_command_goes_on_where_it_stopped(runs: Path, words: list[str], tmp_path: Path) -> None:
+def test_the_same_command_resumes_a_stopped_run(runs: Path, words: list[str], tmp_path: Path) -> None:
     again = [*words, *TRAIN, "tracker=none", f"paths.runs={tmp_path}", "lora.rank=2"]
     train.main(again)
-    whole = load_file(tmp_path / "lora-r2" / "pytorch_lora_weights.safetensors")
+    uninterrupted = load_file(tmp_path / "lora-r2" / "pytorch_lora_weights.safetensors")
     rows = read_jsonl(tmp_path / "lora-r2" / "metrics.jsonl")
     (tmp_path / "lora-r2" / "finished.json").unlink()
     checkpoints = tmp_path / "lora-r2" / "checkpoints"
@@ -196,8 +197,8 @@ def test_the_same_command_goes_on_where_it_stopped(runs: Path, words: list[str],
         file.unlink()
     (checkpoints / "step-000004").rmdir()
     train.main(again)
-    for folder in (tmp_path, runs):  # the sweep trained the same, with another rank before it
-        again_made = load_file(folder / "lora-r2" / "pytorch_lora_weights.safetensors")
-        assert again_made.keys() == whole.keys()
-        assert all(np.array_equal(again_made[key], whole[key]) for key in whole)
+    for folder in (tmp_path, runs):  # the job of the sweep is the same run, though another job ran before it
+        resumed = load_file(folder / "lora-r2" / "pytorch_lora_weights.safetensors")
+        assert resumed.keys() == uninterrupted.keys()
+        assert all(np.array_equal(resumed[key], uninterrupted[key]) for key in uninterrupted)
     assert read_jsonl(tmp_path / "lora-r2" / "metrics.jsonl") == rows

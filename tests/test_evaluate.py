@@ -1,4 +1,4 @@
-"""`evaluate` on a Stable Diffusion small enough for seconds: what is compared, and that it repeats itself."""
+"""`evaluate` on a tiny Stable Diffusion: what is compared, and that the results are reproducible."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ NUM_HELDOUT = 5
 
 
 def save_trained(runs: Path, base_folder: Path) -> None:
-    """Two LoRAs (one in a sub-folder), one of another base, a supervised baseline that kept its best."""
+    """Two LoRAs (one in a subfolder), one of another base, and a baseline with its best and last weights."""
     for name, rank in (("lora-r2", 2), ("ranks/lora-r10", 10), ("foreign", 2)):
         base = load_base(base_folder, name="micro")
         add_lora(base.unet, rank=rank, alpha=rank, seed=1)
@@ -83,7 +83,7 @@ def results(runs: Path) -> EvalResults:
     return load_results(runs / "result.json")
 
 
-def test_runs_of_this_base_are_found_in_sub_folders_too(results: EvalResults) -> None:
+def test_runs_of_this_base_are_found_in_subfolders_too(results: EvalResults) -> None:
     names = [result.variant for result in results.variants]
     assert names == [
         "photo", "nearest", "pyxelate", "target", "target-vae", "base", "supervised", "lora-r2",
@@ -92,7 +92,7 @@ def test_runs_of_this_base_are_found_in_sub_folders_too(results: EvalResults) ->
     assert [r.variant for r in results.variants if r.is_fine_tune] == ["lora-r2", "ranks/lora-r10"]
 
 
-def test_a_run_of_another_base_is_left_out_and_named(
+def test_a_run_of_another_base_is_skipped_and_reported(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], micro_base_folder: Path
 ) -> None:
     save_trained(tmp_path, micro_base_folder)
@@ -100,14 +100,14 @@ def test_a_run_of_another_base_is_left_out_and_named(
     assert "foreign: left out, trained on another base (000000000000)" in capsys.readouterr().err
 
 
-def test_nearest_is_pixel_art_of_16_colours_before_any_snapping(results: EvalResults) -> None:
+def test_nearest_is_on_its_grid_and_palette_without_snapping(results: EvalResults) -> None:
     nearest = results.variant("nearest").metrics
     assert nearest["grid_contrast_raw"].mean == pytest.approx(1.0)
     assert nearest["palette_error_raw"].mean == pytest.approx(0.0, abs=1e-6)
     assert nearest["structure_raw"].mean == nearest["structure_snapped"].mean
 
 
-def test_the_baseline_is_compared_at_its_best_and_a_lora_at_its_last_weights(
+def test_the_baseline_is_evaluated_with_its_best_weights_and_a_lora_with_its_last(
     results: EvalResults, runs: Path
 ) -> None:
     assert results.settings["weights"] == {
@@ -117,7 +117,7 @@ def test_the_baseline_is_compared_at_its_best_and_a_lora_at_its_last_weights(
     }
 
 
-def test_sheets_have_the_same_columns_in_one_order(
+def test_all_sheets_have_the_same_columns(
     runs: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns: list[tuple[str, ...]] = []
@@ -134,7 +134,7 @@ def test_sheets_have_the_same_columns_in_one_order(
     assert len(sizes) == 1
 
 
-def test_the_same_command_gives_the_same_bytes(runs: Path, words: list[str]) -> None:
+def test_the_same_command_writes_the_same_bytes(runs: Path, words: list[str]) -> None:
     files = [
         "result.json",
         "result.overrides.yaml",
@@ -149,7 +149,7 @@ def test_the_same_command_gives_the_same_bytes(runs: Path, words: list[str]) -> 
     assert {name: (runs / name).read_bytes() for name in files} == first
 
 
-def test_trade_offs_leave_the_comparison_unchanged(
+def test_a_tradeoff_measures_every_setting_and_keeps_the_comparison(
     runs: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (runs / "result.json").read_bytes()
@@ -164,7 +164,7 @@ def test_trade_offs_leave_the_comparison_unchanged(
         for guidance in (1.0, 4.0)
         for strength in (0.3, 0.6)
     ]
-    assert len({tuple(s.likeness) for s in tradeoff.settings}) == 12  # every setting draws its own
+    assert len({tuple(s.likeness) for s in tradeoff.settings}) == 12  # the portraits differ
     assert len(tradeoff.photo_ids) == 4
     assert "base: " in shown
     evaluate.main([*words[:-1], *grid])
@@ -172,8 +172,8 @@ def test_trade_offs_leave_the_comparison_unchanged(
     assert (runs / "result.json").read_bytes() == before
 
 
-def test_a_setting_of_the_trade_off_is_what_the_comparison_measures(runs: Path, words: list[str]) -> None:
-    """strength 0.5 and guidance 1 are the comparison's own here."""
+def test_a_tradeoff_setting_equals_the_comparison_at_that_setting(runs: Path, words: list[str]) -> None:
+    """The comparison here has strength 0.5 and guidance 1."""
     evaluate.main([*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"])
     results, tradeoff = load_results(runs / "result.json"), load_tradeoff(runs / "tradeoff.json")
     for setting in tradeoff.settings:
@@ -184,7 +184,7 @@ def test_a_setting_of_the_trade_off_is_what_the_comparison_measures(runs: Path, 
     assert tradeoff.ceiling == results.variant("target-vae").per_photo["grid_contrast_raw"]
 
 
-def test_the_report_has_everything_and_the_commands_that_repeat_it(
+def test_the_report_has_the_tradeoff_the_results_and_the_commands(
     runs: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.main([*words[:-1], "eval.strengths=[0.5]", "eval.guidances=[1]"])
@@ -214,7 +214,7 @@ def test_the_report_has_everything_and_the_commands_that_repeat_it(
     )
 
 
-def test_the_comparison_is_a_run_at_wandb_if_asked_for(words: list[str], runs: Path) -> None:
+def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(words: list[str], runs: Path) -> None:
     assert not (runs / "wandb").exists()
     before = (runs / "result.json").read_bytes()
     evaluate.main([*words, "tracker=wandb", "tracker.mode=offline"])
@@ -228,7 +228,7 @@ def test_the_comparison_is_a_run_at_wandb_if_asked_for(words: list[str], runs: P
     assert {row[0] for row in shown["data"]} == {result.variant for result in results.variants}
     assert len(list((run / "files" / "media" / "images").rglob("*.png"))) == 3
     assert (runs / "result.json").read_bytes() == before
-    assert not (runs / "metrics.jsonl").exists()  # it is no training run
+    assert not (runs / "metrics.jsonl").exists()  # which only a training run has
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_the_comparison_is_a_run_at_wandb_if_asked_for(words: list[str], runs: P
         ),
     ],
 )
-def test_wrong_settings_are_one_line(
+def test_a_wrong_setting_is_one_error_line(
     words: list[str], runs: Path, wrong: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:

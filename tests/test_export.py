@@ -1,4 +1,4 @@
-"""The command: what is judged good is written whole, what is not leaves a warning, or nothing."""
+"""`export`: a LoRA with a good evaluation is exported, others cause a warning or, with strict, an error."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ NUM = 8
 
 @pytest.fixture(scope="module")
 def runs(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs with one LoRA, evaluated as good."""
+    """A folder of runs with one LoRA and a good evaluation of it."""
     folder = tmp_path_factory.mktemp("한글 runs")
     base = load_base(micro_base_folder, name="micro")
     add_lora(base.unet, rank=2, alpha=5.0)
@@ -65,7 +65,7 @@ def model(micro_base_folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("format", ["diffusers", "kohya", "merged"])
-def test_a_good_lora_is_exported_without_a_word_on_stderr(
+def test_a_good_lora_is_exported_without_a_warning(
     runs: Path,
     micro_base_folder: Path,
     tmp_path: Path,
@@ -96,7 +96,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_a_bad_lora_is_warned_of_and_with_strict_leaves_nothing(
+def test_a_bad_lora_is_exported_with_warnings_and_refused_with_strict(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad.json"
@@ -114,7 +114,9 @@ def test_a_bad_lora_is_warned_of_and_with_strict_leaves_nothing(
     assert capsys.readouterr().err.count("WARNING") == 1
 
 
-def test_weights_nobody_evaluated(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_without_an_evaluation_are_exported_with_a_warning(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "mine.safetensors"
     file.write_bytes((runs / "lora-r2" / ADAPTER_FILE).read_bytes())
     words = [f"adapter.path={file}", f"out={tmp_path / 'out'}", "format=kohya"]
@@ -124,7 +126,7 @@ def test_weights_nobody_evaluated(runs: Path, tmp_path: Path, capsys: pytest.Cap
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.safetensors", "README.md"}
 
 
-def test_another_base_is_no_evaluation_of_the_merged_one(
+def test_a_merged_export_needs_an_evaluation_on_the_same_base(
     runs: Path, micro_base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.json"
@@ -160,7 +162,7 @@ def unusable(tmp_path: Path) -> Path:
     ids=["missing LoRA", "broken LoRA", "full folder", "missing result", "broken result", "limit", "format",
          "no out", "no LoRA of this base"],
 )  # fmt: skip
-def test_a_mistake_is_one_line_and_writes_nothing(
+def test_a_mistake_is_one_error_line_and_writes_nothing(
     runs: Path,
     micro_base_folder: Path,
     unusable: Path,
@@ -168,17 +170,20 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    typed = words.format(here=unusable, lora=runs / "lora-r2", base=micro_base_folder).split()
+    places = {"here": unusable, "lora": runs / "lora-r2", "base": micro_base_folder}
+    typed = [word.format(**places) for word in words.split()]
     assert message in refused(typed, capsys)
     assert not (unusable / "out").exists()
 
 
-def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stops_half_way(lora: formats.LoraFile, file: Path) -> Path:
+def test_an_interrupted_export_leaves_no_partial_files(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_write(lora: formats.LoraFile, file: Path) -> Path:
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export_adapter, "write_kohya", stops_half_way)
+    monkeypatch.setattr(export_adapter, "write_kohya", interrupted_write)
     (tmp_path / "out").mkdir()
     with pytest.raises(SystemExit) as stop:
         export.main([f"adapter.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", "format=kohya"])
@@ -188,7 +193,7 @@ def test_nothing_half_written_is_left(runs: Path, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("format", ["diffusers", "kohya"])
-def test_a_full_disk_is_one_line_and_leaves_nothing(
+def test_a_full_disk_is_one_error_line_and_leaves_nothing(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
 ) -> None:
     words = [f"adapter.path={runs / 'lora-r2'}", f"out={tmp_path / 'out'}", f"format={format}"]
@@ -199,7 +204,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_packaged_lora_needs_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_packaged_lora_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export.main([f"out={tmp_path / 'out'}"])
     assert (tmp_path / "out" / ADAPTER_FILE).is_file()
     assert "non-commercial" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""A disk full or closed under every command but `train` and `prepare`, which have tests of their own.
+"""A full disk in every command except `train` and `prepare`, which have tests of their own.
 
-Each says so in one line that names a file or folder, and leaves the files that were there as they were.
+Each command exits with one line that names a file or folder, and leaves existing files unchanged.
 """
 
 import json
@@ -36,20 +36,22 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     def call(main: Callable[[list[str]], None], words: list[str], num_bytes: int) -> str:
-        """What is said of a full disk: the last line, and the only one beside progress bars."""
+        """The error line of a command on a full disk: the last line on stderr, and the only error there."""
         capsys.readouterr()
         with disk_full(num_bytes), pytest.raises(SystemExit) as stop:
             main(words)
         assert stop.value.code == 2
-        said = capsys.readouterr().err.splitlines()
-        assert sum("cannot" in line or "Error" in line for line in said) == 1, said
-        return said[-1]
+        lines = capsys.readouterr().err.splitlines()
+        assert sum("cannot" in line or "Error" in line for line in lines) == 1, lines
+        return lines[-1]
 
     return call
 
 
 @pytest.mark.parametrize("num_bytes", [1, 200])
-def test_stylize(root: Path, micro_base_folder: Path, refused: Callable[..., str], num_bytes: int) -> None:
+def test_stylize_keeps_the_old_portrait(
+    root: Path, micro_base_folder: Path, refused: Callable[..., str], num_bytes: int
+) -> None:
     out = root / "styled" / "me.png"
     words = [f"photo={root / 'photo.png'}", f"out={out}", f"model.path={micro_base_folder}", *MICRO]
     words += ["framing=center", "num_candidates=1"]
@@ -60,7 +62,7 @@ def test_stylize(root: Path, micro_base_folder: Path, refused: Callable[..., str
 
 
 @pytest.mark.parametrize("photo", ["photo.png", "clip.gif"])
-def test_pixelate(root: Path, refused: Callable[..., str], photo: str) -> None:
+def test_pixelate_keeps_the_old_files(root: Path, refused: Callable[..., str], photo: str) -> None:
     out = root / "drawn" / photo
     words = [f"photo={root / photo}", f"out={out}"]
     pixelate.main([*words, f"palette_out={out.with_suffix('.act')}"])
@@ -73,33 +75,36 @@ def test_pixelate(root: Path, refused: Callable[..., str], photo: str) -> None:
     assert content(out.parent) == before
 
 
-def test_pixelate_gives_a_folder_up_at_the_first_picture(
+def test_pixelate_stops_a_folder_at_the_first_picture(
     root: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
-    """A full disk is not the trouble of one picture: nothing is listed as rejected."""
+    """A full disk is no fault of the picture, so it is not listed as rejected."""
     (tmp_path / "in").mkdir()
     for name in "ab":
         (tmp_path / "in" / f"{name}.png").write_bytes((root / "photo.png").read_bytes())
-    said = refused(pixelate.main, [f"photo={tmp_path / 'in'}", f"out={tmp_path / 'out'}"], 100)
-    assert said.startswith(f"{tmp_path / 'out' / 'a.png'}: cannot be written")
+    message = refused(pixelate.main, [f"photo={tmp_path / 'in'}", f"out={tmp_path / 'out'}"], 100)
+    assert message.startswith(f"{tmp_path / 'out' / 'a.png'}: cannot be written")
     assert content(tmp_path / "out") == {}
 
 
-def test_the_timing_file(root: Path, refused: Callable[..., str]) -> None:
-    """The command's own output is kept; only its seconds are missing."""
+def test_a_timing_file_that_does_not_fit_is_unchanged(root: Path, refused: Callable[..., str]) -> None:
+    """The picture is written; only its timing is lost."""
     folder = root / "timed"
     folder.mkdir()
     timing, out = folder / "timing.json", folder / "me.png"
     timing.write_text(json.dumps({f"pixelate {number}": 1.0 for number in range(5000)}))
     before = timing.read_bytes()
-    said = refused(pixelate.main, [f"photo={root / 'photo.png'}", f"out={out}", f"timing={timing}"], 50_000)
-    assert said == f"{timing}: cannot be written (File too large); what was there before is unchanged"
+    words = [f"photo={root / 'photo.png'}", f"out={out}", f"timing={timing}"]
+    message = refused(pixelate.main, words, 50_000)
+    assert message == f"{timing}: cannot be written (File too large); what was there before is unchanged"
     assert timing.read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["me.png", "timing.json"]
     assert Image.open(out).mode == "P"
 
 
-def test_evaluate_and_report(tmp_path: Path, micro_base_folder: Path, refused: Callable[..., str]) -> None:
+def test_evaluate_and_report_keep_the_old_results(
+    tmp_path: Path, micro_base_folder: Path, refused: Callable[..., str]
+) -> None:
     runs = tmp_path / "runs"
     runs.mkdir()
     words = [word for word in train_words(tmp_path, micro_base_folder) if not word.startswith("loop")]
@@ -112,7 +117,7 @@ def test_evaluate_and_report(tmp_path: Path, micro_base_folder: Path, refused: C
     assert content(runs) == before
 
 
-def test_pretrain(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_pretrain_names_what_does_not_fit(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "photos").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), dtype=np.uint8)
     for number, picture in enumerate(noise):
@@ -124,5 +129,5 @@ def test_pretrain(tmp_path: Path, refused: Callable[..., str]) -> None:
     assert content(folder) == {}
     pretrain.main(words)
     (folder / "vae" / "config.json").unlink()
-    said = refused(pretrain.main, words, 300)  # metrics.jsonl fits, the autoencoder does not
-    assert said.startswith(f"{folder}: cannot be written")
+    message = refused(pretrain.main, words, 300)  # metrics.jsonl fits, the autoencoder does not
+    assert message.startswith(f"{folder}: cannot be written")

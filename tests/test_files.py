@@ -1,4 +1,4 @@
-"""Atomic writes, and errors that name the file or folder when the system refuses to write."""
+"""Atomic writes, and errors that name the file or folder that cannot be written."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "결과.json"
     with whole(file) as draft:
         draft.write_text("half")
@@ -53,7 +53,7 @@ def test_a_full_disk_does_not_change_the_old_file(tmp_path: Path, write: object,
     assert names(tmp_path) == ["file"]
 
 
-def test_another_error_is_passed_on_and_does_not_change_the_old_file(tmp_path: Path) -> None:
+def test_other_errors_propagate_and_do_not_change_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"before")
     bug = pytest.raises(RuntimeError, match="a bug")
     with bug, whole(tmp_path / "file") as draft:
@@ -70,21 +70,19 @@ def test_another_error_is_passed_on_and_does_not_change_the_old_file(tmp_path: P
         (OSError(errno.EDQUOT, ""), os.strerror(errno.EDQUOT)),
         (OSError(errno.EROFS, "", "file"), os.strerror(errno.EROFS)),
         (PermissionError(errno.EACCES, ""), os.strerror(errno.EACCES)),
-        (
-            Exception(f"No room (os error {errno.ENOSPC})"),
-            os.strerror(errno.ENOSPC),
-        ),  # as tokenizers raises it
+        # As tokenizers raises it.
+        (Exception(f"No space (os error {errno.ENOSPC})"), os.strerror(errno.ENOSPC)),
         (OSError(errno.EIO, ""), None),
         (FileNotFoundError(errno.ENOENT, ""), None),
         (OSError("cannot identify image file"), None),
         (ValueError(f"for the user (os error {errno.ENOSPC})"), None),
     ],
 )
-def test_refusal_recognises_only_refusals_to_write(error: Exception, reason: str | None) -> None:
+def test_refusal_recognises_only_errors_of_writing(error: Exception, reason: str | None) -> None:
     assert refusal(error) == reason
 
 
-def test_writing_into_names_the_folder_and_what_is_left_in_it() -> None:
+def test_writing_into_names_the_folder_and_its_remaining_content() -> None:
     with (
         pytest.raises(
             ValueError, match=r"^runs/a: cannot be written \(Read-only file system: x\.json\); all$"

@@ -1,4 +1,4 @@
-"""Pretraining: every stage by its command, resuming, warm starts, other sizes and schedules."""
+"""`pretrain`: every stage, resuming, warm starts, other image sizes and schedules."""
 
 import json
 import os
@@ -48,7 +48,7 @@ SMALL = [
 
 
 def save_photos(archive: Path, labels: list[dict[str, object]]) -> Path:
-    """A zip of random crops of a public-domain portrait, one per row of metadata."""
+    """Write a zip of random crops of a public-domain portrait, one per row of metadata."""
     rng = np.random.default_rng(0)
     with zipfile.ZipFile(archive, "w") as zipped:
         for number in range(len(labels)):
@@ -62,7 +62,7 @@ def save_photos(archive: Path, labels: list[dict[str, object]]) -> Path:
 
 
 def error(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
-    """The line on stderr of a command that a user can fix."""
+    """The last line on stderr of a command that exits with code 2."""
     with pytest.raises(SystemExit) as stop:
         pretrain.main(words)
     assert stop.value.code == 2
@@ -77,41 +77,41 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of all stages of the base, two or three steps each."""
+def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of all stages of the base, with two or three steps each."""
     runs = tmp_path_factory.mktemp("runs")
     pretrain.main([f"dataset.path={photos}", f"paths.runs={runs}", *SMALL])
     return runs / "pretrain"
 
 
-def test_diffusers_draws_with_the_base(made: Path) -> None:
-    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(made / "base")
+def test_diffusers_can_draw_with_the_base(pretrained: Path) -> None:
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(pretrained / "base")
     pipeline.set_progress_bar_config(disable=True)
     photo = Image.fromarray(astronaut()[:256, 96:352]).resize((128, 128))
     drawn = pipeline("a photo of a woman", image=photo, num_inference_steps=2, strength=0.5).images[0]
     assert drawn.size == (128, 128)
-    # About mean 0 and std 1, as the noise schedule expects.
-    latents = torch.from_numpy(np.load(made / "latents.npy")).float()
+    # Mean about 0 and standard deviation about 1, as the noise schedule expects.
+    latents = torch.from_numpy(np.load(pretrained / "latents.npy")).float()
     assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.5
     assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.5
 
 
-def test_a_resumed_stage_keeps_the_tokenizer(made: Path, photos: Path, tmp_path: Path) -> None:
-    """Training it again would number the tokens differently from the text encoder in the checkpoint."""
-    shutil.copytree(made, tmp_path / "pretrain")
+def test_a_resumed_stage_keeps_the_tokenizer(pretrained: Path, photos: Path, tmp_path: Path) -> None:
+    """A new tokenizer could number the tokens differently from the text encoder in the checkpoint."""
+    shutil.copytree(pretrained, tmp_path / "pretrain")
     shutil.rmtree(tmp_path / "pretrain" / "base")
     pretrain.main([f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=unet"])
     for file in ("tokenizer/vocab.json", "text_encoder/model.safetensors", f"unet/{WEIGHTS}"):
-        assert (tmp_path / "pretrain" / "base" / file).read_bytes() == (made / "base" / file).read_bytes()
+        assert (tmp_path / "pretrain/base" / file).read_bytes() == (pretrained / "base" / file).read_bytes()
 
 
-def test_portraits_are_listed_with_caption_seed_and_split(made: Path) -> None:
-    rows = [json.loads(line) for line in (made / "portraits" / "metadata.jsonl").read_text().splitlines()]
+def test_portraits_are_listed_with_caption_seed_and_split(pretrained: Path) -> None:
+    rows = read_jsonl(pretrained / "portraits" / "metadata.jsonl")
     assert [row["split"] for row in rows] == ["train", "train", "train", "heldout"]
     assert len({row["seed"] for row in rows}) == 4
     for row in rows:
         assert row["text"].startswith("a photo of a ")
-        assert Image.open(made / "portraits" / row["file_name"]).size == (128, 128)
+        assert Image.open(pretrained / "portraits" / row["file_name"]).size == (128, 128)
 
 
 def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
@@ -121,60 +121,63 @@ def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path:
     folder = tmp_path / "pretrain"
     pretrain.main(words)
     file = folder / "persona" / "persona.safetensors"
-    whole, drawn = file.read_bytes(), (folder / "drawings.npy").stat().st_mtime_ns
+    expected, drawn = file.read_bytes(), (folder / "drawings.npy").stat().st_mtime_ns
     assert PersonaFeatures(file.parent).sha256 != PersonaFeatures().sha256
     shutil.rmtree(folder / "features" / "checkpoints" / "step-000003")
     file.unlink()
     pretrain.main(words)
-    assert file.read_bytes() == whole
+    assert file.read_bytes() == expected
     assert (folder / "drawings.npy").stat().st_mtime_ns == drawn
 
 
-def test_a_damaged_checkpoint_repeats_no_row(photos: Path, tmp_path: Path) -> None:
+def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: Path) -> None:
     """metrics.jsonl continues from the newest intact checkpoint, and W&B continues the same run."""
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
     words += ["features.num_steps=20", "features.checkpoint_every_steps=10", "tracker=wandb"]
     pretrain.main(words)
     folder = tmp_path / "pretrain" / "features"
     record, weights = folder / "metrics.jsonl", tmp_path / "pretrain" / "persona" / "persona.safetensors"
-    undisturbed, learned = record.read_bytes(), weights.read_bytes()
+    rows, learned = record.read_bytes(), weights.read_bytes()
     assert [row["step"] for row in read_jsonl(record)] == [10, 20]
     newest = folder / "checkpoints" / "step-000020" / "weights.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1] + b"!")
     pretrain.main(words)
-    assert record.read_bytes() == undisturbed
+    assert record.read_bytes() == rows
     assert weights.read_bytes() == learned
     runs = [run.name.rpartition("-")[2] for run in (folder / "wandb").glob("offline-run-*")]
     assert len(runs) == 2
     assert len(set(runs)) == 1
 
 
-def test_a_warm_start_keeps_the_latents_and_trains_the_rest(made: Path, photos: Path, tmp_path: Path) -> None:
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
+def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: Path, tmp_path: Path) -> None:
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
     for stage in ("autoencoder", "unet"):
         pretrain.main([f"stage={stage}", "warm_start=true", *words])
     for part, kept in (("vae", ("encoder.", "quant_conv.")), ("unet", ())):
-        before = load_file(made / "base" / part / WEIGHTS)
+        before = load_file(pretrained / "base" / part / WEIGHTS)
         after = load_file(tmp_path / "pretrain" / "base" / part / WEIGHTS)
         assert before.keys() == after.keys()
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         assert changed
         assert not [name for name in changed if kept and name.startswith(kept)]
     vocabulary = "tokenizer/vocab.json"
-    assert (made / "base" / vocabulary).read_text() == (tmp_path / "pretrain/base" / vocabulary).read_text()
+    old, new = (folder / "base" / vocabulary for folder in (pretrained, tmp_path / "pretrain"))
+    assert old.read_text() == new.read_text()
 
 
-def test_captions_are_never_truncated(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """For captions with other words, a warm start can learn a new tokenizer and text encoder."""
+def test_captions_that_are_too_long_are_refused(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warm start can train a new tokenizer and text encoder, which then fit captions with new words."""
     caption = "a photo of a bearded fisherman squinting into morning sunlight"
     photos = save_photos(tmp_path / "faces.zip", [{"text": caption}] * 4)
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
     words += ["stage=unet", "warm_start=true", "dataset.heldout_share=0.0"]
-    told = r'caption ".* squinting .*" has \d\d tokens: accepted up to 24, or unet\.new_text_encoder=true'
-    assert re.fullmatch(told, error(capsys, words))
+    message = r'caption ".* squinting .*" has \d\d tokens: accepted up to 24, or unet\.new_text_encoder=true'
+    assert re.fullmatch(message, error(capsys, words))
 
     pretrain.main([*words, "unet.new_text_encoder=true"])
-    folders = [made / "base", tmp_path / "pretrain" / "base"]
+    folders = [pretrained / "base", tmp_path / "pretrain" / "base"]
     old, new = (load_base(folder, name="tiny") for folder in folders)
     assert len(new.tokenizer(caption).input_ids) <= 24 < len(old.tokenizer(caption).input_ids)
     assert len({(folder / "vae" / WEIGHTS).read_bytes() for folder in folders}) == 1
@@ -187,7 +190,7 @@ def test_captions_are_never_truncated(made: Path, tmp_path: Path, capsys: pytest
 def test_a_constant_schedule_can_be_extended(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a decay until then, it becomes the same run as one that was as long from the start."""
+    """A run without decay, extended later, equals a run of that length from the start."""
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=autoencoder"]
     words += ["autoencoder.lr_schedule=constant", "autoencoder.num_warmup_steps=1", "autoencoder.lr=1e-3"]
     long = ["autoencoder.num_steps=4", "autoencoder.decay_share=0.5"]
@@ -200,14 +203,16 @@ def test_a_constant_schedule_can_be_extended(
     assert not all(torch.equal(first[name], direct[name]) for name in direct)
     rows = read_jsonl(tmp_path / "extended" / "autoencoder" / "metrics.jsonl")
     assert {row["step"]: row["train/lr/all"] for row in rows} == {2: 1e-3, 4: 0.5e-3}
-    told = error(capsys, [*words, "autoencoder.decay_share=2"])
-    assert told == "autoencoder.decay_share=2.0: accepted 0 to 1"
+    message = error(capsys, [*words, "autoencoder.decay_share=2"])
+    assert message == "autoencoder.decay_share=2.0: accepted 0 to 1"
 
 
-def test_a_base_of_another_size(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_base_of_another_image_size_can_be_trained(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "model.image_size=64"]
-    told = error(capsys, [*words, "autoencoder.crop=96"])
-    assert told == "autoencoder.crop=96: accepted multiples of 4 up to 64"
+    message = error(capsys, [*words, "autoencoder.crop=96"])
+    assert message == "autoencoder.crop=96: accepted multiples of 4 up to 64"
     assert error(capsys, [*words, "model.cell=8"]) == "model.cell=8: accepted 4 for a new autoencoder"
 
     pretrain.main([*words, "autoencoder.crop=32"])
@@ -218,23 +223,23 @@ def test_a_base_of_another_size(photos: Path, tmp_path: Path, capsys: pytest.Cap
     pretrain.main([*words, "stage=features"])
     assert np.load(folder / "photos-128.npy").shape[1:] == (128, 128, 3)
     assert np.load(folder / "drawings.npy").shape[2:] == (16, 16, 3)
-    told = error(capsys, [*words, "model.image_size=128"])
-    assert told.startswith(f"{folder / 'photos.npy'}: made from other photos")
+    message = error(capsys, [*words, "model.image_size=128"])
+    assert message.startswith(f"{folder / 'photos.npy'}: made from other photos")
 
 
-def test_the_base_is_measured_on_held_out_photos(made: Path, photos: Path) -> None:
-    """By the run's own feature network; the PSNR is torchmetrics' of diffusers' reconstruction."""
-    save_persona_net(PersonaNet(), made / "persona")
-    study = made / "study"
+def test_the_base_is_measured_on_held_out_photos(pretrained: Path, photos: Path) -> None:
+    """With the run's own feature network; the PSNR equals torchmetrics' of diffusers' reconstruction."""
+    save_persona_net(PersonaNet(), pretrained / "persona")
+    study = pretrained / "study"
     words = [*SMALL, "stage=measure", f"measure.study={study}"]
-    pretrain.main([f"dataset.path={photos}", f"paths.runs={made.parent}", *words])
-    found = json.loads((made / "measured.json").read_text())
+    pretrain.main([f"dataset.path={photos}", f"paths.runs={pretrained.parent}", *words])
+    found = json.loads((pretrained / "measured.json").read_text())
     assert found == json.loads((study / "results.json").read_text())
     readme = (study / "README.md").read_text()
     assert base_table(found) in readme
-    for stage in ("autoencoder", "unet"):  # the metrics outlive the run
+    for stage in ("autoencoder", "unet"):  # the study keeps a copy of the metrics
         metrics = study / "stages" / stage / "metrics.jsonl"
-        assert metrics.read_text() == (made / stage / "metrics.jsonl").read_text()
+        assert metrics.read_text() == (pretrained / stage / "metrics.jsonl").read_text()
     for name in re.findall(r"\((\w+\.png)\)", readme):
         assert Image.open(study / name).width > 256
     assert found["portraits"]["kept_nearest_highest"] < found["portraits"]["photos_nearest_99th_percentile"]
@@ -243,7 +248,7 @@ def test_the_base_is_measured_on_held_out_photos(made: Path, photos: Path) -> No
     kept = [name for name in source.ids() if source.split(name) == "heldout"][:8]
     pictures = torch.stack([torch.from_numpy(np.array(source.open(name))) for name in kept])
     pictures = pictures.permute(0, 3, 1, 2) / 255
-    vae = AutoencoderKL.from_pretrained(made / "base" / "vae")
+    vae = AutoencoderKL.from_pretrained(pretrained / "base" / "vae")
     with torch.no_grad():
         rebuilt = vae.decode(vae.encode(pictures * 2 - 1).latent_dist.mode()).sample
     rebuilt = ((rebuilt / 2 + 0.5).clamp(0, 1) * 255).round() / 255
@@ -252,7 +257,7 @@ def test_the_base_is_measured_on_held_out_photos(made: Path, photos: Path) -> No
     ]
     assert found["autoencoder"]["photo"]["psnr"] == pytest.approx(np.mean(expected), abs=0.02)
     assert len(found["loss_by_level"]) == 10
-    assert found["features"]["features_sha256"] == PersonaFeatures(made / "persona").sha256
+    assert found["features"]["features_sha256"] == PersonaFeatures(pretrained / "persona").sha256
     assert found["features"]["num"] == 8
     # The captions mention a gender, but no ethnicity.
     assert 0 <= found["features"]["gender_accuracy"] <= 1
@@ -262,16 +267,16 @@ def test_the_base_is_measured_on_held_out_photos(made: Path, photos: Path) -> No
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_with_the_same_weights(
-    made: Path, photos: Path, tmp_path: Path
+    pretrained: Path, photos: Path, tmp_path: Path
 ) -> None:
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={made / 'base'}", *SMALL]
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
     words += ["stage=unet", "warm_start=true", "unet.checkpoint_every_steps=1", "unet.num_steps=12"]
 
     def start(name: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "pixelpersona.pretrain", *words, f"name={name}"]
         return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
 
-    assert start("whole").wait() == 0
+    assert start("uninterrupted").wait() == 0
     process = start("killed")
     checkpoints = tmp_path / "killed" / "unet" / "checkpoints"
     while process.poll() is None and not (checkpoints / "step-000003" / "manifest.json").is_file():
@@ -281,5 +286,5 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     assert not (tmp_path / "killed" / "base").exists()
     assert start("killed").wait() == 0
     for part in ("unet/" + WEIGHTS, "text_encoder/model.safetensors"):
-        whole, killed = (load_file(tmp_path / name / "base" / part) for name in ("whole", "killed"))
-        assert all(torch.equal(whole[key], killed[key]) for key in whole)
+        expected, found = (load_file(tmp_path / name / "base" / part) for name in ("uninterrupted", "killed"))
+        assert all(torch.equal(expected[key], found[key]) for key in expected)

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5 through the same code: its layout and vocabulary, narrow, random weights."""
+"""Stable Diffusion 1.5 in its own layout and vocabulary, but narrow and with random weights."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,14 @@ from skimage.data import astronaut
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pixelpersona import stylize, train
+from pixelpersona.models.tiny import build_noise_schedule
 
 VOCABULARY = 49_408  # CLIP's
 
 
 @pytest.fixture(scope="module")
 def reduced_sd15(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four UNet levels with attention on three, an autoencoder down 8x, and a vocabulary of CLIP's size."""
+    """Four UNet levels (three with attention), an autoencoder that downsamples 8x, CLIP's vocabulary size."""
     folder = tmp_path_factory.mktemp("sd15")
     alphabet = [chr(code) for code in range(33, 127)]
     pieces = alphabet + [f"{letter}</w>" for letter in alphabet]
@@ -65,14 +66,12 @@ def reduced_sd15(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_schedule_on_the_hub_reads_as_ours(reduced_sd15: Path) -> None:
-    from pixelpersona.models.tiny import build_noise_schedule
-
+def test_the_noise_schedule_of_sd15_equals_ours(reduced_sd15: Path) -> None:
     theirs = DDIMScheduler.from_pretrained(reduced_sd15, subfolder="scheduler")
     torch.testing.assert_close(build_noise_schedule().alphas_cumprod, theirs.alphas_cumprod)
 
 
-def test_one_training_step_and_one_portrait(reduced_sd15: Path, tmp_path: Path) -> None:
+def test_a_lora_is_trained_for_one_step_and_draws_a_portrait(reduced_sd15: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(6):

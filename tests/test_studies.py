@@ -1,4 +1,4 @@
-"""Studies: one runs when what its numbers are made from has changed, and only then."""
+"""Studies: their files agree, and a study runs only when the inputs of its results have changed."""
 
 import os
 import re
@@ -25,17 +25,18 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 STUDIES = re.search(r"^STUDIES := (.*)$", MAKEFILE, re.MULTILINE).group(1).split()  # type: ignore[union-attr]
 
 
-def page(study: str) -> Any:
+def study_config(study: str) -> Any:
     return yaml.safe_load((ROOT / "conf" / "study" / f"{study}.yaml").read_text(encoding="utf-8"))
 
 
 def rule(study: str) -> list[str]:
-    """The project's commands in a study's rule: what follows `$(RUN)`."""
+    """The commands in a study's Makefile rule: what follows `$(RUN)`."""
     text = MAKEFILE.partition(f"\nexperiments/{study}/recipe.sha256: ")[2].partition("\n\n")[0]
     return re.findall(r"^\t\$\(RUN\)(.*)$", text, re.MULTILINE)
 
 
 def variable(name: str) -> str:
+    """The value of a Makefile variable."""
     made = subprocess.run(
         ["make", "-s", "--no-print-directory", "-f", "Makefile", "-f", "-", "print"],
         cwd=ROOT, input=f"print:\n\t@echo $({name})\n", capture_output=True, text=True, check=True,
@@ -43,11 +44,11 @@ def variable(name: str) -> str:
     return made.stdout
 
 
-def test_every_study_has_an_experiment_a_page_and_a_rule() -> None:
+def test_every_study_has_an_experiment_a_config_and_a_rule() -> None:
     assert STUDIES
     for study in STUDIES:
         assert (ROOT / "conf" / "experiment" / f"{study}.yaml").is_file()
-        found = page(study)
+        found = study_config(study)
         assert found["study"]["folder"] == f"experiments/{study}"
         assert found["paths"]["runs"] == f"runs/{study}"
         assert found["study"]["question"].endswith("?")
@@ -56,10 +57,10 @@ def test_every_study_has_an_experiment_a_page_and_a_rule() -> None:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_published_page_has_its_question_notes_and_results(study: str) -> None:
-    """The committed README shows the texts of conf/study and a row per variant of the committed results."""
+def test_the_committed_readme_shows_the_question_and_every_variant(study: str) -> None:
+    """The question of conf/study and the variants of the committed results."""
     text = " ".join((ROOT / "experiments" / study / "README.md").read_text(encoding="utf-8").split())
-    found = page(study)["study"]
+    found = study_config(study)["study"]
     assert found["question"] in text
     results = load_results(ROOT / "experiments" / study / "results.json")
     for variant in results.variants:
@@ -67,13 +68,14 @@ def test_the_published_page_has_its_question_notes_and_results(study: str) -> No
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_page_lists_the_commands_of_the_rule(study: str) -> None:
-    told = [command for command in page(study)["study"]["commands"] if "-m pixelpersona." in command]
-    assert [command.removeprefix("python -m pixelpersona.") for command in told] == rule(study)
+def test_the_config_lists_the_commands_of_the_rule(study: str) -> None:
+    commands = study_config(study)["study"]["commands"]
+    listed = [command for command in commands if "-m pixelpersona." in command]
+    assert [command.removeprefix("python -m pixelpersona.") for command in listed] == rule(study)
 
 
 def used_files(command_name: str, words: list[str]) -> set[str]:
-    """The files under conf/ that Hydra composes a command's settings of."""
+    """The files under conf/ from which Hydra composes a command's configuration."""
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         tree = compose(command_name, words, return_hydra_config=True)
     choices = {group: option for group, option in tree.hydra.runtime.choices.items() if option}
@@ -83,7 +85,7 @@ def used_files(command_name: str, words: list[str]) -> set[str]:
 
 
 def with_parents(group: str, option: str) -> set[str]:
-    """An option's file, and those of its group that it builds upon."""
+    """An option's file, and those of its group that it extends."""
     file = f"conf/{group}/{option}.yaml"
     found = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
     parents = [name for name in found.get("defaults", []) if isinstance(name, str) and name != "_self_"]
@@ -91,14 +93,14 @@ def with_parents(group: str, option: str) -> set[str]:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_recipe_holds_every_setting_that_the_commands_use(study: str) -> None:
+def test_the_recipe_lists_every_configuration_file_that_its_commands_use(study: str) -> None:
     listed = set(variable(f"{study}_FILES").split())
     listed |= {f"conf/{name}.yaml" for name in variable("STUDY_CONF").split()}
     assert all((ROOT / file).is_file() for file in listed)
-    # Where files go, who is told, how Hydra behaves: none of it changes a number.
-    harmless = re.compile(r"conf/(paths|tracker|hydra)/")
+    # Folders, tracking and the behaviour of Hydra do not change results.
+    irrelevant = re.compile(r"conf/(paths|tracker|hydra)/")
     for command_name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig)):
-        register("", f"{command_name}_schema", schema)
+        register(command_name, schema)
     for command in rule(study):
         command_name, *words = command.split()
         if command_name == "report":
@@ -108,16 +110,16 @@ def test_the_recipe_holds_every_setting_that_the_commands_use(study: str) -> Non
             sweep = plan_sweep(words[1:], "train", ROOT / "conf", train.run_folder)
             jobs = [list(job.overrides) for job in sweep.jobs]
         for job in jobs:
-            missing = {file for file in used_files(command_name, job) if not harmless.match(file)} - listed
+            missing = {file for file in used_files(command_name, job) if not irrelevant.match(file)} - listed
             assert not missing, (command, missing)
 
 
-# --- the mechanism, with a stub in place of Python ------------------------------------------------------
+# --- the Makefile rules, with a stub in place of Python -------------------------------------------------
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile and conf/ beside small stand-ins for the assets, and a python that only writes down."""
+    """The Makefile and conf/ with stand-ins for the assets, and a `python` that only logs its arguments."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     for name in ("tiny/unet/weights", "persona/weights", "portraits/0.webp"):
@@ -162,12 +164,12 @@ def make(checkout: Path, target: str, code: int = 0) -> list[str]:
 def test_a_study_runs_once_and_again_only_when_its_recipe_changed(checkout: Path) -> None:
     assert make(checkout, "studies") == [command for study in STUDIES for command in rule(study)]
     assert make(checkout, "studies") == []
-    for file in checkout.rglob("*.yaml"):  # a fresh checkout: other times, the same content
+    for file in checkout.rglob("*.yaml"):  # as in a fresh checkout: only the modification times differ
         os.utime(file, (2e9, 2e9))
     assert make(checkout, "studies") == []
 
     entry = checkout / "conf" / "study" / "rank_sweep.yaml"
-    entry.write_text(entry.read_text() + "# a typing mistake mended\n")
+    entry.write_text(entry.read_text() + "# a comment\n")
     assert make(checkout, "studies") == []
     palettes = checkout / "conf" / "eval" / "palettes.yaml"
     palettes.write_text(palettes.read_text().replace("8, 32", "8, 64"))
@@ -176,7 +178,7 @@ def test_a_study_runs_once_and_again_only_when_its_recipe_changed(checkout: Path
     assert len(make(checkout, "studies")) == sum(len(rule(study)) for study in STUDIES)
 
 
-def test_one_study_by_its_name(checkout: Path) -> None:
+def test_one_study_can_be_run_by_name(checkout: Path) -> None:
     assert make(checkout, "study-rank_sweep") == rule("rank_sweep")
     assert make(checkout, "study-rank_sweep") == []
     (checkout / "experiments" / "rank_sweep" / "recipe.sha256").unlink()

@@ -1,4 +1,4 @@
-"""`stylize` over several strengths, on a Stable Diffusion small enough for seconds."""
+"""`stylize` with a search over strengths, on a tiny Stable Diffusion."""
 
 import re
 from pathlib import Path
@@ -27,37 +27,39 @@ def words(micro_base_folder: Path, tmp_path: Path) -> list[str]:
     ]
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> tuple[float, int] | None:
+def printed_choice(capsys: pytest.CaptureFixture[str]) -> tuple[float, int] | None:
+    """The strength and seed that `stylize` printed, if it did."""
     found = re.search(r"strength ([\d.]+), seed (\d+)", capsys.readouterr().out)
     return None if found is None else (float(found[1]), int(found[2]))
 
 
-def test_the_strength_is_chosen_among_those_given_and_told(
+def test_the_strength_is_chosen_among_those_given_and_printed(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    search = ["search.strengths=[0.3,0.9]", "search.min_grid_contrast=-1"]  # random weights draw no grid
+    # -1 accepts every portrait: random weights do not draw a grid.
+    search = ["search.strengths=[0.3,0.9]", "search.min_grid_contrast=-1"]
     stylize.main([*words, *search])
-    first = told(capsys)
+    first = printed_choice(capsys)
     assert first is not None
     assert first[0] in (0.3, 0.9)
     assert first[1] in (3, 4)
     drawn = (tmp_path / "out.png").read_bytes()
     stylize.main([*words, *search])
     assert (tmp_path / "out.png").read_bytes() == drawn
-    assert told(capsys) == first
-    # The chosen strength alone gives the same portrait.
+    assert printed_choice(capsys) == first
+    # Without a search, the chosen strength gives the same portrait.
     stylize.main([*words, f"sampler.strength={first[0]}"])
     assert (tmp_path / "out.png").read_bytes() == drawn
 
 
-def test_without_strengths_nothing_changes(
+def test_without_a_search_the_portrait_is_that_of_the_default_strength(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stylize.main(words)
-    assert told(capsys) is None
+    assert printed_choice(capsys) is None
     drawn = (tmp_path / "out.png").read_bytes()
     stylize.main([*words, "search.strengths=[0.25]", "search.min_grid_contrast=-1"])
-    assert told(capsys) is not None
+    assert printed_choice(capsys) is not None
     assert (tmp_path / "out.png").read_bytes() == drawn
 
 
@@ -69,7 +71,7 @@ def test_without_strengths_nothing_changes(
         ("search.strenghts=[0.5]", "search.strenghts: no such key. Did you mean search.strengths?"),
     ],
 )
-def test_wrong_settings_are_one_line(
+def test_a_wrong_setting_is_one_error_line(
     words: list[str], wrong: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -27,7 +27,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,11 +67,7 @@ class FailedJobError(Exception):
 
 
 def command(
-    name: str,
-    schema: type[C],
-    *,
-    folder: Path | None = None,
-    run_folder: Callable[[C], Path] | None = None,
+    name: str, schema: type[C], *, folder: Path | None = None, run_folder: Callable[[C], Path] | None = None
 ) -> Callable[[Callable[[C], None]], Callable[..., None]]:
     """Decorate the main function of a command.
 
@@ -85,7 +81,7 @@ def command(
         @functools.wraps(body)
         def main(arguments: Sequence[str] | None = None) -> None:
             words = sys.argv[1:] if arguments is None else arguments
-            code = _Command(name, schema, folder or config_folder(), body, run_folder).run(words)
+            code = _Command(name, schema, (folder or config_folder()).resolve(), body, run_folder).run(words)
             if code:
                 raise SystemExit(code)
 
@@ -95,32 +91,24 @@ def command(
     return decorate
 
 
+@dataclass
 class _Command:
     """One call of a command."""
 
-    def __init__(
-        self,
-        name: str,
-        schema: type[Any],
-        folder: Path,
-        body: Callable[[Any], None],
-        run_folder: Callable[[Any], Path] | None,
-    ) -> None:
-        self.name = name
-        self.schema = schema
-        self.folder = folder.resolve()
-        self.body = body
-        self.run_folder = run_folder
-        self.sweep: Sweep | None = None
-        self.exit_code = 0
-        self.argv = sys.argv
-        self.process = os.getpid()
-        self.wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    name: str
+    schema: type[Any]
+    folder: Path
+    body: Callable[[Any], None]
+    run_folder: Callable[[Any], Path] | None
+    sweep: Sweep | None = None
+    exit_code: int = 0
+    argv: list[str] = field(default_factory=lambda: sys.argv)
+    process: int = field(default_factory=os.getpid)
+    full_error: str = field(default_factory=lambda: os.environ.get("HYDRA_FULL_ERROR", "0"))
 
     def run(self, words: Sequence[str]) -> int:
         """Run the command; return its exit code."""
-        register("", f"{self.name}_schema", self.schema)
-        before = os.environ.get("HYDRA_FULL_ERROR")
+        register(self.name, self.schema)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         try:
             self._run(words)
@@ -133,10 +121,7 @@ class _Command:
         except Exception as error:
             self._report(error)
         finally:
-            if before is None:
-                del os.environ["HYDRA_FULL_ERROR"]
-            else:
-                os.environ["HYDRA_FULL_ERROR"] = before
+            os.environ["HYDRA_FULL_ERROR"] = self.full_error
         return self.exit_code
 
     def _run(self, words: Sequence[str]) -> None:
@@ -151,12 +136,16 @@ class _Command:
             return
         if flags.multirun and self.run_folder is not None:
             self.sweep = plan_sweep(overrides, config_name, self.folder, self.run_folder, extra)
-        with nullcontext() if self.sweep is None else self._lock(self.sweep):
-            try:
-                self._hydra_main([*to_argv(flags), *overrides])
-            except FailedJobError as failed:
-                self.exit_code = failed.exit_code
-            self._end_sweep()
+        arguments = [*to_argv(flags), *overrides]
+        if self.sweep is None or os.environ.get("RANK", "0") != "0":  # RANK is set by torchrun
+            self._hydra_main(arguments)
+            return
+        place = self.sweep.jobs[0].folder.parent / self.sweep.group
+        # A second run of the same sweep at the same time would fail on the jobs of this one.
+        with exclusive(place, "sweep"):
+            self._hydra_main(arguments)
+            rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
+            print(report_sweep(rows, place.with_name(f"{place.name}.csv")))
 
     def _hydra_main(self, arguments: Sequence[str]) -> None:
         """Let Hydra compose the configuration and run the job, or the jobs of a sweep."""
@@ -164,15 +153,10 @@ class _Command:
         sys.argv = [self.argv[0], *arguments]  # hydra.main accepts arguments in no other way
         try:
             main()
+        except FailedJobError as failed:
+            self.exit_code = failed.exit_code
         finally:
             sys.argv = self.argv
-
-    def _lock(self, sweep: Sweep) -> AbstractContextManager[None]:
-        """Prevents a second run of the same sweep at the same time: each would fail on the other's jobs."""
-        return exclusive(self._table(sweep).with_suffix(""), "sweep") if _is_rank_0() else nullcontext()
-
-    def _table(self, sweep: Sweep) -> Path:
-        return sweep.jobs[0].folder.parent / f"{sweep.group}.csv"
 
     def _job(self, tree: DictConfig) -> None:
         """Run one job. User errors are printed and not raised, so that Hydra starts the sweep's next job."""
@@ -206,21 +190,10 @@ class _Command:
         if "tracker" in tree and tree.tracker.group is None:
             tree.tracker.group = self.sweep.group
 
-    def _end_sweep(self) -> None:
-        """Print and save the table of all jobs."""
-        if self.sweep is not None and _is_rank_0():
-            rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
-            print(report_sweep(rows, self._table(self.sweep)))
-
     def _report(self, error: Exception) -> None:
         """Print a user error in one line and set the exit code; raise a bug again."""
         line = describe(error, self.schema, self.folder)
-        if line is None or self.wants_traceback:
+        if line is None or self.full_error == "1":
             raise error
         self.exit_code = self.exit_code or EXIT_USER_ERROR
         print(line, file=sys.stderr)
-
-
-def _is_rank_0() -> bool:
-    """Under torchrun, whether this is the process with rank 0; true without torchrun."""
-    return os.environ.get("RANK", "0") == "0"

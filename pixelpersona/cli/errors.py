@@ -20,15 +20,7 @@ from pixelpersona.cli.schemas import group_names, schema_keys
 from pixelpersona.files import refusal
 from pixelpersona.pixel.photo import PhotoError
 
-_USER_ERRORS = (
-    PhotoError,
-    ValueError,
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    IsADirectoryError,
-    PermissionError,
-)
+_FILE_ERRORS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 def describe(error: Exception, schema: type, folder: Path) -> str | None:
@@ -38,7 +30,7 @@ def describe(error: Exception, schema: type, folder: Path) -> str | None:
     """
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, schema, folder)
-    if isinstance(error, _USER_ERRORS):
+    if isinstance(error, (PhotoError, ValueError, *_FILE_ERRORS)):
         return one_line(error)
     # A failed write that our own code did not catch: Hydra's files, a library's.
     reason = refusal(error)
@@ -57,10 +49,12 @@ def explain(error: BaseException, schema: type, folder: Path) -> str:
         return f"{error.override}: cannot be read; write key=value, and quote odd characters: key='a, b'"
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: is missing; give {cause.full_key}=..."
+    in_file = re.match(r"In '([^']+)': \w+ raised while composing", str(error))
+    where = f"conf/{in_file.group(1)}.yaml: " if in_file else ""
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.full_key:
-        return _where(error) + _no_such_key(str(cause.full_key), schema, folder)
+        return where + _no_such_key(str(cause.full_key), schema, folder)
     if isinstance(cause, ValidationError) and cause.full_key:
-        return _where(error) + _wrong_value(cause, schema)
+        return where + _wrong_value(cause, schema)
     return _explain_text(error, schema, folder)
 
 
@@ -97,11 +91,10 @@ def _no_such_key(key: str, schema: type, folder: Path) -> str:
     siblings = sorted(name for name in keys if name.rpartition(".")[0] == parent)
     known = set(siblings) if parent else keys | group_names(folder)
     close = difflib.get_close_matches(last, [name.rpartition(".")[2] for name in known], n=1)
-    if close:
-        # The name exists elsewhere: `rank` for `lora.rank`.
-        places = sorted((name for name in known - {key} if name.rpartition(".")[2] == close[0]), key=len)
-        if places:
-            return f"{key}: no such key. Did you mean {places[0]}?"
+    # The name may exist elsewhere: `rank` for `lora.rank`.
+    places = [name for name in known - {key} if name.rpartition(".")[2] in close]
+    if places:
+        return f"{key}: no such key. Did you mean {min(places, key=len)}?"
     if parent and not siblings:
         return f"{key}: no such key.{_did_you_mean(key, keys)}"
     return f"{key}: no such key. Keys here: {', '.join(siblings)}."
@@ -125,10 +118,9 @@ def _wrong_value(error: ValidationError, schema: type) -> str:
     kind = kinds.get(key, kinds.get(key.partition("[")[0]))
     if re.search(r"Incompatible value '?None|[Nn]on.optional|not Optional", message):
         return f"{key}: null is not accepted; give {_accepted(kind)}"
-    match = re.match(r"(?:Invalid value|Value) '(.*?)'(?: of type|,|$)", message, re.DOTALL)
-    if match is None:
-        return f"{key}: {message}"
-    return f"{key}: '{match.group(1)}' is not accepted; give {_accepted(kind)}"
+    if match := re.match(r"(?:Invalid value|Value) '(.*?)'(?: of type|,|$)", message, re.DOTALL):
+        return f"{key}: '{match.group(1)}' is not accepted; give {_accepted(kind)}"
+    return f"{key}: {message}"
 
 
 def _accepted(kind: object) -> str:
@@ -142,9 +134,3 @@ def _accepted(kind: object) -> str:
     if typing.get_origin(kind) in (list, tuple) and arguments:
         return f"a list, [a, b], each {_accepted(arguments[0])}"
     return f"a value of type {getattr(kind, '__name__', kind)}"
-
-
-def _where(error: BaseException) -> str:
-    """`conf/experiment/demo.yaml: ` for a mistake in a file; empty for one on the command line."""
-    match = re.match(r"In '([^']+)': \w+ raised while composing", str(error))
-    return f"conf/{match.group(1)}.yaml: " if match else ""

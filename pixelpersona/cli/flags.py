@@ -4,21 +4,8 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-_SWITCHES = (
-    ("--help", "-h"),
-    ("--run", "-r"),
-    ("--multirun", "-m"),
-    ("--resolve",),
-    ("--hydra-help",),
-    ("--version",),
-    ("--shell-completion", "-sc"),
-)
-_WITH_VALUE = (
-    ("--package", "-p"),
-    ("--config-name", "-cn"),
-    ("--config-dir", "-cd"),
-    ("--config-path", "-cp"),
-)
+_SWITCHES = "--help -h, --run -r, --multirun -m, --resolve, --hydra-help, --version, --shell-completion -sc"
+_WITH_VALUE = "--package -p, --config-name -cn, --config-dir -cd, --config-path -cp"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -29,10 +16,10 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     Raises ValueError naming the wrong flag.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
-    for names in _SWITCHES:
-        parser.add_argument(*names, action="store_true")
-    for names in _WITH_VALUE:
-        parser.add_argument(*names)
+    for names in _SWITCHES.split(", "):
+        parser.add_argument(*names.split(), action="store_true")
+    for names in _WITH_VALUE.split(", "):
+        parser.add_argument(*names.split())
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
     flags, others = parser.parse_known_args(words)
@@ -44,8 +31,7 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def to_argv(flags: argparse.Namespace) -> list[str]:
     """The flags as words of a command line."""
-    names = {name: f"--{name.replace('_', '-')}" for name in vars(flags)}
-    given = {names[name]: value for name, value in vars(flags).items() if value not in (None, False)}
+    given = {f"--{name}".replace("_", "-"): value for name, value in vars(flags).items() if value}
     return [name if value is True else f"{name}={value}" for name, value in given.items()]
 
 

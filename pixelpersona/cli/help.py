@@ -30,23 +30,14 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "dataset=folder dataset.path=photos dataset.variants=4 encode=false",
         "verify=true",
     ),
-    "pretrain": (
-        "dataset.path=faces.zip",
-        "dataset.path=faces.zip stage=unet warm_start=true",
-    ),
+    "pretrain": ("dataset.path=faces.zip", "dataset.path=faces.zip stage=unet warm_start=true"),
     "train": (
         "lora.rank=8",
         "dataset=folder dataset.path=photos name=mine",
         "-m lora.rank=4,8 optimizer=adamw,lora_plus",
     ),
-    "evaluate": (
-        "paths.runs=runs/demo",
-        "paths.runs=runs/demo eval=tradeoff",
-    ),
-    "report": (
-        "paths.runs=runs/demo",
-        "paths.runs=runs/demo title=Ranks",
-    ),
+    "evaluate": ("paths.runs=runs/demo", "paths.runs=runs/demo eval=tradeoff"),
+    "report": ("paths.runs=runs/demo", "paths.runs=runs/demo title=Ranks"),
     "stylize": (
         "photo=me.jpg out=me.png",
         "photo=me.jpg out=me.png adapter.path=runs/lora-r8",
@@ -61,10 +52,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "adapter.path=runs/lora-r8 out=exported",
         "adapter.path=runs/lora-r8 out=exported format=kohya",
     ),
-    "dashboard": (
-        "tracker.project=faces",
-        "tracker.project=faces entity=team",
-    ),
+    "dashboard": ("tracker.project=faces", "tracker.project=faces entity=team"),
 }
 _GROUPS_WITHOUT_SCHEMA = {
     "experiment": "Settings of several groups at once, for one study or data set.",
@@ -78,21 +66,16 @@ _FLAGS = {
 
 
 def print_help(
-    name: str,
-    schema: type,
-    overrides: Sequence[str],
-    config_name: str,
-    folder: Path,
-    extra_folder: Path | None = None,
+    name: str, schema: type, overrides: Sequence[str], config_name: str, folder: Path, extra: Path | None
 ) -> None:
     """Print the help of one command, wrapped at the width of the terminal.
 
     overrides: change the values and options that are shown; sweeps among them are ignored.
-    folder, extra_folder: the configuration folder and that of --config-dir.
+    folder, extra: the configuration folder and that of --config-dir.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    tree = compose_config(folder, config_name, single, extra_folder)
+    tree = compose_config(folder, config_name, single, extra)
     choices = {str(group): choice for group, choice in tree.hydra.runtime.choices.items()}
     page = _Page(shutil.get_terminal_size().columns)
 
@@ -102,19 +85,19 @@ def print_help(
     _keys(page, tree, schema, "")
     hints = typing.get_type_hints(schema)
     sections = {k: kind for k, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)}
-    for key, section in sections.items():
-        if key not in choices:
-            page.heading(key, parse_docstring(section)[0])
-            _keys(page, tree[key], section, f"{key}.")
-    for group in [*sections, *_GROUPS_WITHOUT_SCHEMA]:
-        if group in choices:
-            options = group_options(group, folder, extra_folder)
-            chosen = ", ".join(f"{o} (chosen)" if o == choices[group] else o for o in options)
-            if group in sections:
-                page.heading(f"group {group}: {chosen}", parse_docstring(sections[group])[0])
-                _keys(page, tree[group], sections[group], f"{group}.")
-            else:
-                page.heading(f"group {group}: {chosen}", _GROUPS_WITHOUT_SCHEMA[group])
+    own = [key for key in sections if key not in choices]
+    groups = [key for key in [*sections, *_GROUPS_WITHOUT_SCHEMA] if key in choices]
+    for key in [*own, *groups]:
+        title = key
+        if key in choices:
+            options = group_options(key, folder, extra)
+            chosen = (f"{option} (chosen)" if option == choices[key] else option for option in options)
+            title = f"group {key}: {', '.join(chosen)}"
+        if key in sections:
+            page.heading(title, parse_docstring(sections[key])[0])
+            _keys(page, tree[key], sections[key], f"{key}.")
+        else:
+            page.heading(title, _GROUPS_WITHOUT_SCHEMA[key])
     page.heading("flags")
     for flag, text in _FLAGS.items():
         page.entry(flag, text)
@@ -166,11 +149,10 @@ def _value(tree: DictConfig, key: str) -> str:
     if isinstance(value, str | Path):
         return " ".join(str(value).split()) or "''"
     if isinstance(value, DictConfig | ListConfig):
-        value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
-        text = yaml.safe_dump(
-            value, default_flow_style=True, width=2**20, allow_unicode=True, sort_keys=False
-        )
-        return text.strip()
+        plain = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
+        return yaml.safe_dump(
+            plain, default_flow_style=True, width=2**20, allow_unicode=True, sort_keys=False
+        ).strip()
     return "null" if value is None else str(value).lower()
 
 
@@ -194,15 +176,10 @@ class _Page:
     def entry(self, term: str, text: str) -> None:
         """The description beside the term, or below it when the term is too long."""
         head = textwrap.wrap(term, self.width, initial_indent="  ", subsequent_indent=" " * 6)
+        first = indent = " " * self.column
         if len(head) == 1 and len(head[0]) < self.column - 1:
             first = head.pop().ljust(self.column)
-        else:
-            first = " " * self.column
-        indent = " " * self.column
-        self.lines += [
-            *head,
-            *textwrap.wrap(text, self.width, initial_indent=first, subsequent_indent=indent),
-        ]
+        self.lines += head + textwrap.wrap(text, self.width, initial_indent=first, subsequent_indent=indent)
 
     def print(self) -> None:
         encoding = sys.stdout.encoding or "utf-8"

@@ -75,10 +75,8 @@ def as_typed(words: Iterable[str], keys: frozenset[str]) -> list[str]:
         key, equals, value = word.partition("=")
         if key not in keys or len(value) < 2 or value[0] != "'" or value[-1] != "'":
             return word
-        text = OverridesParser.create().parse_override(word).value()
-        plain = re.sub(
-            r"(\\*)\\\$\{", lambda match: match.group(1)[::2] + "${", str(getattr(text, "text", text))
-        )
+        text = str(OverridesParser.create().parse_override(word).value())
+        plain = re.sub(r"(\\*)\\\$\{", lambda match: match.group(1)[::2] + "${", text)
         typed = f"{key}{equals}{plain}"
         return typed if quote_paths([typed], keys) == [word] else word
 

@@ -29,21 +29,19 @@ def config_folder() -> Path:
     raise FileNotFoundError(f"{PACKAGE / 'conf'}: the configuration folder is missing; install again")
 
 
-def register(group: str, name: str, schema: type) -> None:
-    """Store a dataclass in Hydra, for files with `defaults: [<name>, _self_]`; group "" is the root."""
-    ConfigStore.instance().store(name=name, node=schema, group=group or None, provider="pixelpersona")
+def register(name: str, schema: type) -> None:
+    """Store the root schema of a command in Hydra, for conf/<name>.yaml."""
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema, provider="pixelpersona")
 
 
-def compose_config(
-    folder: Path, name: str, overrides: Sequence[str], extra_folder: Path | None = None
-) -> DictConfig:
-    """<folder>/<name>.yaml with overrides, unresolved; its key `hydra` holds Hydra's own configuration.
+def compose_config(folder: Path, name: str, words: Sequence[str], extra: Path | None = None) -> DictConfig:
+    """<folder>/<name>.yaml, unresolved; its key `hydra` holds Hydra's own configuration.
 
-    extra_folder: a second configuration folder, as given by --config-dir.
+    words: overrides. extra: a second configuration folder, as given by --config-dir.
     """
-    words = list(overrides)
-    if extra_folder is not None:
-        place = QuotedString(f"file://{extra_folder.resolve()}", Quote.single).with_quotes()
+    words = list(words)
+    if extra is not None:
+        place = QuotedString(f"file://{extra.resolve()}", Quote.single).with_quotes()
         words.insert(0, f"hydra.searchpath=[{place}]")
     with initialize_config_dir(str(folder), version_base=HYDRA_VERSION):
         return compose(name, words, return_hydra_config=True)
@@ -67,7 +65,9 @@ def schema_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, object, b
     """
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
-        kind = _without_none(hints[field.name])
+        kind = hints[field.name]
+        if isinstance(kind, types.UnionType):  # `X | None`
+            kind = typing.get_args(kind)[0]
         key = f"{prefix}{field.name}"
         yield key, kind, kind is Path or bool(field.metadata.get("path"))
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -88,11 +88,3 @@ def group_options(group: str, *folders: Path | None) -> list[str]:
     """The options of a group: the names of its files in these configuration folders, sorted."""
     files = (file for folder in folders if folder is not None for file in (folder / group).glob("*.yaml"))
     return sorted({file.stem for file in files})
-
-
-def _without_none(annotation: object) -> object:
-    """`X | None` -> X; other annotations as they are."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-        return kinds[0] if len(kinds) == 1 else annotation
-    return annotation

@@ -57,16 +57,16 @@ def plan_sweep(
     config_name: str,
     folder: Path,
     run_folder: Callable[[Any], Path],
-    extra_folder: Path | None = None,
+    extra: Path | None = None,
 ) -> Sweep:
     """The jobs that `-m` with these overrides will run; starts none of them.
 
-    folder, extra_folder: the configuration folder and that of --config-dir.
+    folder, extra: the configuration folder and that of --config-dir.
     run_folder: maps a job's typed configuration to its run folder.
     Raises ValueError naming two jobs that would share a run folder, and the errors of composing a job.
     """
-    for_hydra, overrides = _job_overrides(words, config_name, folder, extra_folder)
-    trees = [compose_config(folder, config_name, [*for_hydra, *job], extra_folder) for job in overrides]
+    for_hydra, overrides = _job_overrides(words, config_name, folder, extra)
+    trees = [compose_config(folder, config_name, [*for_hydra, *job], extra) for job in overrides]
     swept = _swept(overrides)
     jobs = []
     for tree, job, name, varied in zip(trees, overrides, _names(trees, swept), swept, strict=True):
@@ -79,7 +79,7 @@ def plan_sweep(
 
 
 def _job_overrides(
-    words: Sequence[str], config_name: str, folder: Path, extra_folder: Path | None
+    words: Sequence[str], config_name: str, folder: Path, extra: Path | None
 ) -> tuple[list[str], list[list[str]]]:
     """The overrides of Hydra's own keys; the overrides of each job, in the order of Hydra's basic sweeper."""
     parser = OverridesParser.create()
@@ -87,11 +87,11 @@ def _job_overrides(
     for_hydra = [o.input_line or "" for o in parsed if re.match(r"hydra[./]", o.get_key_element())]
     plain = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     # An experiment may list what to sweep; the command line takes precedence.
-    tree = compose_config(folder, config_name, plain, extra_folder)
+    tree = compose_config(folder, config_name, plain, extra)
     listed = OmegaConf.select(tree, "hydra.sweeper.params") or {}
     swept = parser.parse_overrides([f"{key}={value}" for key, value in listed.items()])
     swept += [override for override in parsed if (override.input_line or "") not in for_hydra]
-    choices = {o.get_key_element(): _choices(o, folder, extra_folder) for o in swept}
+    choices = {o.get_key_element(): _choices(o, folder, extra) for o in swept}
     return for_hydra, [list(job) for job in itertools.product(*choices.values())]
 
 

@@ -1,16 +1,10 @@
 """Schema of the group `dataset`."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
-
-class DatasetKind(Enum):
-    """Where photos come from."""
-
-    portraits = "portraits"
-    folder = "folder"
-    celeba = "celeba"
+DatasetKind = StrEnum("DatasetKind", ["portraits", "folder", "celeba"])
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,7 +15,7 @@ class DatasetConfig:
     path: folder or zip of photos; null only for the packaged portraits.
     limit: number of photos to use; null for all.
     heldout_share: share of the photos kept out of training when the data set defines no split, 0 to 1.
-    num_tuning: null, or number of training photos held out instead of the data set's own, to tune settings on.
+    num_tuning: null, or number of training photos held out instead of the data set's own, to tune on.
     framing: tight or wide face crop, or center for the centre square.
     variants: pairs per training photo; the first is plain, the others are augmented.
     mirror: show every training pair mirrored in half of its epochs.

@@ -1,15 +1,10 @@
 """Schema of the group `eval`."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
-
-class EvalFeatures(Enum):
-    """Network whose features KID and FID are computed in."""
-
-    persona = "persona"
-    inception = "inception"
+EvalFeatures = StrEnum("EvalFeatures", ["persona", "inception"])
 
 
 @dataclass(kw_only=True, slots=True)
@@ -23,7 +18,7 @@ class EvalConfig:
     also_colors: further numbers of colours with which raw pictures are measured.
     strengths: with guidances, draw every pair of both (tradeoff.json) instead of comparing (result.json).
     guidances: see strengths.
-    samplers: samplers to draw the trade-offs with, each as dpm-20 (kind and steps); [] for the configured one.
+    samplers: samplers of the trade-offs, each as dpm-20 (kind and steps); [] for the configured one.
     features: persona, or inception to compute KID and FID in Inception's features as well.
     features_path: file of Inception's weights; null with features=persona.
     """

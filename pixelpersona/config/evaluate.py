@@ -1,9 +1,9 @@
 """Schema of the command `evaluate`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pixelpersona.config.augment import AugmentConfig
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.dataset import DatasetConfig
 from pixelpersona.config.eval import EvalConfig
 from pixelpersona.config.finetune import FinetuneConfig
@@ -16,17 +16,14 @@ from pixelpersona.config.tracker import TrackerConfig
 
 
 @dataclass(kw_only=True, slots=True)
-class EvaluateConfig:
+class EvaluateConfig(CommandConfig):
     """Compare every trained run below paths.runs with the untouched base, on the same photos and seeds.
 
     Writes result.json, timings.json and sheets/ to paths.runs; with eval.strengths, tradeoff.json instead.
 
     name: name of the evaluation at the tracker, and of the stage in the timing file.
-    timing: JSON file that collects seconds per stage; null for none.
     """
 
-    name: str
-    timing: Path | None
     dataset: DatasetConfig
     pixelate: PixelationConfig
     augment: AugmentConfig

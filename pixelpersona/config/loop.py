@@ -5,7 +5,7 @@ from enum import Enum
 
 
 class Precision(Enum):
-    """Arithmetic of the forward pass; weights that are trained stay in float32. Values: accelerate's words."""
+    """Arithmetic of the forward pass; trained weights stay in float32. Values: accelerate's words."""
 
     fp32 = "no"
     fp16 = "fp16"

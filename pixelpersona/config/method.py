@@ -1,14 +1,9 @@
 """Schema of the group `method`: what is trained."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
-
-class MethodKind(Enum):
-    """A LoRA of a diffusion model, or the supervised baseline."""
-
-    lora = "lora"
-    supervised = "supervised"
+MethodKind = StrEnum("MethodKind", ["lora", "supervised"])
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,15 +1,9 @@
 """Schema of the group `optimizer`."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
-
-class OptimizerKind(Enum):
-    """Which optimizer."""
-
-    adamw = "adamw"
-    sgd = "sgd"
-    prodigy = "prodigy"
+OptimizerKind = StrEnum("OptimizerKind", ["adamw", "sgd", "prodigy"])
 
 
 @dataclass(kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.paths import PathsConfig
 
 
@@ -56,11 +57,9 @@ class PixelationConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class PixelateConfig:
+class PixelateConfig(CommandConfig):
     """Turn a picture, a GIF or a folder into pixel art, without a model.
 
-    name: name of the stage in the timing file.
-    timing: JSON file that collects seconds per stage; null for none.
     photo: a picture, a GIF, or a folder of both.
     out: .png, .gif, or a folder.
     scale: pixels per cell in the output, 1 to 64.
@@ -69,8 +68,6 @@ class PixelateConfig:
     num_workers: processes for a folder; null for all cores.
     """
 
-    name: str
-    timing: Path | None
     photo: Path
     out: Path
     scale: int

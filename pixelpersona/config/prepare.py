@@ -1,9 +1,9 @@
 """Schema of the command `prepare`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pixelpersona.config.augment import AugmentConfig
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.dataset import DatasetConfig
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.paths import PathsConfig
@@ -11,17 +11,13 @@ from pixelpersona.config.pixelate import PixelationConfig
 
 
 @dataclass(kw_only=True, slots=True)
-class PrepareConfig:
+class PrepareConfig(CommandConfig):
     """Turn photos into pairs and cached latents.
 
-    name: name of the stage in the timing file.
-    timing: JSON file that collects seconds per stage; null for none.
     encode: also fill the cache of latents and text states, which needs the base.
     verify: instead of preparing, check everything in paths.cache against its digest and change nothing.
     """
 
-    name: str
-    timing: Path | None
     encode: bool
     verify: bool
     dataset: DatasetConfig

@@ -1,9 +1,10 @@
 """Schemas of the command `pretrain`."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.dataset import DatasetConfig
 from pixelpersona.config.loop import Precision
 from pixelpersona.config.model import ModelConfig
@@ -12,23 +13,8 @@ from pixelpersona.config.pixelate import PixelationConfig
 from pixelpersona.config.postprocess import PostprocessConfig
 from pixelpersona.config.tracker import TrackerConfig
 
-
-class Stage(Enum):
-    """Stages of pretraining; `all` is autoencoder, unet and portraits."""
-
-    all = "all"
-    autoencoder = "autoencoder"
-    unet = "unet"
-    portraits = "portraits"
-    features = "features"
-    measure = "measure"
-
-
-class StageLrSchedule(Enum):
-    """Learning-rate schedule of a stage, after the warm-up."""
-
-    cosine = "cosine"
-    constant = "constant"
+Stage = StrEnum("Stage", ["all", "autoencoder", "unet", "portraits", "features", "measure"])
+StageLrSchedule = StrEnum("StageLrSchedule", ["cosine", "constant"])
 
 
 @dataclass(kw_only=True, slots=True)
@@ -153,21 +139,18 @@ class MeasureConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class PretrainConfig:
+class PretrainConfig(CommandConfig):
     """Make a base from photos: autoencoder, UNet and text encoder, synthetic portraits, feature network.
 
     name: folder below paths.runs.
     stage: one stage, or all for autoencoder, unet and portraits.
     warm_start: start from the weights of `model`; its encoder is then kept, so that latents stay valid.
     seed: random seed.
-    timing: JSON file that collects seconds per stage; null for none.
     """
 
-    name: str
     stage: Stage
     warm_start: bool
     seed: int
-    timing: Path | None
     dataset: DatasetConfig
     pixelate: PixelationConfig
     model: ModelConfig

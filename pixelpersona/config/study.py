@@ -12,7 +12,7 @@ class StudyConfig:
     question: its title.
     notes: how it was done and how to read the tables.
     would_change: what could change the answer.
-    own_metric: for each variant, the grid-contrast metric of the grid it was trained on, where that is another one.
+    own_metric: for each variant trained on another grid, the grid-contrast metric of that grid.
     commands: what repeats it; null for the command lines of the runs.
     """
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelpersona.config.adapter import AdapterConfig
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.paths import PathsConfig
 from pixelpersona.config.postprocess import PostprocessConfig
@@ -12,11 +13,9 @@ from pixelpersona.config.search import SearchConfig
 
 
 @dataclass(kw_only=True, slots=True)
-class StylizeConfig:
+class StylizeConfig(CommandConfig):
     """Turn one photo into a pixel-art portrait.
 
-    name: name of the stage in the timing file.
-    timing: JSON file that collects seconds per stage; null for none.
     photo: the photo; JPEG, PNG or WebP.
     out: the enlarged portrait, .png; the true-size indexed PNG is written beside it (me.cells.png).
     seed: random seed of the first candidate.
@@ -25,8 +24,6 @@ class StylizeConfig:
     framing: tight, wide or center.
     """
 
-    name: str
-    timing: Path | None
     photo: Path
     out: Path
     seed: int

@@ -1,16 +1,9 @@
 """Schema of the group `tracker`: where a run reports to."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
-
-class TrackerMode(Enum):
-    """Whether Weights & Biases is used."""
-
-    auto = "auto"
-    online = "online"
-    offline = "offline"
-    disabled = "disabled"
+TrackerMode = StrEnum("TrackerMode", ["auto", "online", "offline", "disabled"])
 
 
 @dataclass(kw_only=True, slots=True)

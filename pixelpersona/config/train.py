@@ -1,9 +1,9 @@
 """Schema of the command `train`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pixelpersona.config.augment import AugmentConfig
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.dataset import DatasetConfig
 from pixelpersona.config.finetune import FinetuneConfig
 from pixelpersona.config.loop import LoopConfig
@@ -20,15 +20,12 @@ from pixelpersona.config.tracker import TrackerConfig
 
 
 @dataclass(kw_only=True, slots=True)
-class TrainConfig:
+class TrainConfig(CommandConfig):
     """Fine-tune a LoRA, or train the supervised baseline, on pairs of photo and pixel art.
 
     name: run folder below paths.runs.
-    timing: JSON file that collects seconds per stage; null for none.
     """
 
-    name: str
-    timing: Path | None
     dataset: DatasetConfig
     pixelate: PixelationConfig
     augment: AugmentConfig

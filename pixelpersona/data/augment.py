@@ -4,7 +4,7 @@ Photos are augmented before pixelation, so that the pixel art stays on its grid 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -29,9 +29,9 @@ class Augmentation:
     saturation: float
 
     def __post_init__(self) -> None:
-        limits = {"flip": 1.0, "degrees": 180.0, "translate": 0.5, "scale": 0.5}
-        for key in ("flip", "degrees", "translate", "scale", "brightness", "contrast", "saturation"):
-            value, limit = getattr(self, key), limits.get(key, 1.0)
+        limits = {"degrees": 180.0, "translate": 0.5, "scale": 0.5}
+        for key, value in asdict(self).items():
+            limit = limits.get(key, 1.0)
             if not 0 <= value <= limit:
                 raise ValueError(f"augment.{key} must be in [0, {limit:g}], got {value}")
 
@@ -54,14 +54,11 @@ class Augmentation:
 
     def color(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """Brightness, contrast and saturation, in this order, as Pillow and torchvision define them."""
-        brightness, contrast, saturation = 1 + rng.uniform(-1, 1, size=3) * (
-            self.brightness,
-            self.contrast,
-            self.saturation,
-        )
-        image = ImageEnhance.Brightness(image).enhance(float(brightness))
-        image = ImageEnhance.Contrast(image).enhance(float(contrast))
-        return ImageEnhance.Color(image).enhance(float(saturation))
+        limits = np.array([self.brightness, self.contrast, self.saturation])
+        brightness, contrast, saturation = (1 + rng.uniform(-1, 1, size=3) * limits).tolist()
+        image = ImageEnhance.Brightness(image).enhance(brightness)
+        image = ImageEnhance.Contrast(image).enhance(contrast)
+        return ImageEnhance.Color(image).enhance(saturation)
 
 
 def _affine(image: Image.Image, angle: float, shift: tuple[float, float], zoom: float) -> Image.Image:

@@ -8,36 +8,11 @@ import unicodedata
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 from pixelpersona.pixel.photo import PhotoError
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_ZIP_ENTRIES = 2_000_000
-
-
-class Container(Protocol):
-    """Files by POSIX-style relative name; a folder and an archive of it have the same names."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """All files, sorted, except hidden ones and macOS's resource forks."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file. Raises PhotoError when it cannot be read or exceeds 256 MiB."""
-        ...
-
-
-def open_container(path: Path) -> Container:
-    """A folder or a .zip archive. Raises ValueError naming the path when it is neither."""
-    path = Path(path).expanduser().absolute()
-    if path.is_dir():
-        return FolderContainer(path)
-    if not path.exists():
-        raise ValueError(f"{path}: no such folder or .zip archive")
-    return ZipContainer(path)
 
 
 def _is_visible(name: str) -> bool:
@@ -51,10 +26,12 @@ class FolderContainer:
         self.path = path
 
     def names(self) -> list[str]:
+        """All files, sorted, except hidden ones and macOS's resource forks."""
         files = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
         return sorted(name for name in files if _is_visible(name))
 
     def read(self, name: str) -> bytes:
+        """The bytes of one file. Raises PhotoError when it cannot be read or exceeds 256 MiB."""
         file = self.path / name
         try:
             with file.open("rb") as stream:
@@ -68,36 +45,44 @@ class ZipContainer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._zip: zipfile.ZipFile | None = None
-        self._open()
-
-    def _open(self) -> zipfile.ZipFile:
-        if self._zip is None:
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-                raise ValueError(
-                    f"{self.path}: not a folder and not a readable .zip archive ({error})"
-                ) from error
-            if len(self._zip.infolist()) > MAX_ZIP_ENTRIES:
-                raise ValueError(f"{self.path}: more than {MAX_ZIP_ENTRIES:,} files in one archive")
-        return self._zip
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise ValueError(f"{path}: not a folder and not a readable .zip archive ({error})") from error
+        if len(self._zip.infolist()) > MAX_ZIP_ENTRIES:
+            raise ValueError(f"{path}: more than {MAX_ZIP_ENTRIES:,} files in one archive")
 
     def names(self) -> list[str]:
-        entries = {entry.filename for entry in self._open().infolist() if not entry.is_dir()}
+        """As of a folder."""
+        entries = {entry.filename for entry in self._zip.infolist() if not entry.is_dir()}
         return sorted(name for name in entries if _is_visible(name))
 
     def read(self, name: str) -> bytes:
+        """As of a folder."""
         try:
-            with self._open().open(name) as stream:
+            with self._zip.open(name) as stream:
                 # The size in the header may be wrong on purpose: the bound is enforced on the bytes read.
                 return _bounded(stream.read(MAX_FILE_BYTES + 1), name)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError) as error:
             # RuntimeError: an encrypted entry. Its subclass NotImplementedError: an unknown compression.
             raise PhotoError(f"cannot be read from {self.path.name} ({error})", name) from error
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "_zip": None}
+    def __reduce__(self) -> tuple[type["ZipContainer"], tuple[Path]]:
+        return ZipContainer, (self.path,)
+
+
+Container = FolderContainer | ZipContainer
+"""Files by POSIX-style relative name; a folder and an archive of it have the same names."""
+
+
+def open_container(path: Path) -> Container:
+    """A folder or a .zip archive. Raises ValueError naming the path when it is neither."""
+    path = Path(path).expanduser().absolute()
+    if path.is_dir():
+        return FolderContainer(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such folder or .zip archive")
+    return ZipContainer(path)
 
 
 def _bounded(data: bytes, name: str) -> bytes:

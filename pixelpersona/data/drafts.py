@@ -44,25 +44,18 @@ def remove_leftovers(folder: Path) -> None:
     without a change.
     """
     try:
-        names = [name for name in os.listdir(folder) if name.startswith(".")]
+        names = os.listdir(folder)
     except OSError:  # missing or not readable: the next write reports it
         return
-    for name in names:
-        match = _DRAFT.fullmatch(name)
-        if match is None:
+    for match in filter(None, map(_DRAFT.fullmatch, names)):
+        path = folder / match[0]
+        if not ((match[1] == _machine() and _is_gone(int(match[2]))) or _is_old(path)):
             continue
-        machine, process = match[1], int(match[2])
-        path = folder / name
-        if (machine == _machine() and _is_gone(process)) or _is_old(path):
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 @cache
@@ -76,10 +69,9 @@ def _machine() -> str:
 
 
 def _is_gone(process: int) -> bool:
-    if os.name != "posix":  # on Windows, os.kill(process, 0) would end the process
-        return False
     try:
-        os.kill(process, 0)
+        if os.name == "posix":  # on Windows, os.kill(process, 0) would end the process
+            os.kill(process, 0)
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):

@@ -1,6 +1,7 @@
 """Pixel art of many photos, drawn once and cached: second views of the person for the feature network."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def drawn_cells(
         jobs = range(0, len(pictures), _PHOTOS_PER_JOB)
         drawn = np.empty(shape, np.uint8)
         workers = choose_num_workers(len(pictures), num_workers)
-        done = unordered(_Draw(photos, style, cell), jobs, workers)
+        done = unordered(partial(_draw, photos, style, cell), jobs, workers)
         for number, cells in tqdm(done, total=len(jobs), desc="drawings", unit="job", leave=False):
             drawn[jobs[number] : jobs[number] + len(cells)] = cells
         with whole(file) as draft, draft.open("wb") as opened:
@@ -47,20 +48,12 @@ def drawn_cells(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """Index of a job's first photo → the cells of its photos."""
-
-    photos: Path
-    style: Pixelation
-    cell: int
-
-    def __call__(self, start: int) -> NDArray[np.uint8]:
-        pictures = np.load(self.photos, mmap_mode="r")[start : start + _PHOTOS_PER_JOB]
-        return np.stack([self._drawings(start + number, picture) for number, picture in enumerate(pictures)])
-
-    def _drawings(self, index: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        recipes = (_FEW, _SHARP, _PYXELATE if index % 2 else self.style)
-        pixelators = (Pixelator(replace(recipe, factor=self.cell)) for recipe in recipes)
-        picture = np.ascontiguousarray(picture)
-        return np.stack([pixelator.fit_apply(picture).snapped.cells for pixelator in pixelators])
+def _draw(photos: Path, style: Pixelation, cell: int, start: int) -> NDArray[np.uint8]:
+    """The cells of one job's photos, the first of which has the index `start`."""
+    drawn = []
+    for index, photo in enumerate(np.load(photos, mmap_mode="r")[start : start + _PHOTOS_PER_JOB], start):
+        picture = np.ascontiguousarray(photo)
+        recipes = (_FEW, _SHARP, _PYXELATE if index % 2 else style)
+        pixelators = (Pixelator(replace(recipe, factor=cell)) for recipe in recipes)
+        drawn.append([pixelator.fit_apply(picture).snapped.cells for pixelator in pixelators])
+    return np.array(drawn)

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pixelpersona.data.drafts import remove_leftovers
-from pixelpersona.data.pairset import Pair, PairSet
+from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.shards import SHARD_ENTRIES, Shards
 
 LATENTS_VERSION = 2
@@ -76,7 +76,6 @@ def encode_pairs(
     *,
     mirrored: bool = False,
     photos: bool = False,
-    progress: bool = True,
 ) -> LatentSet:
     """Latents of a split's pixel art and text states of its captions, encoded where the cache has none.
 
@@ -102,7 +101,15 @@ def encode_pairs(
     latents = Shards(folder, "latents", made_by)
 
     def pictures(kind: str, mirrored: bool) -> Tensor:
-        return _pictures(latents, pair_set, pairs, encoder, kind, mirrored, progress)
+        """Latents of the pairs' pictures; kind: pixel or photo."""
+        read = pair_set.pixel if kind == "pixel" else pair_set.photo
+        mark = "-mirrored" if mirrored else ""
+
+        def encode(places: Sequence[int]) -> Tensor:
+            images = np.stack([read(pairs[place].id) for place in places])
+            return encoder.encode_images(np.ascontiguousarray(images[:, :, ::-1]) if mirrored else images)
+
+        return _fill(latents, [getattr(pair, f"{kind}_sha256") + mark for pair in pairs], encode)
 
     return LatentSet(
         latents=pictures("pixel", False),
@@ -117,34 +124,12 @@ def encode_pairs(
     )
 
 
-def _pictures(
-    shards: Shards,
-    pair_set: PairSet,
-    pairs: Sequence[Pair],
-    encoder: Encoder,
-    kind: str,
-    mirrored: bool,
-    progress: bool,
-) -> Tensor:
-    """Latents of the pairs' pictures; kind: pixel or photo."""
-    read = {"pixel": pair_set.pixel, "photo": pair_set.photo}[kind]
-
-    def encode(places: Sequence[int]) -> Tensor:
-        images = np.stack([read(pairs[place].id) for place in places])
-        return encoder.encode_images(np.ascontiguousarray(images[:, :, ::-1]) if mirrored else images)
-
-    mark = "-mirrored" if mirrored else ""
-    digests = [pair.pixel_sha256 if kind == "pixel" else pair.photo_sha256 for pair in pairs]
-    return _fill(shards, [digest + mark for digest in digests], encode, progress)
-
-
-def _fill(
-    shards: Shards, keys: Sequence[str], encode: Callable[[Sequence[int]], Tensor], progress: bool = False
-) -> Tensor:
+def _fill(shards: Shards, keys: Sequence[str], encode: Callable[[Sequence[int]], Tensor]) -> Tensor:
     """float32 [len(keys), ...], one row per key; `encode` gets the positions of keys that are missing."""
     values, missing = shards.gather(keys)
     todo = list(missing)
-    with tqdm(total=len(todo), desc="pairs to latents", unit="pair", disable=not (progress and todo)) as bar:
+    hidden = shards.kind == "text" or not todo
+    with tqdm(total=len(todo), desc="pairs to latents", unit="pair", disable=hidden) as bar:
         for first in range(0, len(todo), SHARD_ENTRIES):
             shard = todo[first : first + SHARD_ENTRIES]
             rows: list[Tensor] = []

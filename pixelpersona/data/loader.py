@@ -4,7 +4,6 @@ Several processes, or several passes before one optimizer step, share a step's b
 holds what the whole batch has in its place, dropped captions and mirroring included.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +76,8 @@ class LatentBatches:
         if not 0 <= caption_dropout <= 1:
             raise ValueError(f"caption_dropout must be in [0, 1], got {caption_dropout}")
         self.batch_size = batch_size
-        self._set = latent_set
+        self._set, self._seed, self._caption_dropout = latent_set, seed, caption_dropout
         self._order = BatchOrder(len(latent_set), batch_size, seed)
-        self._seed = seed
-        self._caption_dropout = caption_dropout
 
     def __len__(self) -> int:
         """Steps per epoch, rounded up."""
@@ -93,17 +90,15 @@ class LatentBatches:
         text = self._set.text[self._set.text_index[items]]
         draws = torch.rand(self.batch_size, generator=step_rng(self._seed, step, "caption dropout"))[mine]
         text[draws < self._caption_dropout] = self._set.empty_text
-        latents, photos = self._set.latents[items], None
-        if self._set.photos is not None:
-            photos = self._set.photos[items]
+        latents = self._set.latents[items]
+        photos = None if self._set.photos is None else self._set.photos[items]
         if self._set.mirrored is not None:
             shown = torch.from_numpy(self._order.mirrored(step))[mine, None, None, None]
             latents = torch.where(shown, self._set.mirrored[items], latents)
             if photos is not None and self._set.mirrored_photos is not None:
                 photos = torch.where(shown, self._set.mirrored_photos[items], photos)
-        return LatentBatch(
-            latents, text, tuple(self._set.ids[item] for item in items), photos=photos, part=part
-        )
+        ids = tuple(self._set.ids[item] for item in items)
+        return LatentBatch(latents, text, ids, photos, part)
 
 
 class PairBatches:
@@ -117,8 +112,7 @@ class PairBatches:
         self, pair_set: PairSet, split: str, batch_size: int, seed: int, *, mirror: bool = False
     ) -> None:
         self.batch_size = batch_size
-        self._mirror = mirror
-        self._set = pair_set
+        self._set, self._mirror = pair_set, mirror
         self._ids = [pair.id for pair in pair_set.pairs(split)]
         self._order = BatchOrder(len(self._ids), batch_size, seed)
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
@@ -131,16 +125,12 @@ class PairBatches:
     def at(self, step: int, part: Part = WHOLE) -> PairBatch:
         """The batch of a step, or a part of it."""
         mine = part.of(self.batch_size)
-        batch = self._batch([self._ids[item] for item in self._order.at(step)[mine]])
-        if not self._mirror:
-            return batch
-        shown = torch.from_numpy(self._order.mirrored(step))[mine, None, None, None]
-        photo, pixel = (torch.where(shown, side.flip(3), side) for side in (batch.photo, batch.pixel))
-        return PairBatch(photo, pixel, batch.ids)
-
-    def _batch(self, ids: Sequence[str]) -> PairBatch:
-        photos, pixels = zip(*(self._pictures(pair_id) for pair_id in ids), strict=True)
-        return PairBatch(torch.stack(photos), torch.stack(pixels), tuple(ids))
+        ids = tuple(self._ids[item] for item in self._order.at(step)[mine])
+        photo, pixel = map(torch.stack, zip(*map(self._pictures, ids), strict=True))
+        if self._mirror:
+            shown = torch.from_numpy(self._order.mirrored(step))[mine, None, None, None]
+            photo, pixel = (torch.where(shown, side.flip(3), side) for side in (photo, pixel))
+        return PairBatch(photo, pixel, ids)
 
     def _pictures(self, pair_id: str) -> tuple[Tensor, Tensor]:
         if pair_id in self._cache:

@@ -9,32 +9,27 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from pixelpersona.data.drafts import writing
 from pixelpersona.data.metadata import TRAIN
-from pixelpersona.data.pairset import DATA_VERSION, read_rows
-from pixelpersona.data.recipe import PairRecipe, crop, vary
+from pixelpersona.data.pairset import DATA_VERSION, KINDS, read_rows
+from pixelpersona.data.recipe import PairRecipe, vary
 from pixelpersona.data.sources import PhotoSource
+from pixelpersona.pixel.framing import crop_square
 from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.pixel.pixelator import pixelize
 
 Row = dict[str, Any]
 """One line of metadata.jsonl."""
 
-_KINDS = ("photo", "pixel")
-_ART = (
-    "grid",
-    "palette",
-    *(f"{kind}_{name}" for kind in _KINDS for name in ("file_name", "bytes", "sha256")),
-)
+_ART = ("grid", "palette", *(f"{kind}_{key}" for kind in KINDS for key in ("file_name", "bytes", "sha256")))
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +55,7 @@ class Job:
     split: str
     caption: str | None
     keys: tuple[str, ...] = ()
-    found: Mapping[str, Entry] | None = None
+    found: Mapping[str, Entry] = field(default_factory=dict)
 
 
 def with_keys(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
@@ -76,14 +71,10 @@ def with_keys(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
         parts = [varied, job.digest, job.photo_id, variant] if variant else [plain, job.digest]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    return [
-        replace(job, keys=tuple(key(job, variant) for variant in range(_num_variants(recipe, job))))
-        for job in jobs
-    ]
+    def keys(job: Job) -> tuple[str, ...]:
+        return tuple(key(job, variant) for variant in range(recipe.variants if job.split == TRAIN else 1))
 
-
-def _num_variants(recipe: PairRecipe, job: Job) -> int:
-    return recipe.variants if job.split == TRAIN else 1
+    return [replace(job, keys=keys(job)) for job in jobs]
 
 
 def find_entries(root: Path, wanted: Iterable[str]) -> dict[str, Entry]:
@@ -120,7 +111,7 @@ class Maker:
         rows: list[Row] = []
         square: Image.Image | None = None
         for variant, key in enumerate(job.keys):
-            existing = job.found.get(key) if job.found else None
+            existing = job.found.get(key)
             art = self._reuse(existing, job, variant) if existing else None
             if art is None:
                 try:
@@ -136,12 +127,12 @@ class Maker:
         # The key was computed from earlier bytes: other bytes would be cached under the wrong key for good.
         if self.source.digest(job.photo_id) != job.digest:
             raise ValueError(f"{job.photo_id}: changed while the data was prepared; prepare it again")
-        return crop(photo, self.recipe)
+        return crop_square(photo, self.recipe.size, self.recipe.framing)
 
     def _reuse(self, entry: Entry, job: Job, variant: int) -> Row | None:
         """Link the pictures of an existing entry; None, and one line in the log, when one is damaged."""
         pictures: list[tuple[Path, bytes]] = []
-        for kind in _KINDS:
+        for kind in KINDS:
             file = entry.folder / entry.art[f"{kind}_file_name"]
             try:
                 data = file.read_bytes()
@@ -152,17 +143,15 @@ class Maker:
                 return None
             pictures.append((file, data))
         art = dict(entry.art)
-        for kind, (file, data) in zip(_KINDS, pictures, strict=True):
+        for kind, (file, data) in zip(KINDS, pictures, strict=True):
             art[f"{kind}_file_name"] = _file_name(kind, job, variant)
-            self._link(file, data, self.folder / art[f"{kind}_file_name"])
+            new = self.folder / art[f"{kind}_file_name"]
+            with writing(self.root, "pairs"):
+                try:
+                    os.link(file, new)
+                except OSError:  # the file system has no hard links, or the file has too many
+                    new.write_bytes(data)
         return art
-
-    def _link(self, file: Path, data: bytes, new: Path) -> None:
-        with writing(self.root, "pairs"):
-            try:
-                os.link(file, new)
-            except OSError:  # the file system has no hard links, or the file has too many
-                new.write_bytes(data)
 
     def _make(self, square: Image.Image, job: Job, variant: int) -> Row:
         photo = np.asarray(vary(square, self.recipe, job.photo_id, variant))
@@ -172,7 +161,9 @@ class Maker:
             "palette": ["#" + bytes(color).hex() for color in palette.rgb],
         }
         for kind, image in (("photo", photo), ("pixel", pixel)):
-            name, data = _file_name(kind, job, variant), _png(image)
+            name, buffer = _file_name(kind, job, variant), BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            data = buffer.getvalue()
             with writing(self.root, "pairs"):
                 (self.folder / name).write_bytes(data)
             art |= {f"{kind}_file_name": name, f"{kind}_bytes": len(data)}
@@ -184,14 +175,9 @@ def _file_name(kind: str, job: Job, variant: int) -> str:
     return f"{kind}/{job.number:06d}-{variant}.png"
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def _row(recipe: PairRecipe, job: Job, variant: int, key: str, art: Row) -> Row:
-    row: Row = {
+    digests = art["photo_sha256"] + art["pixel_sha256"]
+    return {
         "id": job.photo_id + (f"#{variant}" if variant else ""),
         "text": recipe.caption,
         "split": job.split,
@@ -200,7 +186,6 @@ def _row(recipe: PairRecipe, job: Job, variant: int, key: str, art: Row) -> Row:
         "source_sha256": job.digest,
         "source_text": job.caption,
         "entry": key,
+        **{name: art[name] for name in _ART},
+        "sha256": hashlib.sha256(digests.encode()).hexdigest(),
     }
-    row |= {name: art[name] for name in _ART}
-    row["sha256"] = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()
-    return row

@@ -36,13 +36,9 @@ def attribute_caption(age: int | None, gender: str | None, ethnicity: str | None
     words = [] if age is None else [f"{age} year old"]
     if ethnicity and ethnicity.strip().lower() not in ("other", "unknown"):
         words.append(ethnicity.strip().lower())
-    words.append(noun)
-    return f"a photo of {_article(words[0])} {' '.join(words)}"
-
-
-def _article(word: str) -> str:
-    spoken_with_vowel = word.startswith(("8", "a", "e", "i", "o", "u")) or word.split()[0] in ("11", "18")
-    return "an" if spoken_with_vowel else "a"
+    text = " ".join([*words, noun])
+    begins_with_vowel = text.startswith(tuple("8aeiou")) or text.startswith(("11 ", "18 "))
+    return f"a photo of {'an' if begins_with_vowel else 'a'} {text}"
 
 
 def hash_split(digest: str, heldout_share: float) -> str:
@@ -107,5 +103,5 @@ def _caption(row: Mapping[str, Any], place: str) -> str | None:
         return None
     if not (age is None or (isinstance(age, int | float) and age == int(age) and 0 <= age < 200)):
         raise ValueError(f"{place}: age {age!r} is not a number of years")
-    words = [None if value is None else str(value) for value in (gender, ethnicity)]
-    return attribute_caption(None if age is None else int(age), words[0], words[1])
+    gender, ethnicity = (None if value is None else str(value) for value in (gender, ethnicity))
+    return attribute_caption(None if age is None else int(age), gender, ethnicity)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,6 @@ def prepare_pairs(
     *,
     limit: int | None = None,
     num_workers: int | None = None,
-    progress: bool = True,
     thorough: bool = False,
 ) -> PairSet:
     """The pairs of a source's photos in root/pairs-<12 hex digits>/, made if they are missing.
@@ -51,7 +51,7 @@ def prepare_pairs(
     choose_num_workers(1, num_workers)  # reject a wrong number before reading all photos
     root = Path(root)
     remove_leftovers(root)
-    jobs, rejected = _plan(source, recipe, limit, progress)
+    jobs, rejected = _plan(source, recipe, limit)
     key = _key(recipe, jobs, rejected)
     target = root / f"pairs-{key[:12]}"
     finished = _load_if_valid(target, key, thorough)
@@ -62,7 +62,7 @@ def prepare_pairs(
         with writing(root, "pairs"):
             for kind in ("photo", "pixel"):
                 (draft / kind).mkdir(parents=True)
-        rows, broken = _make_all(Maker(source, recipe, draft, root), jobs, num_workers, progress)
+        rows, broken = _make_all(Maker(source, recipe, draft, root), jobs, num_workers)
         rejected = rejected | broken
         if not rows:
             photo_id, reason = next(iter(rejected.items()))
@@ -77,16 +77,14 @@ def prepare_pairs(
     return PairSet.load(target)
 
 
-def _plan(
-    source: PhotoSource, recipe: PairRecipe, limit: int | None, progress: bool
-) -> tuple[list[Job], dict[str, str]]:
+def _plan(source: PhotoSource, recipe: PairRecipe, limit: int | None) -> tuple[list[Job], dict[str, str]]:
     """The chosen photos, sorted by id, with digest and split; and the reasons why others cannot be read."""
     photo_ids = _first(source.ids(), limit, recipe.seed)
     if not photo_ids:
         raise ValueError(f"{source.name}: no photos")
     jobs: list[Job] = []
     rejected: dict[str, str] = {}
-    for number, photo_id in enumerate(tqdm(photo_ids, "reading photos", disable=not progress, leave=False)):
+    for number, photo_id in enumerate(tqdm(photo_ids, "reading photos", leave=False)):
         try:
             digest, split = source.digest(photo_id), source.split(photo_id)
         except PhotoError as error:
@@ -135,29 +133,17 @@ def _load_if_valid(folder: Path, key: str, thorough: bool) -> PairSet | None:
     return pair_set
 
 
-def _make_all(
-    maker: Maker, jobs: Sequence[Job], num_workers: int | None, progress: bool
-) -> tuple[list[Row], dict[str, str]]:
+def _make_all(maker: Maker, jobs: Sequence[Job], num_workers: int | None) -> tuple[list[Row], dict[str, str]]:
     """All rows in the jobs' order; and the reasons why photos are rejected, by photo id."""
     jobs = with_keys(maker.recipe, jobs)
     found = find_entries(maker.root, (key for job in jobs for key in job.keys))
     jobs = [replace(job, found={key: found[key] for key in job.keys if key in found}) for job in jobs]
-    to_make = sum(len(job.found or ()) < len(job.keys) for job in jobs)
+    to_make = sum(len(job.found) < len(job.keys) for job in jobs)
     worth = to_make + (len(jobs) - to_make) // _LINKS_PER_MADE_PHOTO
-    results: dict[int, list[Row] | str] = {}
-    with tqdm(total=len(jobs), desc="photos to pairs", unit="photo", disable=not progress) as bar:
-        for number, made in unordered(maker, jobs, choose_num_workers(worth, num_workers)):
-            results[number] = made
-            bar.update()
-    rows: list[Row] = []
-    broken: dict[str, str] = {}
-    for number, job in enumerate(jobs):
-        made = results[number]
-        if isinstance(made, str):
-            broken[job.photo_id] = made
-        else:
-            rows.extend(made)
-    return rows, broken
+    made = unordered(maker, jobs, choose_num_workers(worth, num_workers))
+    results = sorted(tqdm(made, "photos to pairs", len(jobs), unit="photo"), key=itemgetter(0))
+    rows = [row for _, result in results if not isinstance(result, str) for row in result]
+    return rows, {jobs[number].photo_id: made for number, made in results if isinstance(made, str)}
 
 
 def _json_line(value: Mapping[str, Any]) -> bytes:
@@ -168,10 +154,9 @@ def _json_line(value: Mapping[str, Any]) -> bytes:
 def _write_lists(
     folder: Path, key: str, recipe: PairRecipe, rows: Sequence[Row], rejected: Mapping[str, str]
 ) -> None:
-    lines = b"".join(_json_line(row) for row in rows)
-    (folder / METADATA).write_bytes(lines)
     reasons = [{"id": photo_id, "reason": reason} for photo_id, reason in sorted(rejected.items())]
-    reason_lines = b"".join(_json_line(row) for row in reasons)
+    lines, reason_lines = (b"".join(map(_json_line, values)) for values in (rows, reasons))
+    (folder / METADATA).write_bytes(lines)
     (folder / REJECTED).write_bytes(reason_lines)
     manifest = {
         "data_version": DATA_VERSION,
@@ -183,9 +168,8 @@ def _write_lists(
         "recipe": asdict(recipe),
     }
     manifest["sha256"] = seal(manifest)
-    (folder / MANIFEST).write_text(
-        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _put_in_place(draft: Path, target: Path, key: str, thorough: bool) -> None:
@@ -199,13 +183,8 @@ def _put_in_place(draft: Path, target: Path, key: str, thorough: bool) -> None:
                 raise
             if _load_if_valid(target, key, thorough) is not None:
                 return
-            _remove(target)
+            broken = draft_path(target)
+            with suppress(FileNotFoundError):  # another process was faster
+                target.rename(broken)
+            shutil.rmtree(broken, ignore_errors=True)
     raise ValueError(f"{target}: cannot be replaced by the new data set")
-
-
-def _remove(folder: Path) -> None:
-    """Rename a damaged folder in one step, then delete it."""
-    broken = draft_path(folder)
-    with suppress(FileNotFoundError):  # another process was faster
-        folder.rename(broken)
-    shutil.rmtree(broken, ignore_errors=True)

@@ -25,7 +25,7 @@ from pixelpersona.pixel.palette import Palette
 DATA_VERSION = 2
 """Part of every key; increase it when the same photos and recipe give other files."""
 
-_KINDS = ("photo", "pixel")
+KINDS = ("photo", "pixel")
 MANIFEST, METADATA, REJECTED = "manifest.json", "metadata.jsonl", "rejected.jsonl"
 
 
@@ -77,7 +77,7 @@ class PairSet:
         manifest = _read_manifest(folder / MANIFEST)
         rows = _rows(folder, manifest)
         for row in rows:
-            for kind in _KINDS:
+            for kind in KINDS:
                 _check_size(folder / row[f"{kind}_file_name"], row[f"{kind}_bytes"])
         return cls(folder, manifest, [_pair(folder, row) for row in rows])
 
@@ -96,18 +96,11 @@ class PairSet:
 
     def photo(self, pair_id: str) -> NDArray[np.uint8]:
         """The pair's photo, uint8 [H, W, 3]. Raises ValueError when its file was changed."""
-        pair = self._pair(pair_id)
-        return _read_picture(pair.photo, pair.photo_sha256)
+        return _read_picture(self._pairs[pair_id].photo, self._pairs[pair_id].photo_sha256)
 
     def pixel(self, pair_id: str) -> NDArray[np.uint8]:
         """The pair's pixel art, uint8 [H, W, 3]. Raises ValueError when its file was changed."""
-        pair = self._pair(pair_id)
-        return _read_picture(pair.pixel, pair.pixel_sha256)
-
-    def _pair(self, pair_id: str) -> Pair:
-        if pair_id not in self._pairs:
-            raise ValueError(f"{self.folder}: no pair {pair_id!r}")
-        return self._pairs[pair_id]
+        return _read_picture(self._pairs[pair_id].pixel, self._pairs[pair_id].pixel_sha256)
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -129,8 +122,7 @@ def damage(folder: Path) -> Iterator[str]:
         yield str(error)
         manifest = {}
     for key, name in (("metadata", METADATA), ("rejected", REJECTED)):
-        problem = _problem(folder / name, manifest.get(f"{key}_sha256"))
-        if problem:
+        if problem := _problem(folder / name, manifest.get(f"{key}_sha256")):
             yield f"{folder / name}: {problem}"
     yield from _damaged_pictures(folder)
 
@@ -141,26 +133,22 @@ def _damaged_pictures(folder: Path) -> Iterator[str]:
     except OSError:
         return
     for line in lines:
-        try:
-            row = json.loads(line)
-            names = [row[f"{kind}_file_name"] for kind in _KINDS]
-            digests = [row[f"{kind}_sha256"] for kind in _KINDS]
-            consistent = _is_consistent(row, names, digests)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            consistent = False
-        if not consistent:  # the line itself is damaged, which the metadata's hash has already reported
-            continue
-        for name, digest in zip(names, digests, strict=True):
-            problem = _problem(folder / name, digest)
-            if problem:
-                yield f"{folder / name}: {problem} (of {row['photo_id']})"
+        row = _consistent_row(line)
+        for kind in KINDS if row else ():
+            file = folder / row[f"{kind}_file_name"]
+            if problem := _problem(file, row[f"{kind}_sha256"]):
+                yield f"{file}: {problem} (of {row['photo_id']})"
 
 
-def _is_consistent(row: Mapping[str, Any], names: list[str], digests: list[str]) -> bool:
-    """Whether a row matches its own digest, so that a damaged row does not make pictures look damaged."""
-    numbers = {name.removeprefix(f"{kind}/") for kind, name in zip(_KINDS, names, strict=True)}
-    own = hashlib.sha256("".join(digests).encode()).hexdigest()
-    return len(numbers) == 1 and own == row["sha256"] and isinstance(row["photo_id"], str)
+def _consistent_row(line: bytes) -> dict[str, Any]:
+    """A row that matches its own digest; {} for a damaged one, which the metadata's hash has reported."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        numbers = {row[f"{kind}_file_name"].removeprefix(f"{kind}/") for kind in KINDS}
+        own = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()
+        return row if len(numbers) == 1 and own == row["sha256"] and isinstance(row["photo_id"], str) else {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _problem(file: Path, sha256: str | None) -> str | None:
@@ -191,7 +179,7 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
         variant=row["variant"],
         photo=folder / row["photo_file_name"],
         pixel=folder / row["pixel_file_name"],
-        grid=_grid(row["grid"]) if row["grid"] else None,
+        grid=Grid(**row["grid"] | {"origin": tuple(row["grid"]["origin"])}) if row["grid"] else None,
         palette=Palette(np.array(colors, dtype=np.uint8)),
         caption=row["text"],
         split=row["split"],
@@ -199,11 +187,6 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
         photo_sha256=row["photo_sha256"],
         pixel_sha256=row["pixel_sha256"],
     )
-
-
-def _grid(row: Mapping[str, Any]) -> Grid:
-    x, y = row["origin"]
-    return Grid(row["columns"], row["rows"], row["cell"], (x, y))
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:

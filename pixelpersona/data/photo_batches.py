@@ -22,8 +22,7 @@ def photo_array(source: PhotoSource, ids: Sequence[str], size: int) -> NDArray[n
     photos = np.empty((len(ids), size, size, 3), np.uint8)
     for index, photo_id in enumerate(tqdm(ids, desc="photos", unit="photo", leave=False)):
         image = source.open(photo_id)
-        square = image if image.size == (size, size) else center_square(image, size)
-        photos[index] = np.asarray(square)
+        photos[index] = np.asarray(image if image.size == (size, size) else center_square(image, size))
     return photos
 
 
@@ -90,9 +89,7 @@ class CaptionedLatentBatches:
         text = self.tokens[index, torch.from_numpy(spelling)]
         dropped = torch.from_numpy(rng.random(self.batch_size) < self.dropout)
         text = torch.where(dropped[:, None], self.empty, text)
-        return LatentBatch(
-            latents=self.latents[index].float(), text=text, ids=tuple(str(int(i)) for i in index)
-        )
+        return LatentBatch(self.latents[index].float(), text, tuple(map(str, index.tolist())))
 
 
 def encode_photos(photos: NDArray[np.uint8], encoder: Encoder, file: Path) -> Tensor:
@@ -114,8 +111,5 @@ def read_captions(source: PhotoSource, ids: Sequence[str], prompt: str) -> list[
 
     Plain photos captioned with the style prompt make the untouched base a fair baseline: it knows the prompt.
     """
-    spellings = []
-    for photo_id in ids:
-        plain = caption_of(source, photo_id)
-        spellings.append((plain, prompt, f"{prompt}, {plain.removeprefix('a photo of ')}"))
-    return spellings
+    plain = [caption_of(source, photo_id) for photo_id in ids]
+    return [(text, prompt, f"{prompt}, {text.removeprefix('a photo of ')}") for text in plain]

@@ -8,6 +8,7 @@ This module needs NumPy only, so that prepare's worker processes start without t
 """
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ def numpy_rng(seed: int, key: str | int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(derived_seed("numpy", int(seed), key, purpose)))
 
 
+@lru_cache(maxsize=4)  # the last two epochs of the training and the held-out batches
 def epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which an epoch visits its items: a permutation of range(num_items), int64 [num_items]."""
     if num_items < 1:
@@ -57,17 +59,16 @@ class BatchOrder:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.num_items, self.batch_size, self.seed = num_items, batch_size, seed
-        self._recent: dict[int, NDArray[np.int64]] = {}  # a cache of the orders of the last two epochs
 
     def at(self, step: int) -> list[int]:
         """The indices of the batch's items, of length B."""
-        return [int(self._epoch(epoch)[index]) for epoch, index in self._places(step)]
+        return [self._item(epoch, index) for epoch, index in self._places(step)]
 
     def mirrored(self, step: int) -> NDArray[np.bool_]:
         """Which samples of the batch are shown mirrored: bool [B]; see `mirrored_samples`."""
         places = self._places(step)
         drawn = {epoch: mirrored_samples(self.num_items, self.seed, epoch) for epoch, _ in places}
-        return np.array([drawn[epoch][self._epoch(epoch)[index]] for epoch, index in places])
+        return np.array([drawn[epoch][self._item(epoch, index)] for epoch, index in places])
 
     def _places(self, step: int) -> list[tuple[int, int]]:
         """(epoch, position within it) of every sample of a batch."""
@@ -76,8 +77,5 @@ class BatchOrder:
         first = step * self.batch_size
         return [divmod(number, self.num_items) for number in range(first, first + self.batch_size)]
 
-    def _epoch(self, epoch: int) -> NDArray[np.int64]:
-        if epoch not in self._recent:
-            self._recent = {old: order for old, order in self._recent.items() if old == epoch - 1}
-            self._recent[epoch] = epoch_order(self.num_items, self.seed, epoch)
-        return self._recent[epoch]
+    def _item(self, epoch: int, index: int) -> int:
+        return int(epoch_order(self.num_items, self.seed, epoch)[index])

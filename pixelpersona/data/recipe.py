@@ -6,7 +6,7 @@ from PIL import Image
 
 from pixelpersona.data.augment import Augmentation
 from pixelpersona.data.randomness import numpy_rng
-from pixelpersona.pixel.framing import FRAMINGS, crop_square
+from pixelpersona.pixel.framing import FRAMINGS
 from pixelpersona.pixel.pixelation import Pixelation
 
 
@@ -52,11 +52,6 @@ def with_palette_colors(pixelation: Pixelation) -> Pixelation:
         return pixelation
     colors = ["#" + bytes(color).hex() for color in palette.rgb]
     return replace(pixelation, palette=colors, palette_file=None)
-
-
-def crop(photo: Image.Image, recipe: PairRecipe) -> Image.Image:
-    """The square RGB picture of `recipe.size` pixels that the recipe's framing asks for."""
-    return crop_square(photo, recipe.size, recipe.framing)
 
 
 def vary(square: Image.Image, recipe: PairRecipe, photo_id: str, variant: int) -> Image.Image:

@@ -9,9 +9,18 @@ from typing import Protocol
 from PIL import Image
 
 from pixelpersona.assets.locate import path as asset
-from pixelpersona.data.containers import MAX_FILE_BYTES, FolderContainer, open_container
-from pixelpersona.data.metadata import HELDOUT, TRAIN, attribute_caption, hash_split, read_records
+from pixelpersona.data.containers import MAX_FILE_BYTES, Container, FolderContainer, open_container
+from pixelpersona.data.metadata import (
+    HELDOUT,
+    TRAIN,
+    PhotoRecord,
+    attribute_caption,
+    hash_split,
+    read_records,
+)
 from pixelpersona.pixel.photo import PHOTO_SUFFIXES, open_photo
+
+_NO_RECORD = PhotoRecord()
 
 
 class PhotoSource(Protocol):
@@ -52,22 +61,13 @@ def open_source(
     num_tuning: hold out this many of the training photos instead of the data set's own; see `TuningSource`.
     Raises ValueError naming dataset.path when it is needed or does not hold the data set.
     """
-    source: PhotoSource
-    match kind:
-        case "portraits":
-            source = FolderSource(asset("portraits"), heldout_share=heldout_share)
-        case "folder":
-            if path is None:
-                raise ValueError(
-                    "dataset.path: dataset=folder needs a folder or zip of photos, dataset.path=DIR"
-                )
-            source = FolderSource(path, heldout_share=heldout_share)
-        case "celeba":
-            if path is None:
-                raise ValueError("dataset.path: dataset=celeba needs the folder of CelebA, dataset.path=DIR")
-            source = CelebASource(path, heldout_share=heldout_share)
-        case _:
-            raise ValueError(f"dataset.kind={kind}: accepted portraits, folder, celeba")
+    if kind == "portraits":
+        path = asset("portraits")
+    elif path is None:
+        needed = "the folder of CelebA" if kind == "celeba" else "a folder or zip of photos"
+        raise ValueError(f"dataset.path: dataset={kind} needs {needed}, dataset.path=DIR")
+    opened = CelebASource if kind == "celeba" else FolderSource
+    source: PhotoSource = opened(path, heldout_share=heldout_share)
     return source if num_tuning is None else TuningSource(source, num_tuning)
 
 
@@ -76,7 +76,28 @@ def caption_of(source: PhotoSource, photo_id: str) -> str:
     return source.caption(photo_id) or attribute_caption(None, None)
 
 
-class FolderSource:
+class _HashedSource:
+    """Photos in a container, split by content hash: a share of `heldout_share`, 0 to below 1, is held out."""
+
+    def __init__(self, container: Container, ids: list[str], heldout_share: float) -> None:
+        if not 0 <= heldout_share < 1:
+            raise ValueError(f"heldout_share must be in [0, 1), got {heldout_share}")
+        self._container, self._ids, self._heldout_share = container, ids, heldout_share
+
+    def ids(self) -> list[str]:
+        return list(self._ids)
+
+    def open(self, photo_id: str, /) -> Image.Image:
+        return open_photo(self._container.read(photo_id), name=photo_id)
+
+    def split(self, photo_id: str, /) -> str:
+        return hash_split(self.digest(photo_id), self._heldout_share)
+
+    def digest(self, photo_id: str, /) -> str:
+        return hashlib.sha256(self._container.read(photo_id)).hexdigest()
+
+
+class FolderSource(_HashedSource):
     """Photos (.jpg .jpeg .png .webp) anywhere below a folder or inside a .zip archive.
 
     A metadata.jsonl beside the photos may define captions (text, or age, gender and ethnicity) and splits.
@@ -86,39 +107,24 @@ class FolderSource:
     """
 
     def __init__(self, path: Path | str, *, heldout_share: float = 0.0) -> None:
-        _check_share(heldout_share)
-        self._container = open_container(Path(path))
-        self.name = self._container.path.name
-        self._heldout_share = heldout_share
-        names = self._container.names()
-        self._ids = [name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
-        if not self._ids:
+        container = open_container(Path(path))
+        self.name, names = container.path.name, container.names()
+        photos = [name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
+        if not photos:
             accepted = " ".join(sorted(PHOTO_SUFFIXES))
-            raise ValueError(f"{self._container.path}: no photos there (accepted: {accepted})")
-        self._records = read_records(self._container, names)
+            raise ValueError(f"{container.path}: no photos there (accepted: {accepted})")
+        super().__init__(container, photos, heldout_share)
+        self._records = read_records(container, names)
         self.split_is_given = any(record.split for record in self._records.values())
 
-    def ids(self) -> list[str]:
-        return list(self._ids)
-
-    def open(self, photo_id: str, /) -> Image.Image:
-        return open_photo(self._container.read(photo_id), name=photo_id)
-
     def caption(self, photo_id: str, /) -> str | None:
-        record = self._records.get(photo_id)
-        return record.caption if record else None
+        return self._records.get(photo_id, _NO_RECORD).caption
 
     def split(self, photo_id: str, /) -> str:
-        record = self._records.get(photo_id)
-        if record and record.split:
-            return record.split
-        return hash_split(self.digest(photo_id), self._heldout_share)
-
-    def digest(self, photo_id: str, /) -> str:
-        return hashlib.sha256(self._container.read(photo_id)).hexdigest()
+        return self._records.get(photo_id, _NO_RECORD).split or super().split(photo_id)
 
 
-class CelebASource:
+class CelebASource(_HashedSource):
     """CelebA in the layout of Kaggle's jessicali9530/celeba-dataset archive, unpacked.
 
     img_align_celeba/img_align_celeba/000001.jpg ..., list_eval_partition.csv (0 is training, 1 and 2 are
@@ -130,21 +136,14 @@ class CelebASource:
     """
 
     def __init__(self, root: Path | str, *, heldout_share: float = 0.0) -> None:
-        _check_share(heldout_share)
         self.name = "celeba"
         root = Path(root).expanduser().absolute()
-        self._photos = FolderContainer(_celeba_photos(root))
-        self._ids = sorted(file.name for file in self._photos.path.glob("*.jpg"))
-        self._heldout_share = heldout_share
-        self._partition = _celeba_table(root, self._photos.path, "list_eval_partition.csv")
-        self._attributes = _celeba_table(root, self._photos.path, "list_attr_celeba.csv")
+        photos = _celeba_photos(root)
+        ids = sorted(file.name for file in photos.glob("*.jpg"))
+        super().__init__(FolderContainer(photos), ids, heldout_share)
+        self._partition = _celeba_table(root, photos, "list_eval_partition.csv")
+        self._attributes = _celeba_table(root, photos, "list_attr_celeba.csv")
         self.split_is_given = bool(self._partition)
-
-    def ids(self) -> list[str]:
-        return list(self._ids)
-
-    def open(self, photo_id: str, /) -> Image.Image:
-        return open_photo(self._photos.read(photo_id), name=photo_id)
 
     def caption(self, photo_id: str, /) -> str | None:
         row = self._attributes.get(photo_id)
@@ -153,11 +152,8 @@ class CelebASource:
     def split(self, photo_id: str, /) -> str:
         row = self._partition.get(photo_id)
         if row is None:
-            return hash_split(self.digest(photo_id), self._heldout_share)
+            return super().split(photo_id)
         return TRAIN if row.get("partition") == "0" else HELDOUT
-
-    def digest(self, photo_id: str, /) -> str:
-        return hashlib.sha256(self._photos.read(photo_id)).hexdigest()
 
 
 class TuningSource:
@@ -171,7 +167,7 @@ class TuningSource:
     split_is_given = True
 
     def __init__(self, source: PhotoSource, num_heldout: int) -> None:
-        self._source = source
+        self.open, self.caption, self.digest = source.open, source.caption, source.digest
         self.name = f"{source.name}-tuning"
         self._ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == TRAIN]
         if not 1 <= num_heldout < len(self._ids):
@@ -184,17 +180,8 @@ class TuningSource:
     def ids(self) -> list[str]:
         return list(self._ids)
 
-    def open(self, photo_id: str, /) -> Image.Image:
-        return self._source.open(photo_id)
-
-    def caption(self, photo_id: str, /) -> str | None:
-        return self._source.caption(photo_id)
-
     def split(self, photo_id: str, /) -> str:
         return HELDOUT if photo_id in self._heldout else TRAIN
-
-    def digest(self, photo_id: str, /) -> str:
-        return self._source.digest(photo_id)
 
 
 def _celeba_photos(root: Path) -> Path:
@@ -232,14 +219,7 @@ def _read_csv(file: Path) -> dict[str, dict[str, str]]:
 
 
 def _celeba_caption(row: Mapping[str, str]) -> str:
-    def has(name: str) -> bool:
-        return row.get(name, "").strip() == "1"
-
-    age = "young " if has("Young") else ""
-    extras = [text for key, text in (("Smiling", "smiling"), ("Eyeglasses", "with glasses")) if has(key)]
-    return ", ".join([f"a photo of a {age}{'man' if has('Male') else 'woman'}", *extras])
-
-
-def _check_share(heldout_share: float) -> None:
-    if not 0 <= heldout_share < 1:
-        raise ValueError(f"heldout_share must be in [0, 1), got {heldout_share}")
+    has = {name for name, value in row.items() if name and str(value).strip() == "1"}
+    person = ("young " if "Young" in has else "") + ("man" if "Male" in has else "woman")
+    extras = [text for key, text in (("Smiling", "smiling"), ("Eyeglasses", "with glasses")) if key in has]
+    return ", ".join([f"a photo of a {person}", *extras])

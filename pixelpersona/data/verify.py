@@ -33,8 +33,8 @@ def verify_cache(root: Path) -> Verdict:
     """
     if not root.is_dir():
         raise ValueError(f"paths.cache={root}: no such folder")
-    folders = (folder for folder in sorted(root.glob("pairs-*")) if folder.is_dir())
-    sets = [folder for folder in folders if not _is_of_other_version(folder)]
+    folders = sorted(root.glob("pairs-*"))
+    sets = [folder for folder in folders if folder.is_dir() and not _is_of_other_version(folder)]
     damaged = [line for folder in sets for line in damage(folder)]
     num_encoded = 0
     for file in sorted(root.glob("latents-*/*.safetensors")):
@@ -51,9 +51,8 @@ def _is_of_other_version(folder: Path) -> bool:
         version = int(manifest["data_version"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return version != DATA_VERSION and manifest.get("sha256") in (
-        (None,) if version == 1 else (seal(manifest),)
-    )
+    expected = None if version == 1 else seal(manifest)
+    return version != DATA_VERSION and manifest.get("sha256") == expected
 
 
 def _num_pairs(folder: Path) -> int:

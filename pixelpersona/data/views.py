@@ -170,9 +170,8 @@ def _as_cells(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 def _blurred(images: Tensor, rng: torch.Generator) -> Tensor:
     """Blend some of the pictures with their 5x5 means, by a random share of 0 to 1."""
-    num = len(images)
-    chosen = torch.rand(num, generator=rng) < _BLUR_SHARE
-    share = torch.rand(num, generator=rng)[chosen][:, None, None, None]
+    chosen = torch.rand(len(images), generator=rng) < _BLUR_SHARE
+    share = torch.rand(len(images), generator=rng)[chosen][:, None, None, None]
     soft = F.avg_pool2d(images[chosen], 5, stride=1, padding=2, count_include_pad=False)
     images = images.clone()
     images[chosen] = torch.lerp(images[chosen], soft, share)
@@ -181,10 +180,8 @@ def _blurred(images: Tensor, rng: torch.Generator) -> Tensor:
 
 def _noised(images: Tensor, rng: torch.Generator) -> Tensor:
     """Add Gaussian noise with a standard deviation of up to 0.12 to some of the pictures."""
-    num = len(images)
-    chosen = torch.rand(num, generator=rng) < _NOISE_SHARE
-    deviation = torch.rand(num, generator=rng)[chosen][:, None, None, None] * _MAX_NOISE
+    chosen = torch.rand(len(images), generator=rng) < _NOISE_SHARE
+    deviation = torch.rand(len(images), generator=rng)[chosen][:, None, None, None] * _MAX_NOISE
     images = images.clone()
-    shape = (int(chosen.sum()), *images.shape[1:])
-    images[chosen] += deviation * torch.randn(shape, generator=rng)
+    images[chosen] += deviation * torch.randn(images[chosen].shape, generator=rng)
     return images

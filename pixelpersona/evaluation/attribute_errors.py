@@ -21,12 +21,10 @@ def attribute_errors(
     """
     personas = features.personas(pictures)
     labels = [read_attributes(caption) for caption in captions]
-    ages = zip(personas.age.tolist(), (label.age for label in labels), strict=True)
+    ages = zip(personas.age.tolist(), [o.age for o in labels], strict=True)
     return {
-        "gender_accuracy": _accuracy(personas.gender, GENDERS, [label.gender for label in labels]),
-        "ethnicity_accuracy": _accuracy(
-            personas.ethnicity, ETHNICITIES, [label.ethnicity for label in labels]
-        ),
+        "gender_accuracy": _accuracy(personas.gender, GENDERS, [o.gender for o in labels]),
+        "ethnicity_accuracy": _accuracy(personas.ethnicity, ETHNICITIES, [o.ethnicity for o in labels]),
         "age_error": _mean([abs(age - label) for age, label in ages if label is not None]),
     }
 

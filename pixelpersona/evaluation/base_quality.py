@@ -99,17 +99,15 @@ def img2img_quality(
     pictures = [Image.fromarray(photo) for photo in photos]
     portraits = Stylizer(base, sampler=sampler, prompt=prompt).portraits(pictures, list(range(len(photos))))
     drawn = np.stack([np.asarray(portrait.image) for portrait in portraits])
-    altered = np.stack(
-        [np.asarray(altered_photo(photo, name)) for photo, name in zip(pictures, photo_ids, strict=True)]
-    )
-    likeness = similarities(features.likeness_features(altered), features.likeness_features(drawn)).numpy()
+    altered = [altered_photo(photo, name) for photo, name in zip(pictures, photo_ids, strict=True)]
+    people = features.likeness_features(np.stack([np.asarray(picture) for picture in altered]))
+    likeness = similarities(people, features.likeness_features(drawn)).numpy()
     is_wrong = ~np.eye(len(photos), dtype=bool)
     grid = Grid.of(base.image_size, base.image_size, base.cell)
+    kept = [structure(photo, picture, grid) for photo, picture in zip(photos, drawn, strict=True)]
     return Img2ImgQuality(
         num=len(photos),
         strength=sampler.strength,
-        structure=bootstrap_mean(
-            [structure(photo, picture, grid) for photo, picture in zip(photos, drawn, strict=True)]
-        ),
+        structure=bootstrap_mean(kept),
         above_wrong=float((np.diag(likeness)[:, None] > likeness)[is_wrong].mean()),
     )

@@ -1,7 +1,7 @@
 """Scores every variant on the same photos and seeds, then their differences, paired over the photos."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from pixelpersona.evaluation.result import (
     paired_difference,
     require_same_features,
 )
-from pixelpersona.inference.portrait import Portrait, PortraitMaker
+from pixelpersona.inference.portrait import Portrait
 from pixelpersona.models.features import FeatureExtractor, SetFeatures, likeness, similarities
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import delta_e, grid_contrast, palette_error, structure
@@ -26,108 +26,54 @@ from pixelpersona.pixel.score import delta_e, grid_contrast, palette_error, stru
 _Images = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Benchmark:
-    """What every variant is measured on and compared with, built once by `make_benchmark`.
+    """What every variant is measured on and compared with.
 
-    photos, altered: N RGB pictures of one size. art: features [N, D] of the reference pixel art, row i drawn
-    from photo i. people: likeness features [N, L] of the altered photos. cell: pixels per cell and side.
-    also_cells, also_colors: further cell sizes and numbers of colours at which raw pictures are measured.
-    inception, inception_art: Inception features for KID and FID, and those of the reference art, or None.
+    photos: at least 4 held-out photos of one size, with unique ids. seeds: one random seed per photo, used
+    for every variant. reference_art: the pixel art of these photos, in their order and size. cell: pixels
+    per cell and side. also_cells, also_colors: further cell sizes and numbers of colours at which raw
+    pictures are measured. inception: Inception features for a second KID and FID, or None.
+    Computed: altered photos; people, their likeness features [N, L]; art, features [N, D] of the reference
+    art, and inception_art. Raises ValueError when lengths or sizes differ, or an id is not unique.
     """
 
     photos: list[Image.Image]
     photo_ids: list[str]
     seeds: list[int]
-    altered: list[Image.Image]
-    people: Tensor
-    art: Tensor
+    reference_art: list[Image.Image]
     features: FeatureExtractor
     cell: int
     num_colors: int
     base_sha256: str
-    also_cells: tuple[int, ...] = ()
-    also_colors: tuple[int, ...] = ()
+    also_cells: Sequence[int] = ()
+    also_colors: Sequence[int] = ()
     inception: SetFeatures | None = None
-    inception_art: Tensor | None = None
+    altered: list[Image.Image] = field(init=False)
+    people: Tensor = field(init=False)
+    art: Tensor = field(init=False)
+    inception_art: Tensor | None = field(init=False)
 
-
-def make_benchmark(
-    photos: Sequence[Image.Image],
-    photo_ids: Sequence[str],
-    seeds: Sequence[int],
-    reference_art: Sequence[Image.Image],
-    features: FeatureExtractor,
-    *,
-    cell: int,
-    num_colors: int,
-    base_sha256: str,
-    also_cells: Sequence[int] = (),
-    also_colors: Sequence[int] = (),
-    inception: SetFeatures | None = None,
-) -> Benchmark:
-    """Alter the photos and compute the features that all variants are compared with.
-
-    photos: at least 4 held-out photos of one size. seeds: one random seed per photo, used for every variant.
-    reference_art: the pixel art of these photos, in their order and size. The other arguments: see
-    `Benchmark`.
-    Raises ValueError when lengths or sizes differ, or an id is not unique.
-    """
-    photos = [photo.convert("RGB") for photo in photos]
-    if not len(photos) == len(photo_ids) == len(seeds):
-        raise ValueError(
-            f"{len(photos)} photos, {len(photo_ids)} ids, {len(seeds)} seeds: accepted one of each per photo"
-        )
-    if len(set(photo_ids)) != len(photo_ids):
-        raise ValueError("photo_ids: an id occurs twice; accepted one photo per id")
-    if len(reference_art) != len(photos):
-        raise ValueError(
-            f"{len(reference_art)} reference pictures for {len(photos)} photos: accepted one each"
-        )
-    if len(photos) < 4:
-        raise ValueError(f"{len(photos)} photos: accepted 4 or more")
-    altered = [altered_photo(photo, name) for photo, name in zip(photos, photo_ids, strict=True)]
-    return Benchmark(
-        photos=photos,
-        photo_ids=list(photo_ids),
-        seeds=list(seeds),
-        altered=altered,
-        people=features.likeness_features(_stack(altered)),
-        art=features.features(_stack(reference_art)),
-        features=features,
-        cell=cell,
-        num_colors=num_colors,
-        base_sha256=base_sha256,
-        also_cells=tuple(also_cells),
-        also_colors=tuple(also_colors),
-        inception=inception,
-        inception_art=None if inception is None else inception.features(_stack(reference_art)),
-    )
-
-
-def compare_variant(
-    name: str,
-    maker: PortraitMaker,
-    benchmark: Benchmark,
-    *,
-    adapter_sha256: str | None = None,
-    num_parameters: int = 0,
-    losses: Mapping[str, Sequence[float]] | None = None,
-) -> tuple[EvalResult, list[Portrait]]:
-    """Draw the photos of the benchmark at its seeds and score the portraits; see `score_variant`."""
-    portraits = maker.portraits(benchmark.photos, benchmark.seeds)
-    raw = [portrait.image for portrait in portraits]
-    snapped = [Image.fromarray(portrait.snapped.image()) for portrait in portraits]
-    result = score_variant(
-        name,
-        raw,
-        snapped,
-        benchmark,
-        adapter_sha256=adapter_sha256,
-        num_parameters=num_parameters,
-        losses=losses,
-    )
-    return result, portraits
+    def __post_init__(self) -> None:
+        photos, ids, num = [photo.convert("RGB") for photo in self.photos], self.photo_ids, len(self.photos)
+        if not num == len(ids) == len(self.seeds):
+            raise ValueError(
+                f"{num} photos, {len(ids)} ids, {len(self.seeds)} seeds: accepted one of each per photo"
+            )
+        if len(set(ids)) != num:
+            raise ValueError("photo_ids: an id occurs twice; accepted one photo per id")
+        if len(self.reference_art) != num:
+            raise ValueError(
+                f"{len(self.reference_art)} reference pictures for {num} photos: accepted one each"
+            )
+        if num < 4:
+            raise ValueError(f"{num} photos: accepted 4 or more")
+        art = _stack(self.reference_art)
+        self.photos = photos
+        self.altered = [altered_photo(photo, name) for photo, name in zip(photos, ids, strict=True)]
+        self.people = self.features.likeness_features(_stack(self.altered))
+        self.art = self.features.features(art)
+        self.inception_art = None if self.inception is None else self.inception.features(art)
 
 
 def score_variant(
@@ -155,7 +101,10 @@ def score_variant(
             raise ValueError(f"{name}, {stage}: accepted one picture per photo, of the photo's size")
         arrays = _stack(pictures)
         surface, people = benchmark.features.views(arrays)
-        values = _pixel_scores(arrays, benchmark) | _fidelity_scores(pictures, people, benchmark)
+        values = _pixel_scores(arrays, benchmark)
+        values["likeness"] = likeness(benchmark.people, people).tolist()
+        values["likeness_top1"] = top1(similarities(benchmark.people, people))
+        values["layout_top1"] = top1(layout_similarities(benchmark.altered, pictures))
         if stage == "raw":  # snapped pictures are on one grid and palette by construction
             values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
@@ -205,9 +154,7 @@ def differences(results: Sequence[EvalResult], baseline: str = "base") -> list[D
         if result.variant == baseline:
             continue
         if (result.photo_ids, result.seeds) != (base.photo_ids, base.seeds):
-            raise ValueError(
-                f"{result.variant} and {baseline} have different photos or seeds: not comparable"
-            )
+            raise ValueError(f"{result.variant}, {baseline}: different photos or seeds, so not comparable")
         for metric, values in result.per_photo.items():
             if metric in base.per_photo:
                 estimate = paired_difference(values, base.per_photo[metric])
@@ -241,16 +188,6 @@ def _other_grids(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float]
     for number in benchmark.also_colors:
         values[f"palette_error_{number}"] = [palette_error(array, number) for array in arrays]
     return values
-
-
-def _fidelity_scores(
-    pictures: Sequence[Image.Image], people: Tensor, benchmark: Benchmark
-) -> dict[str, list[float]]:
-    return {
-        "likeness": likeness(benchmark.people, people).tolist(),
-        "likeness_top1": top1(similarities(benchmark.people, people)),
-        "layout_top1": top1(layout_similarities(benchmark.altered, pictures)),
-    }
 
 
 def _set_scores(arrays: _Images, surface: Tensor, benchmark: Benchmark) -> dict[str, Estimate]:

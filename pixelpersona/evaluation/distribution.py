@@ -90,9 +90,7 @@ def _checked(features_a: Tensor, features_b: Tensor, paired: bool) -> tuple[Tens
     if features_a.ndim != 2 or features_b.ndim != 2 or features_a.shape[1] != features_b.shape[1]:
         raise ValueError(f"features of two sets must be [N, D] and [M, D], got {shapes}")
     if min(len(features_a), len(features_b)) < MIN_PICTURES:
-        raise ValueError(
-            f"a distance between sets needs at least {MIN_PICTURES} pictures in each, got {shapes}"
-        )
+        raise ValueError(f"a distance of sets needs at least {MIN_PICTURES} pictures in each, got {shapes}")
     if paired and len(features_a) != len(features_b):
         raise ValueError(f"paired sets must have one picture per photo each, got {shapes}")
     return features_a.detach().double().cpu(), features_b.detach().double().cpu()
@@ -114,9 +112,8 @@ def _small_fid(features_a: Tensor, features_b: Tensor) -> float:
     root_a = (features_a - mean_a) / (len(features_a) - 1) ** 0.5
     root_b = (features_b - mean_b) / (len(features_b) - 1) ** 0.5
     overlap = torch.linalg.matrix_norm(root_a @ root_b.T, ord="nuc")
-    return float(
-        (mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * overlap
-    )
+    apart = (mean_a - mean_b).square().sum()
+    return float(apart + root_a.square().sum() + root_b.square().sum() - 2 * overlap)
 
 
 def _subsample(

@@ -67,16 +67,11 @@ def _crop(picture: Image.Image, scale: float, center_x: float, center_y: float) 
     """Crop of `scale` times the picture's size around a centre, resized to that size; edges are repeated."""
     width, height = picture.size
     border = int(max(width, height) * (_MAX_CROP + 0.05)) + 2
-    padded = Image.fromarray(
-        np.pad(np.asarray(picture), ((border, border), (border, border), (0, 0)), mode="edge")
-    )
+    sides = ((border, border), (border, border), (0, 0))
+    padded = Image.fromarray(np.pad(np.asarray(picture), sides, mode="edge"))
     half_x, half_y = scale * width / 2, scale * height / 2
-    box = (
-        border + center_x - half_x,
-        border + center_y - half_y,
-        border + center_x + half_x,
-        border + center_y + half_y,
-    )
+    x, y = border + center_x, border + center_y
+    box = (x - half_x, y - half_y, x + half_x, y + half_y)
     return padded.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
 

@@ -41,32 +41,23 @@ def export_warnings(
     base = next((r for r in results.variants if r.variant == "base"), None)
     if base is None or (base.photo_ids, base.seeds) != (tuned.photo_ids, tuned.seeds):
         return [f"{tuned.variant} was not evaluated beside the untouched base on the same photos and seeds"]
-    reasons = [_style(tuned, base), _likeness(tuned, base, max_likeness_loss)]
-    return [reason for reason in reasons if reason]
-
-
-def _style(tuned: EvalResult, base: EvalResult) -> str:
-    gain = _difference(tuned, base, STYLE)
-    if gain is None:
-        return f"{tuned.variant}: the style ({STYLE}) was not measured"
-    if gain.low > 0.0:
-        return ""
-    return (
-        f"{tuned.variant} is not shown to draw pixel art more clearly than the untouched base "
-        f"({STYLE} {_text(gain)}; the interval must be above 0)"
-    )
-
-
-def _likeness(tuned: EvalResult, base: EvalResult, max_loss: float) -> str:
-    change = _difference(tuned, base, LIKENESS)
-    if change is None:
-        return f"{tuned.variant}: the likeness ({LIKENESS}) was not measured"
-    if -change.mean <= max_loss:
-        return ""
-    return (
-        f"{tuned.variant} loses likeness: {LIKENESS} {_text(change)} against the untouched base "
-        f"(max_likeness_loss={max_loss:g})"
-    )
+    reasons = []
+    style, likeness = (_difference(tuned, base, metric) for metric in (STYLE, LIKENESS))
+    if style is None:
+        reasons.append(f"{tuned.variant}: the style ({STYLE}) was not measured")
+    elif style.low <= 0.0:
+        reasons.append(
+            f"{tuned.variant} is not shown to draw pixel art more clearly than the untouched base "
+            f"({STYLE} {_text(style)}; the interval must be above 0)"
+        )
+    if likeness is None:
+        reasons.append(f"{tuned.variant}: the likeness ({LIKENESS}) was not measured")
+    elif -likeness.mean > max_likeness_loss:
+        reasons.append(
+            f"{tuned.variant} loses likeness: {LIKENESS} {_text(likeness)} against the untouched base "
+            f"(max_likeness_loss={max_likeness_loss:g})"
+        )
+    return reasons
 
 
 def _difference(tuned: EvalResult, base: EvalResult, metric: str) -> Estimate | None:

@@ -14,6 +14,7 @@ from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities,
 from pixelpersona.evaluation.result import Estimate, bootstrap_mean
 from pixelpersona.models.features import FeatureExtractor, likeness, similarities
 
+_Draw = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 _MIN_PHOTOS = 8  # KID compares two halves of at least 4
 _BLUR_CELLS = 64  # the blur's deviation is 1/64 of the side: soft, but with all features of the face
 _NOISE_DEVIATION = 96.0  # of 255: the face is hard to recognise
@@ -37,10 +38,7 @@ class Recognition:
 
 
 def recognition(
-    photos: Sequence[Image.Image],
-    photo_ids: Sequence[str],
-    features: FeatureExtractor,
-    draw: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    photos: Sequence[Image.Image], photo_ids: Sequence[str], features: FeatureExtractor, draw: _Draw
 ) -> Recognition:
     """Measure a feature network on photos that it was not trained on.
 
@@ -73,27 +71,21 @@ def recognition(
 
 
 def _style(
-    photos: NDArray[np.uint8],
-    surface: torch.Tensor,
-    features: FeatureExtractor,
-    draw: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    photos: NDArray[np.uint8], surface: torch.Tensor, features: FeatureExtractor, draw: _Draw
 ) -> dict[str, Estimate]:
     """KID of one half of the people to pixel art of the other half, so that only the style differs."""
     half = len(photos) // 2
     art = np.stack([draw(photo) for photo in photos])
     blended = ((photos.astype(np.uint16) + art) // 2).astype(np.uint8)
-    reference, found = features.features(art[half:]), features.features(art[:half])
-    return {
-        "photos": kid(surface[:half], reference),
-        "half-way": kid(features.features(blended[:half]), reference),
-        "pixel art": kid(found, reference),
-    }
+    drawn = {"photos": surface[:half]}
+    drawn |= {"half-way": features.features(blended[:half]), "pixel art": features.features(art[:half])}
+    reference = features.features(art[half:])
+    return {name: kid(found, reference) for name, found in drawn.items()}
 
 
 def _blurred(photos: Sequence[Image.Image]) -> NDArray[np.uint8]:
-    radius = [max(photo.size) / _BLUR_CELLS for photo in photos]
-    soft = [p.convert("RGB").filter(ImageFilter.GaussianBlur(r)) for p, r in zip(photos, radius, strict=True)]
-    return np.stack([np.asarray(picture) for picture in soft])
+    soft = ImageFilter.GaussianBlur(max(photos[0].size) / _BLUR_CELLS)
+    return np.stack([np.asarray(photo.convert("RGB").filter(soft)) for photo in photos])
 
 
 def _noised(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:

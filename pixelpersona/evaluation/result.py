@@ -3,8 +3,9 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ class EvalResult:
     metrics: metric name → value with interval. per_photo: metric name → one value per photo, in the order
     of photo_ids; metrics of the whole set (KID, FID) have no entry. num_parameters: trained parameters.
     adapter_sha256 is None and num_parameters 0 when nothing was trained for the variant.
-    Raises ValueError when a list in per_photo is not as long as photo_ids.
+    Raises ValueError when a list in per_photo is not as long as photo_ids, or a number is not finite.
     """
 
     variant: str
@@ -46,10 +47,13 @@ class EvalResult:
     def __post_init__(self) -> None:
         for name, values in self.per_photo.items():
             if len(values) != len(self.photo_ids):
-                raise ValueError(
-                    f"{self.variant}: per_photo[{name!r}] has {len(values)} values for "
-                    f"{len(self.photo_ids)} photos"
-                )
+                num = len(self.photo_ids)
+                raise ValueError(f"{self.variant}: {name}: {len(values)} values for {num} photos")
+            if not all(map(math.isfinite, values)):
+                raise ValueError(f"{self.variant}: {name} is not finite for every photo")
+        for name, estimate in self.metrics.items():
+            if not all(map(math.isfinite, astuple(estimate))):
+                raise ValueError(f"{self.variant}: {name} is not finite: {estimate}")
 
     @property
     def is_fine_tune(self) -> bool:
@@ -77,11 +81,10 @@ class EvalResults:
 
     def variant(self, name: str) -> EvalResult:
         """The result of that name. Raises ValueError listing the accepted names."""
-        for result in self.variants:
-            if result.variant == name:
-                return result
-        names = ", ".join(result.variant for result in self.variants)
-        raise ValueError(f"no variant {name!r} in the results; accepted: {names}")
+        found = {result.variant: result for result in self.variants}
+        if name not in found:
+            raise ValueError(f"no variant {name!r} in the results; accepted: {', '.join(found)}")
+        return found[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +99,22 @@ class Metric:
     meaning: str
 
     @property
-    def stage(self) -> Literal["raw", "snapped", ""]:
+    def stage(self) -> str:
         """Whether it is measured before ("raw") or after snapping to grid and palette; "" for neither."""
-        if self.name.endswith("_raw"):
-            return "raw"
-        return "snapped" if self.name.endswith("_snapped") else ""
+        last = self.name.rpartition("_")[2]
+        return last if last in ("raw", "snapped") else ""
 
     @property
-    def stem(self) -> str:
-        """The name without its stage: grid_contrast for grid_contrast_raw and grid_contrast_snapped."""
-        return self.name.removesuffix(f"_{self.stage}") if self.stage else self.name
+    def plain_title(self) -> str:
+        """The title without its stage."""
+        return self.title.removesuffix(f", {self.stage}")
 
     @property
     def range(self) -> str:
         """As text: "−1 to 1", "≥ 0", "≤ 1" or "any number"."""
         low, high = (f"{bound:g}".replace("-", "\N{MINUS SIGN}") for bound in (self.low, self.high))
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            return f"{low} to {high}"
         if math.isfinite(self.low):
-            return f"≥ {low}"
+            return f"{low} to {high}" if math.isfinite(self.high) else f"≥ {low}"
         return f"≤ {high}" if math.isfinite(self.high) else "any number"
 
 
@@ -144,26 +144,20 @@ _STAGED: tuple[Metric, ...] = (
 )  # fmt: skip
 
 
-def _metric_table() -> dict[str, Metric]:
-    """All raw metrics, then the same snapped, then the losses."""
-    table = {}
-    for stage in ("raw", "snapped"):
-        for m in _STAGED:
-            name = f"{m.name}_{stage}"
-            table[name] = Metric(name, f"{m.title}, {stage}", m.better, m.low, m.high, m.meaning)
-    table["noise_loss"] = Metric(
-        "noise_loss", "noise loss", "lower", 0.0, math.inf,
-        "squared error of the predicted noise on held-out pixel art, at fixed noise, over all noise levels",
-    )  # fmt: skip
-    table["residual_shift_loss"] = Metric(
-        "residual_shift_loss", "residual-shift loss", "lower", 0.0, math.inf,
-        "the same on img2img's path from photo to pixel art, where the noise contains their difference",
-    )  # fmt: skip
-    return table
-
-
-METRICS: dict[str, Metric] = _metric_table()
-"""All metrics of an evaluation, in the order of the tables."""
+_LOSSES = (
+    Metric("noise_loss", "noise loss", "lower", 0.0, math.inf,
+           "squared error of the predicted noise on held-out pixel art, "
+           "at fixed noise, over all noise levels"),
+    Metric("residual_shift_loss", "residual-shift loss", "lower", 0.0, math.inf,
+           "the same on img2img's path from photo to pixel art, where the noise contains their difference"),
+)  # fmt: skip
+_BY_STAGE = [
+    replace(m, name=f"{m.name}_{stage}", title=f"{m.title}, {stage}")
+    for stage in ("raw", "snapped")
+    for m in _STAGED
+]
+METRICS: dict[str, Metric] = {m.name: m for m in (*_BY_STAGE, *_LOSSES)}
+"""All metrics of an evaluation, in the order of the tables: raw, the same snapped, and losses."""
 
 STYLE, LIKENESS = "grid_contrast_raw", "likeness_raw"
 """The metrics that fine-tunes are judged by, both on raw pictures: is it pixel art, is it the person?"""
@@ -179,12 +173,13 @@ def metric_of(name: str) -> Metric:
         return METRICS[name]
     if found := re.fullmatch(r"(palette_error|grid_contrast)_(\d+)_(raw|snapped)", name):
         known = METRICS[f"{found[1]}_{found[3]}"]
-        colors = found[1] == "palette_error"
-        variation = f"{found[2]} colours" if colors else f"cells of {found[2]} pixels"
+        if found[1] == "palette_error":
+            variation = f"{found[2]} colours"
+            meaning = known.meaning.replace("16 colours", variation)
+        else:
+            variation = f"cells of {found[2]} pixels"
+            meaning = f"{known.meaning}; {variation}"
         title = known.title.replace(",", f" ({variation}),")
-        meaning = (
-            known.meaning.replace("16 colours", variation) if colors else f"{known.meaning}; {variation}"
-        )
         return replace(known, name=name, title=title, meaning=meaning)
     return Metric(name, name, "higher", -math.inf, math.inf, "")
 
@@ -230,31 +225,21 @@ def require_same_features(results: Iterable[EvalResult]) -> str:
         found.setdefault(result.features_sha256, result.variant)
     if len(found) != 1:
         described = ", ".join(f"{variant} has {sha[:12]}" for sha, variant in found.items())
-        raise ValueError(
-            f"features_sha256 must be the same for all variants: {described or 'there is no variant'}"
-        )
+        described = described or "there is no variant"
+        raise ValueError(f"features_sha256 must be the same for all variants: {described}")
     return next(iter(found))
 
 
 def save_results(results: EvalResults, path: Path) -> None:
-    """Write result.json atomically; the settings must be JSON values.
-
-    Raises ValueError naming variant and metric of a number that is not finite.
-    """
-    _require_finite(results)
+    """Write result.json atomically; the settings must be JSON values."""
     text = json.dumps(asdict(results), indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(path, text + "\n")
 
 
 def load_results(path: Path) -> EvalResults:
     """Read a file of `save_results`. Raises ValueError naming the file and what is wrong with it."""
-    try:
+    with reading(path, "result", "evaluate"):
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; `evaluate` writes it") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable result file ({error})") from None
-    try:
         return EvalResults(
             variants=[_decode_variant(v) for v in raw["variants"]],
             differences=[
@@ -263,22 +248,19 @@ def load_results(path: Path) -> EvalResults:
             ],
             settings=dict(raw["settings"]),
         )
+
+
+@contextmanager
+def reading(path: Path, kind: str, command: str) -> Iterator[None]:
+    """Turn errors of reading and decoding a JSON file into a ValueError that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; `{command}` writes it") from None
     except KeyError as error:
         raise ValueError(f"{path}: the key {error} is missing") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not a result file ({error})") from None
-
-
-def _require_finite(results: EvalResults) -> None:
-    estimates = [(f"{r.variant}: {name}", e) for r in results.variants for name, e in r.metrics.items()]
-    estimates += [(f"{d.variant} - {d.baseline}: {d.metric}", d.estimate) for d in results.differences]
-    for where, estimate in estimates:
-        if not all(map(math.isfinite, (estimate.mean, estimate.low, estimate.high))):
-            raise ValueError(f"{where} is not finite: {estimate}")
-    for result in results.variants:
-        for name, values in result.per_photo.items():
-            if not all(map(math.isfinite, values)):
-                raise ValueError(f"{result.variant}: per_photo[{name!r}] is not finite")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a readable {kind} file ({error})") from None
 
 
 def _decode(raw: Mapping[str, Any]) -> Estimate:

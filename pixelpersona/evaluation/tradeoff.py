@@ -5,9 +5,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from pixelpersona.evaluation.result import Estimate, bootstrap_mean
+from pixelpersona.evaluation.result import Estimate, bootstrap_mean, reading
 from pixelpersona.files import write_whole
 
 STYLE_SHARE = 0.5
@@ -42,7 +43,7 @@ class Setting:
     @property
     def point(self) -> tuple[float, float]:
         """Mean style and mean likeness, both better when higher."""
-        return _mean(self.style), _mean(self.likeness)
+        return fmean(self.style), fmean(self.likeness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Tradeoff:
     @property
     def style_threshold(self) -> float:
         """Mean grid contrast from which a setting counts as pixel art."""
-        return STYLE_SHARE * _mean(self.ceiling)
+        return STYLE_SHARE * fmean(self.ceiling)
 
     def of(self, variant: str) -> list[Setting]:
         return [setting for setting in self.settings if setting.variant == variant]
@@ -115,7 +116,6 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
     """Write tradeoff.json atomically: all values per photo, and means, fronts and best settings."""
-    fronts = {variant: [_summary(s) for s in tradeoff.front(variant)] for variant in tradeoff.variants}
     best = {variant: tradeoff.best(variant) for variant in tradeoff.variants}
     rows = [
         asdict(s) | {"mean": {"style": asdict(s.style_estimate), "likeness": asdict(s.likeness_estimate)}}
@@ -124,7 +124,7 @@ def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
     content = {
         "best": {variant: s and _summary(s) for variant, s in best.items()},
         "style_threshold": tradeoff.style_threshold,
-        "front": fronts,
+        "front": {variant: [_summary(s) for s in tradeoff.front(variant)] for variant in best},
         **asdict(tradeoff),
         "settings": rows,
     }
@@ -134,7 +134,7 @@ def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
 
 def load_tradeoff(path: Path) -> Tradeoff:
     """Read a file of `save_tradeoff`. Raises ValueError naming the file and what is wrong with it."""
-    try:
+    with reading(path, "trade-off", "evaluate eval=tradeoff"):
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Tradeoff(
             settings=[_decode(setting) for setting in raw["settings"]],
@@ -145,12 +145,6 @@ def load_tradeoff(path: Path) -> Tradeoff:
             features_sha256=str(raw["features_sha256"]),
             conditions=dict(raw["conditions"]),
         )
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; `evaluate eval=tradeoff` writes it") from None
-    except KeyError as error:
-        raise ValueError(f"{path}: the key {error} is missing") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a readable trade-off file ({error})") from None
 
 
 def _decode(raw: Mapping[str, Any]) -> Setting:
@@ -168,15 +162,5 @@ def _decode(raw: Mapping[str, Any]) -> Setting:
 
 
 def _summary(setting: Setting) -> dict[str, float | str]:
-    style, likeness = setting.point
-    return {
-        "strength": setting.strength,
-        "guidance": setting.guidance,
-        "sampler": setting.sampler,
-        "style": style,
-        "likeness": likeness,
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+    chosen = {name: getattr(setting, name) for name in ("strength", "guidance", "sampler")}
+    return chosen | dict(zip(("style", "likeness"), setting.point, strict=True))

@@ -5,6 +5,7 @@ target's VAE round trip, which is the upper bound for any adapter of the UNet.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from pixelpersona.inference.portrait import Portrait, checked_photos
+from pixelpersona.inference.portrait import Portrait, checked_photos, draw_portraits
 from pixelpersona.models.codec import Codec, to_uint8, to_unit
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import pixelize
@@ -25,57 +26,30 @@ Draw = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 class DirectStylizer:
     """Portraits by a plain function of the photo, postprocessed like all other portraits.
 
-    cell: pixels per art cell. adapter: name recorded in the portraits. Seeds are recorded and not used.
+    cell: pixels per art cell. Seeds are recorded and not used.
     """
 
-    def __init__(
-        self,
-        draw: Draw,
-        *,
-        cell: int,
-        postprocess: Postprocess | None = None,
-        adapter: str | None = None,
-        batch_size: int = 8,
-    ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: accepted 1 or more")
+    def __init__(self, draw: Draw, *, cell: int, postprocess: Postprocess | None = None) -> None:
         self.draw, self.cell, self.postprocess = draw, cell, postprocess or Postprocess()
-        self.adapter, self.batch_size = adapter, batch_size
 
     def portraits(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Portrait]:
         """One portrait per photo, in order. Raises ValueError when sizes or the number of seeds are wrong."""
         photos = checked_photos(photos, seeds, image_size=None, multiple_of=self.cell)
-        made = []
-        for start in range(0, len(photos), self.batch_size):
-            chunk = photos[start : start + self.batch_size]
-            drawn = self.draw(np.stack([np.asarray(photo) for photo in chunk]))
-            for photo, seed, array in zip(chunk, seeds[start : start + self.batch_size], drawn, strict=True):
-                snapped = self.postprocess.apply(array, self.cell, np.asarray(photo))
-                made.append(
-                    Portrait(Image.fromarray(array), snapped, photo, "", seed, 0.0, 0.0, self.adapter)
-                )
-        return made
+        return draw_portraits(self._batch, photos, seeds, cell=self.cell, postprocess=self.postprocess)
+
+    def _batch(self, photos: Sequence[Image.Image], seeds: Sequence[int]) -> list[Image.Image]:
+        drawn = self.draw(np.stack([np.asarray(photo) for photo in photos]))
+        return [Image.fromarray(picture) for picture in drawn]
 
 
-class SupervisedStylizer(DirectStylizer):
-    """Portraits by a supervised network: float [B, 3, H, W] in [-1, 1] → the same, on its own device."""
+@dataclass(frozen=True, slots=True)
+class NetworkDraw:
+    """The pictures of a network: float [B, 3, H, W] in [-1, 1] → the same, in eval mode, on its device."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        cell: int,
-        postprocess: Postprocess | None = None,
-        adapter: str | None = "supervised",
-        batch_size: int = 8,
-    ) -> None:
-        super().__init__(
-            self._draw, cell=cell, postprocess=postprocess, adapter=adapter, batch_size=batch_size
-        )
-        self.network = network
+    network: nn.Module
 
     @torch.no_grad()
-    def _draw(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
         training = self.network.training
         self.network.eval()
         first = next(self.network.parameters())
@@ -89,11 +63,11 @@ def unchanged(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return photos
 
 
+@dataclass(frozen=True, slots=True)
 class PixelationDraw:
     """Pixel art by a recipe without a model, enlarged to the photo's size."""
 
-    def __init__(self, recipe: Pixelation) -> None:
-        self.recipe = recipe
+    recipe: Pixelation
 
     def __call__(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.stack([pixelize(photo, self.recipe)[0] for photo in photos])
@@ -113,11 +87,12 @@ class RecordedTarget:
         return np.stack([self._pictures[photo.tobytes()] for photo in photos])
 
 
+@dataclass(frozen=True, slots=True)
 class RoundTrip:
     """Another function's pictures, encoded and decoded by the autoencoder."""
 
-    def __init__(self, codec: Codec, draw: Draw) -> None:
-        self._codec, self._draw = codec, draw
+    codec: Codec
+    draw: Draw
 
     def __call__(self, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return self._codec.decode_latents(self._codec.encode_images(self._draw(photos)))
+        return self.codec.decode_latents(self.codec.encode_images(self.draw(photos)))

@@ -1,15 +1,16 @@
-"""The portrait, the protocol of everything that makes portraits, and the check of its input."""
+"""The portrait, the protocol of everything that makes portraits, and what all makers have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.pixel.palette import Palette
+from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.pixel.snap import Snapped
+
+_BATCH_SIZE = 8  # photos per call of a network; affects memory and speed only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,27 +18,14 @@ class Portrait:
     """A picture and how it was made.
 
     image: RGB, as the model drew it. snapped: the image after postprocessing, on its grid and palette.
-    photo: RGB, what it was drawn from, of the same size. strength, guidance: 0 for makers that do not sample.
-    adapter: name of the adapter; None for the base itself.
+    photo: RGB, what it was drawn from, of the same size. strength: 0 for makers that do not sample.
     """
 
     image: Image.Image
     snapped: Snapped
     photo: Image.Image
-    prompt: str
     seed: int
     strength: float
-    guidance: float
-    adapter: str | None
-
-    @property
-    def cells(self) -> NDArray[np.uint8]:
-        """One colour per cell, uint8 [rows, columns, 3]."""
-        return self.snapped.cells
-
-    @property
-    def palette(self) -> Palette:
-        return self.snapped.palette
 
 
 class PortraitMaker(Protocol):
@@ -59,12 +47,28 @@ def checked_photos(
     if len(photos) != len(seeds):
         raise ValueError(f"{len(photos)} photos and {len(seeds)} seeds: accepted one seed per photo")
     for number, photo in enumerate(photos):
+        found = f"photo {number} is {photo.width}x{photo.height} pixels"
         if image_size is not None and photo.size != (image_size, image_size):
-            raise ValueError(
-                f"photo {number} is {photo.width}x{photo.height} pixels: accepted {image_size}x{image_size}"
-            )
+            raise ValueError(f"{found}: accepted {image_size}x{image_size}")
         if photo.width % multiple_of or photo.height % multiple_of:
-            raise ValueError(
-                f"photo {number} is {photo.width}x{photo.height} pixels: accepted multiples of {multiple_of}"
-            )
+            raise ValueError(f"{found}: accepted multiples of {multiple_of}")
     return [photo.convert("RGB") for photo in photos]
+
+
+def draw_portraits(
+    draw: Callable[[Sequence[Image.Image], Sequence[int]], Iterable[Image.Image]],
+    photos: Sequence[Image.Image],
+    seeds: Sequence[int],
+    *,
+    cell: int,
+    postprocess: Postprocess,
+    strength: float = 0.0,
+) -> list[Portrait]:
+    """Draw in batches and postprocess. draw: photos and seeds of one batch → one RGB picture each."""
+    made = []
+    for start in range(0, len(photos), _BATCH_SIZE):
+        batch = photos[start : start + _BATCH_SIZE], seeds[start : start + _BATCH_SIZE]
+        for image, photo, seed in zip(draw(*batch), *batch, strict=True):
+            snapped = postprocess.apply(np.asarray(image), cell, np.asarray(photo))
+            made.append(Portrait(image, snapped, photo, seed, strength))
+    return made

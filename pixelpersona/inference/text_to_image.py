@@ -7,17 +7,13 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 from tqdm import tqdm
 
-from pixelpersona.models.base import BaseModel
+from pixelpersona.models.base import BaseModel, make_pipeline
+
+_BATCH_SIZE = 16
 
 
 def text_to_image(
-    base: BaseModel,
-    captions: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    guidance: float,
-    num_steps: int = 25,
-    batch_size: int = 16,
+    base: BaseModel, captions: Sequence[str], seeds: Sequence[int], *, guidance: float, num_steps: int
 ) -> list[Image.Image]:
     """RGB pictures of the base's size, one per caption; each depends on its own caption and seed alone.
 
@@ -26,21 +22,13 @@ def text_to_image(
     """
     if len(captions) != len(seeds):
         raise ValueError(f"{len(captions)} captions and {len(seeds)} seeds: accepted one seed per caption")
-    pipeline = StableDiffusionPipeline(
-        vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
-        unet=base.unet,
-        scheduler=DPMSolverMultistepScheduler.from_config(base.noise_schedule.config),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    shape = (base.unet.config.in_channels, base.image_size // base.cell, base.image_size // base.cell)
+    scheduler = DPMSolverMultistepScheduler.from_config(base.noise_schedule.config)
+    pipeline = make_pipeline(StableDiffusionPipeline, base, scheduler)
+    side = base.unet.config.sample_size
+    shape = (base.unet.config.in_channels, side, side)
     images: list[Image.Image] = []
-    for start in tqdm(range(0, len(captions), batch_size), desc="portraits", unit="batch", leave=False):
-        part = slice(start, start + batch_size)
+    for start in tqdm(range(0, len(captions), _BATCH_SIZE), desc="portraits", unit="batch", leave=False):
+        part = slice(start, start + _BATCH_SIZE)
         noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds[part]]
         images += pipeline(
             prompt=list(captions[part]),

@@ -25,7 +25,7 @@ ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 
 
 def add_lora(
-    unet: UNet2DConditionModel,
+    model: UNet2DConditionModel | CLIPTextModel,
     *,
     rank: int,
     alpha: float,
@@ -33,36 +33,19 @@ def add_lora(
     dropout: float = 0.0,
     seed: int = 0,
 ) -> int:
-    """Add a LoRA (Hu et al. 2021, arXiv:2106.09685) to the UNet, in place; it starts as the identity.
+    """Add a LoRA (Hu et al. 2021, arXiv:2106.09685) to a model, in place; it starts as the identity.
 
-    targets: ends of module names; the default is every attention projection, 797,184 parameters at
-    rank 4 on SD 1.5. The base stays frozen in its own dtype, the adapter trains in float32.
+    targets: ends of module names. The default is every attention projection of the UNet, 797,184 parameters
+    at rank 4 on SD 1.5; with TEXT_ATTENTION on the text encoder, the prompt learns to mean the style.
+    The base stays frozen in its own dtype, the adapter trains in float32.
     Returns the number of trainable parameters. Raises ValueError when rank < 1 or a target matches nothing.
     """
     if rank < 1:
         raise ValueError(f"lora.rank={rank}: accepted 1 or more")
-    names = [name for name, _ in unet.named_modules()]
+    names = [name for name, _ in model.named_modules()]
     unmatched = [t for t in targets if not any(name == t or name.endswith(f".{t}") for name in names)]
     if unmatched:
         raise ValueError(f"lora.targets: no module of the UNet is called {', '.join(unmatched)}")
-    return _add(unet, targets, rank, alpha, dropout, seed)
-
-
-def add_text_lora(
-    text_encoder: CLIPTextModel, *, rank: int, alpha: float, dropout: float = 0.0, seed: int = 0
-) -> int:
-    """Add a LoRA to the text encoder's attention, as `add_lora` does: the prompt learns to mean the style."""
-    return _add(text_encoder, TEXT_ATTENTION, rank, alpha, dropout, seed)
-
-
-def _add(
-    model: UNet2DConditionModel | CLIPTextModel,
-    targets: Sequence[str],
-    rank: int,
-    alpha: float,
-    dropout: float,
-    seed: int,
-) -> int:
     model.requires_grad_(False)
     config = LoraConfig(
         r=rank,
@@ -81,6 +64,11 @@ def _add(
 @contextmanager
 def without_adapters(*models: UNet2DConditionModel | CLIPTextModel) -> Iterator[None]:
     """Disable the models' LoRAs inside the context; afterwards they are active and trainable as before."""
+
+    def enable() -> None:
+        for model in models:
+            model.enable_adapters()
+
     try:
         for model in models:
             model.disable_adapters()
@@ -89,14 +77,9 @@ def without_adapters(*models: UNet2DConditionModel | CLIPTextModel) -> Iterator[
         # Twice: a signal handler may raise during the first pass, and the weights of adapters left disabled
         # would be missing in the checkpoint that is saved then.
         try:
-            _enable(models)
+            enable()
         finally:
-            _enable(models)
-
-
-def _enable(models: Sequence[UNet2DConditionModel | CLIPTextModel]) -> None:
-    for model in models:
-        model.enable_adapters()
+            enable()
 
 
 def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTextModel | None = None) -> Path:
@@ -165,16 +148,11 @@ def load_lora(base: BaseModel, path: Path) -> None:
             unet_config=base.unet.config,
             local_files_only=True,
         )
-        StableDiffusionPipeline.load_lora_into_unet(
-            weights, network_alphas=alphas, unet=base.unet, adapter_name="default", metadata=metadata
-        )
+        options = {"network_alphas": alphas, "adapter_name": "default", "metadata": metadata}
+        StableDiffusionPipeline.load_lora_into_unet(weights, unet=base.unet, **options)
         if any(key.startswith("text_encoder.") for key in weights):
             StableDiffusionPipeline.load_lora_into_text_encoder(
-                weights,
-                network_alphas=alphas,
-                text_encoder=base.text_encoder,
-                adapter_name="default",
-                metadata=metadata,
+                weights, text_encoder=base.text_encoder, **options
             )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]

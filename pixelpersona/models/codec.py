@@ -30,8 +30,7 @@ class Codec:
     """
 
     def __init__(self, base: BaseModel, *, batch_size: int = 16) -> None:
-        self.base = base
-        self.batch_size = batch_size
+        self.base, self.batch_size = base, batch_size
         self.scaling_factor = float(base.vae.config.scaling_factor)
         parts = weights_sha256(base.vae, base.text_encoder) + f"{self.scaling_factor}"
         self.sha256 = hashlib.sha256(parts.encode()).hexdigest()
@@ -39,24 +38,19 @@ class Codec:
     @torch.no_grad()
     def encode_images(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [B, H, W, 3] → scaled posterior means, float32 [B, C, H / cell, W / cell] on the CPU."""
-        latents = []
+        latents, vae = [], self.base.vae
         for start in range(0, len(images), self.batch_size):
-            pixels = to_unit(images[start : start + self.batch_size]).to(
-                self.base.vae.device, self.base.vae.dtype
-            )
-            latents.append(self.base.vae.encode(pixels).latent_dist.mode().float().cpu())
+            pixels = to_unit(images[start : start + self.batch_size]).to(vae.device, vae.dtype)
+            latents.append(vae.encode(pixels).latent_dist.mode().float().cpu())
         return torch.cat(latents) * self.scaling_factor
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents float [B, C, h, w] → uint8 [B, h * cell, w * cell, 3]."""
-        images = []
-        for start in range(0, len(latents), self.batch_size):
-            chunk = latents[start : start + self.batch_size] / self.scaling_factor
-            images.append(
-                to_uint8(self.base.vae.decode(chunk.to(self.base.vae.device, self.base.vae.dtype)).sample)
-            )
-        return np.concatenate(images)
+        vae = self.base.vae
+        scaled = (latents / self.scaling_factor).to(vae.device, vae.dtype)
+        chunks = torch.split(scaled, self.batch_size)
+        return np.concatenate([to_uint8(vae.decode(chunk).sample) for chunk in chunks])
 
     @torch.no_grad()
     def encode_text(self, captions: Sequence[str]) -> Tensor:

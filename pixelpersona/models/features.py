@@ -37,11 +37,6 @@ class SetFeatures(Protocol):
 class FeatureExtractor(SetFeatures, Protocol):
     """Two kinds of features: `features` for the style, `likeness_features` for the person."""
 
-    @property
-    def num_features(self) -> int:
-        """Width D of `features`."""
-        ...
-
     def likeness_features(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [B, H, W, 3] → float32 [B, E]: who it is, whatever the style."""
         ...
@@ -70,11 +65,10 @@ class PersonaFeatures:
     def __init__(self, folder: Path | None = None) -> None:
         self._net, weights_sha256 = load_persona_net(asset("persona") if folder is None else folder)
         self.sha256 = hashlib.sha256(f"{_VERSION}:{weights_sha256}".encode()).hexdigest()
-        self.num_features = 2 * (self._net.num_early + 3)
 
     @torch.no_grad()
     def features(self, images: NDArray[np.uint8]) -> Tensor:
-        """uint8 [B, H, W, 3] → float32 [B, num_features]. Raises ValueError for anything else."""
+        """uint8 [B, H, W, 3] → float32 [B, 118]. Raises ValueError for anything else."""
         return torch.stack([_texture(pixels, self._net.early_maps(pixels)) for pixels in _each(images)])
 
     def likeness_features(self, images: NDArray[np.uint8]) -> Tensor:
@@ -95,16 +89,12 @@ class PersonaFeatures:
     def personas(self, images: NDArray[np.uint8]) -> Persona:
         """uint8 [B, H, W, 3] → the network's outputs, ages clamped at 0. Raises ValueError as `features`."""
         found: list[Persona] = [self._net(pixels) for pixels in _each(images)]
-        return Persona(
-            embedding=torch.cat([persona.embedding for persona in found]),
-            age=torch.cat([persona.age for persona in found]).clamp(min=0.0),
-            gender=torch.cat([persona.gender for persona in found]),
-            ethnicity=torch.cat([persona.ethnicity for persona in found]),
-        )
+        persona = Persona(*map(torch.cat, zip(*found, strict=True)))
+        return persona._replace(age=persona.age.clamp(min=0.0))
 
 
 def _texture(pixels: Tensor, early: list[Tensor]) -> Tensor:
-    """[num_features]: local contrast of the early maps, then the colours' moments."""
+    """[118]: local contrast of the early maps, then the colours' moments."""
     return torch.cat([*(_local_contrast(maps) for maps in early), _moments(pixels)])
 
 

@@ -1,9 +1,8 @@
-"""LoRA export formats: diffusers' own file, kohya's for A1111 and ComfyUI, a merged pipeline.
+"""LoRA files: diffusers' format, and the conversion to kohya's for A1111 and ComfyUI.
 
 diffusers and PEFT do the conversion; the code here adds what they omit, with a comment at each place.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
-from pixelpersona.models.base import BaseModel, quiet_libraries, save_base
+from pixelpersona.models.base import quiet_libraries
 
 _PARTS = ("unet", "text_encoder")
 
@@ -58,14 +56,6 @@ def read_lora(file: Path) -> LoraFile:
     return LoraFile(file, weights, settings)
 
 
-def write_diffusers(lora: LoraFile, folder: Path) -> Path:
-    """Copy the file to folder/pytorch_lora_weights.safetensors, for `pipeline.load_lora_weights(folder)`.
-
-    A plain copy, so that its sha256 is still the one that was evaluated.
-    """
-    return Path(shutil.copyfile(lora.file, folder / ADAPTER_FILE))
-
-
 def write_kohya(lora: LoraFile, file: Path) -> Path:
     """Write a file with kohya's key names, for A1111, ComfyUI, kohya's own scripts and diffusers.
 
@@ -87,15 +77,6 @@ def write_kohya(lora: LoraFile, file: Path) -> Path:
     save_file(converted, file, metadata=_kohya_metadata(lora))
     file.chmod(0o644)  # safetensors writes 0600
     return file
-
-
-def write_merged(lora: LoraFile, base: BaseModel, folder: Path, *, dtype: torch.dtype) -> Path:
-    """Write a whole pipeline in diffusers' layout, the LoRA merged into its weights, stored in `dtype`.
-
-    Raises ValueError when the LoRA does not fit this base.
-    """
-    save_base(merge_lora(base, lora.file)[0], folder, dtype=dtype)
-    return folder
 
 
 def _alpha(settings: Mapping[str, Any] | None, name: str, rank: int) -> Tensor:

@@ -33,8 +33,6 @@ class InceptionFeatures:
     Raises ValueError when the file is missing or holds something else, or torch-fidelity is not installed.
     """
 
-    num_features = 2048
-
     def __init__(self, weights: Path) -> None:
         if not weights.is_file():
             raise ValueError(f"eval.features_path={weights}: no such file; {WEIGHTS} is at {_SOURCE}")

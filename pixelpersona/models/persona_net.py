@@ -7,8 +7,8 @@ centred faces, eyes and mouth have fixed positions.
 """
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -29,8 +29,7 @@ _NUM_GROUPS = 8
 _AGE_MEAN, AGE_DEVIATION = 33.0, 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Persona:
+class Persona(NamedTuple):
     """Outputs of the network.
 
     embedding: float [B, 128] of length 1, for cosine similarities. age: float [B], years.
@@ -49,7 +48,6 @@ class PersonaNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         first, second, third, fourth = _WIDTHS
-        self.num_early = first + second  # channels of both early maps together
         self.early = nn.ModuleList([_layer(3, first, stride=2), _layer(first, second, stride=2)])
         self.late = nn.Sequential(
             _Residual(second),
@@ -68,11 +66,8 @@ class PersonaNet(nn.Module):
 
     def early_maps(self, images: Tensor) -> list[Tensor]:
         """Activations of the first two layers: float [B, 24, 64, 64] and [B, 32, 32, 32]."""
-        maps, hidden = [], images
-        for layer in self.early:
-            hidden = layer(hidden)
-            maps.append(hidden)
-        return maps
+        first = self.early[0](images)
+        return [first, self.early[1](first)]
 
     def persona(self, early: Tensor) -> Persona:
         """The last of `early_maps` → the network's outputs."""

@@ -10,19 +10,16 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-IMAGE_SIZE = 128
 CELL = 4
-LATENT_SIZE = IMAGE_SIZE // CELL
 LATENT_CHANNELS = 6  # 3 for the colour of a cell, 3 for the detail inside it
 TEXT_WIDTH = 128
 TEXT_LENGTH = 24
 
 
-def build_vae(image_size: int = IMAGE_SIZE) -> AutoencoderKL:
+def build_vae(image_size: int) -> AutoencoderKL:
     """4x autoencoder: float [B, 3, 128, 128] in [-1, 1] ↔ latents [B, 6, 32, 32]; 1.4 M parameters.
 
     image_size: side of the pictures it is trained for, pixels; recorded only, as any multiple of 4 works.
-
     No attention in the middle block: at 32x32 it would cost more than all convolutions of the block, and
     reconstruction needs no long-range context.
     """
@@ -41,12 +38,11 @@ def build_vae(image_size: int = IMAGE_SIZE) -> AutoencoderKL:
     )
 
 
-def build_unet(latent_size: int = LATENT_SIZE) -> UNet2DConditionModel:
+def build_unet(latent_size: int) -> UNet2DConditionModel:
     """Denoising UNet of 8.3 M parameters with attention at all levels but the last, as in SD 1.5.
 
     The 32x32 level has cross-attention to the text only: self-attention over 1,024 cells would take half of
     the total time, and the 16x16 level already attends to the whole picture.
-
     latent_size: side of the latents it is trained for; the weights do not depend on it.
     """
     unet = UNet2DConditionModel(

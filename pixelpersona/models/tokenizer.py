@@ -20,12 +20,9 @@ def train_tokenizer(captions: Iterable[str], folder: Path, *, vocab_size: int = 
     """
     tokenizer = Tokenizer(models.BPE(unk_token=_END, end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORD_PATTERN), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    words = pre_tokenizers.Split(Regex(_WORD_PATTERN), behavior="removed", invert=True)
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, letters])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[_BEGIN, _END],
@@ -36,8 +33,5 @@ def train_tokenizer(captions: Iterable[str], folder: Path, *, vocab_size: int = 
     tokenizer.train_from_iterator(captions, trainer)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.model.save(str(folder))
-    return CLIPTokenizer(
-        vocab=str(folder / "vocab.json"),
-        merges=str(folder / "merges.txt"),
-        model_max_length=TEXT_LENGTH,
-    )
+    vocab, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TEXT_LENGTH)

@@ -16,17 +16,17 @@ from pixelpersona.config.evaluate import EvaluateConfig
 from pixelpersona.config.tracker import TrackerMode
 from pixelpersona.data.latents import LatentSet, encode_pairs
 from pixelpersona.data.pairset import PairSet
-from pixelpersona.evaluation.compare import Benchmark, compare_variant, differences, make_benchmark
+from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.result import EvalResults, save_results
 from pixelpersona.inference.direct import (
     DirectStylizer,
+    NetworkDraw,
     PixelationDraw,
     RecordedTarget,
     RoundTrip,
-    SupervisedStylizer,
     unchanged,
 )
-from pixelpersona.inference.portrait import Portrait, PortraitMaker
+from pixelpersona.inference.portrait import PortraitMaker
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.inference.timing import Timed
@@ -82,16 +82,21 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     runs = config.paths.runs
     inputs = load_inputs(config)
     compile_kernels()  # so that no variant's seconds include it
-    results, portraits, seconds, weights = [], {}, {}, {}
+    benchmark = inputs.benchmark
+    results, pictures, seconds, weights = [], {}, {}, {}
     for variant in tqdm(_variants(config, inputs), desc="variants", unit="variant"):
         maker = Timed(variant.maker)
-        result, portraits[variant.name] = compare_variant(
+        portraits = maker.portraits(benchmark.photos, benchmark.seeds)
+        drawn = [(portrait.image, portrait.snapped.image()) for portrait in portraits]
+        pictures[variant.name] = drawn
+        result = score_variant(
             variant.name,
-            maker,
-            inputs.benchmark,
+            [raw for raw, _ in drawn],
+            [Image.fromarray(snapped) for _, snapped in drawn],
+            benchmark,
             adapter_sha256=None if variant.weights is None else variant.weights.sha256,
             num_parameters=variant.num_parameters,
-            losses={key: values[: len(inputs.benchmark.photos)] for key, values in variant.losses.items()},
+            losses={key: values[: len(benchmark.photos)] for key, values in variant.losses.items()},
         )
         results.append(result)
         if variant.weights is not None:
@@ -106,7 +111,6 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     evaluation = EvalResults(results, compared, _settings(config, inputs, weights))
     save_results(evaluation, runs / "result.json")
     save_timings(runs, seconds)
-    pictures = {name: _pictures(made) for name, made in portraits.items()}
     sheets = save_sheets(runs / "sheets", pictures, _worst_first(evaluation), config.eval.sheet_rows)
     if config.tracker.mode is not TrackerMode.disabled:
         tracker = open_tracker(
@@ -137,7 +141,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     postprocess = Postprocess(**asdict(config.postprocess))
     path = evaluation.features_path
     pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
-    benchmark = make_benchmark(
+    benchmark = Benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
         [pair.id for pair in pairs],
         [evaluation.seed + number for number in range(len(pairs))],
@@ -225,14 +229,14 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         network = load_baseline(trained.file)
         yield Variant(
             trained.name,
-            SupervisedStylizer(network, cell=base.cell, postprocess=postprocess),
+            DirectStylizer(NetworkDraw(network), cell=base.cell, postprocess=postprocess),
             weights=trained,
             num_parameters=sum(p.numel() for p in network.parameters()),
         )
     for trained, tuned, num_parameters in fine_tunes(base, runs):
         yield Variant(
             trained.name,
-            Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess, adapter=trained.name),
+            Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess),
             weights=trained,
             num_parameters=num_parameters,
             losses=_losses(tuned, heldout, shift_strength),
@@ -285,8 +289,3 @@ def _worst_first(results: EvalResults) -> list[int]:
     trained = [result for result in results.variants if result.adapter_sha256] or results.variants
     likeness = np.mean([result.per_photo["likeness_raw"] for result in trained], axis=0)
     return [int(index) for index in np.argsort(likeness, kind="stable")]
-
-
-def _pictures(portraits: Sequence[Portrait]) -> list[tuple[Image.Image, np.ndarray]]:
-    """Raw and snapped picture of each portrait."""
-    return [(portrait.image, portrait.snapped.image()) for portrait in portraits]

@@ -16,9 +16,9 @@ from pixelpersona.config.export import ExportConfig, Format, Weights
 from pixelpersona.evaluation.gate import export_warnings
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.files import writing_into
-from pixelpersona.models.adapter import ADAPTER_FILE, adapter_file
-from pixelpersona.models.base import BaseModel, load_base
-from pixelpersona.models.formats import LoraFile, read_lora, write_diffusers, write_kohya, write_merged
+from pixelpersona.models.adapter import ADAPTER_FILE, adapter_file, merge_lora
+from pixelpersona.models.base import BaseModel, load_base, save_base
+from pixelpersona.models.formats import LoraFile, read_lora, write_kohya
 from pixelpersona.reporting.card import card_info, write_card
 from pixelpersona.runs.digests import file_sha256
 
@@ -86,14 +86,15 @@ def _write(
     info = replace(card_info(_run_config(lora.file) or own, title=title), warnings=warnings)
     match config.format:
         case Format.diffusers:
-            write_diffusers(lora, folder)
+            # A plain copy, so that its sha256 is still the one that was evaluated.
+            shutil.copyfile(lora.file, folder / ADAPTER_FILE)
         case Format.kohya:
             file = write_kohya(lora, folder / f"{title}.safetensors")
             info = replace(info, weights=file.name)
         case Format.merged:
             assert base is not None
             dtype = torch.float16 if config.weights is Weights.fp16 else torch.float32
-            write_merged(lora, base, folder, dtype=dtype)
+            save_base(merge_lora(base, lora.file)[0], folder, dtype=dtype)
             info = replace(info, merged=True)
     write_card(folder, info, results if measured else None, title if measured else "")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from pixelpersona.config.train import TrainConfig
@@ -10,7 +11,7 @@ from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.loader import LatentBatches
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
-from pixelpersona.models.adapter import add_lora, add_text_lora, save_lora, without_adapters
+from pixelpersona.models.adapter import TEXT_ATTENTION, add_lora, save_lora, without_adapters
 from pixelpersona.models.base import load_base
 from pixelpersona.models.codec import Codec, tokenize
 from pixelpersona.recipes.training_run import (
@@ -50,19 +51,11 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             heldout_set = encode_pairs(run.pair_set, "heldout", codec, cache, photos=with_photos)
 
             # The adapter, on the UNet and, if asked for, on the text encoder.
-            add_lora(
-                base.unet,
-                rank=lora.rank,
-                alpha=lora.alpha,
-                targets=lora.targets,
-                dropout=lora.dropout,
-                seed=loop.seed,
-            )
+            add = partial(add_lora, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=loop.seed)
+            add(base.unet, targets=lora.targets)
             text_encoder = base.text_encoder if lora.text_encoder else None
             if text_encoder is not None:
-                add_text_lora(
-                    text_encoder, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=loop.seed
-                )
+                add(text_encoder, targets=TEXT_ATTENTION)
                 # A text encoder that is trained gives other states every step: batches carry token ids.
                 train_set, heldout_set = (
                     replace(s, text=tokenize(base, s.captions), empty_text=tokenize(base, [""])[0])

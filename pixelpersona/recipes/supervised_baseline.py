@@ -6,7 +6,7 @@ import torch
 
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.loader import PairBatches
-from pixelpersona.inference.direct import SupervisedStylizer
+from pixelpersona.inference.direct import DirectStylizer, NetworkDraw
 from pixelpersona.models.base import load_base
 from pixelpersona.models.baseline import BaselineUNet, save_baseline
 from pixelpersona.recipes.training_run import (
@@ -48,7 +48,7 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
 
         samples = None
         if loop.num_samples and run.is_main:
-            stylizer = SupervisedStylizer(network, cell=model.cell)
+            stylizer = DirectStylizer(NetworkDraw(network), cell=model.cell)
             samples = Samples(stylizer, None, run.pair_set, loop.num_samples, cell=model.cell)
         with run.accelerator.main_process_first():
             num_steps = count_steps(loop, len(batches))

@@ -89,8 +89,7 @@ def _measure(
     prompt: str,
     inputs: Inputs,
 ) -> Setting:
-    adapter = None if trained is None else trained.name
-    stylizer = Stylizer(drawer, sampler=sampler, prompt=prompt, adapter=adapter)
+    stylizer = Stylizer(drawer, sampler=sampler, prompt=prompt)
     benchmark = inputs.benchmark
     style, likeness = style_and_likeness(stylizer.portraits(benchmark.photos, benchmark.seeds), benchmark)
     return Setting(

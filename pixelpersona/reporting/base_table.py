@@ -13,35 +13,25 @@ def base_table(measured: Mapping[str, Any]) -> str:
     """Markdown, one row per measurement. measured: the content of measured.json."""
     autoencoder, drawn, redrawn = (measured[key] for key in ("autoencoder", "text_to_image", "img2img"))
     losses = ", ".join(f"{loss:.3f}" for loss in measured["loss_by_level"])
-    rows = [
-        (f"reconstruction of {measured['num_photos']} photos", _quality(autoencoder["photo"])),
-        ("reconstruction of block images made from them", _quality(autoencoder["block"])),
-        ("loss of the noise prediction by tenths of the noise levels, lowest noise first", losses),
-        (
-            f"KID persona of {drawn['num']} pictures drawn from captions, to the photos",
-            _interval(drawn["kid"]),
-        ),
-        ("KID persona between two halves of the photos", _interval(drawn["floor"])),
-        (
-            "gender in the drawn pictures, by the feature network: as in the caption",
-            _percent(drawn["gender_agreement"]),
-        ),
-        ("age in the drawn pictures: mean distance from the caption's", _years(drawn["age_error"])),
-        (
-            f"img2img at strength {redrawn['strength']:g}: structure of {redrawn['num']} photos",
-            _interval(redrawn["structure"]),
-        ),
-        (
-            "img2img: likeness to the own photo higher than to another, share of pairs",
-            _percent(redrawn["above_wrong"]),
-        ),
+    kid, floor = _interval(drawn["kid"]), _interval(drawn["floor"])
+    gender, age = _percent(drawn["gender_agreement"]), _years(drawn["age_error"])
+    kept, above_wrong = _interval(redrawn["structure"]), _percent(redrawn["above_wrong"])
+    lines = [
+        "| on held-out photos | |",
+        "|---|---|",
+        f"| reconstruction of {measured['num_photos']} photos | {_quality(autoencoder['photo'])} |",
+        f"| reconstruction of block images made from them | {_quality(autoencoder['block'])} |",
+        f"| loss of the noise prediction by tenths of the noise levels, lowest noise first | {losses} |",
+        f"| KID persona of {drawn['num']} pictures drawn from captions, to the photos | {kid} |",
+        f"| KID persona between two halves of the photos | {floor} |",
+        f"| gender in the drawn pictures, by the feature network: as in the caption | {gender} |",
+        f"| age in the drawn pictures: mean distance from the caption's | {age} |",
+        f"| img2img at strength {redrawn['strength']:g}: structure of {redrawn['num']} photos | {kept} |",
+        f"| img2img: likeness to the own photo higher than to another, share of pairs | {above_wrong} |",
     ]
     if "portraits" in measured:
-        rows += _portraits_rows(measured["portraits"])
-    rows += _features_rows(measured["features"])
-    return "\n".join(
-        ["| on held-out photos | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
-    )
+        lines += _portraits_lines(measured["portraits"])
+    return "\n".join([*lines, *_features_lines(measured["features"])])
 
 
 def replace_table(card: Path, table: str) -> None:
@@ -57,34 +47,26 @@ def replace_table(card: Path, table: str) -> None:
     write_whole(card, f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
-def _portraits_rows(portraits: Mapping[str, float]) -> list[tuple[str, str]]:
-    kept = (portraits["kept_nearest_median"], portraits["kept_nearest_highest"])
-    photos = (portraits["photos_nearest_median"], portraits["photos_nearest_99th_percentile"])
+def _portraits_lines(near: Mapping[str, float]) -> list[str]:
+    kept = f"{near['kept_nearest_median']:.3f}, {near['kept_nearest_highest']:.3f}"
+    photos = f"{near['photos_nearest_median']:.3f}, {near['photos_nearest_99th_percentile']:.3f}"
     return [
-        (
-            "likeness of the synthetic portraits to the nearest training photo: median, highest",
-            f"{kept[0]:.3f}, {kept[1]:.3f}",
-        ),
-        (
-            "likeness of training photos to the nearest other one: median, 99th percentile",
-            f"{photos[0]:.3f}, {photos[1]:.3f}",
-        ),
+        f"| likeness of the synthetic portraits to the nearest training photo: median, highest | {kept} |",
+        f"| likeness of training photos to the nearest other one: median, 99th percentile | {photos} |",
     ]
 
 
-def _features_rows(features: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _features_lines(features: Mapping[str, Any]) -> list[str]:
     likeness = ", ".join(f"{name} {value:.2f}" for name, value in features["likeness"].items())
     accuracies = ", ".join(_percent(features[f"{name}_accuracy"]) for name in ("gender", "ethnicity"))
+    num, top1 = features["num"], _interval(features["top1"])
     return [
-        (
-            f"feature network: top-1 of pixel art of altered photos among {features['num']}",
-            _interval(features["top1"]),
-        ),
-        ("top-1 by 12x12 colours inside the face, the floor", _interval(features["layout_top1"])),
-        ("likeness to the photo", likeness),
-        ("accuracy of gender, ethnicity", accuracies),
-        ("mean error of the age", _years(features["age_error"])),
-        *((f"KID of {name} to pixel art", _interval(value)) for name, value in features["style"].items()),
+        f"| feature network: top-1 of pixel art of altered photos among {num} | {top1} |",
+        f"| top-1 by 12x12 colours inside the face, the floor | {_interval(features['layout_top1'])} |",
+        f"| likeness to the photo | {likeness} |",
+        f"| accuracy of gender, ethnicity | {accuracies} |",
+        f"| mean error of the age | {_years(features['age_error'])} |",
+        *(f"| KID of {name} to pixel art | {_interval(kid)} |" for name, kid in features["style"].items()),
     ]
 
 

@@ -12,13 +12,12 @@ from pixelpersona.evaluation.result import METRICS, EvalResult, EvalResults
 from pixelpersona.files import write_whole
 from pixelpersona.reporting.table import (
     differences_table,
+    estimate_cell,
     flat_settings,
-    format_interval,
-    format_number,
     interval_places,
     variant_title,
 )
-from pixelpersona.reporting.table_formats import to_markdown
+from pixelpersona.reporting.table_formats import pipe_row, to_markdown
 
 _RECIPE_GROUPS = ("pixelate", "lora", "lr_schedule", "loss")
 TAGS = ("lora", "diffusers", "stable-diffusion", "image-to-image", "pixel-art", "pixelpersona")
@@ -84,22 +83,30 @@ def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None,
             f"base_model={info.base_model!r} is a local path; a card needs a hub id (owner/name) or a name"
         )
     measured = results.variant(variant) if results is not None else None
+    what = f"A LoRA for `{info.base_model}` that"
+    if info.merged:
+        what = f"`{info.base_model}` with a LoRA merged into its weights; it"
     front = yaml.safe_dump(_front_matter(info, measured), sort_keys=False, allow_unicode=True)
     parts = [
         f"---\n{front}---",
         f"# {info.title}",
-        f"{_what(info)} redraws a portrait photo as pixel art (image to image). "
+        f"{what} redraws a portrait photo as pixel art (image to image). "
         f"It was trained with the prompt `{info.prompt}`.",
         *(f"**Warning.** {warning}." for warning in info.warnings),
         f"**Licence.** {info.license_note}",
         _usage(info),
     ]
     if info.recipe:
-        parts += ["## Recipe", _recipe_table(info.recipe)]
+        rows = [pipe_row([key, _public(value)]) for key, value in flat_settings(info.recipe).items()]
+        parts += ["## Recipe", "\n".join(["| setting | value |", "| --- | --- |", *rows])]
     if info.commands:
         parts.append("\n".join(["```sh", *info.commands, "```"]))
     if results is not None and measured is not None:
-        parts += ["## Metrics", _metrics(results, measured), "## Hashes (sha256)", _hashes(measured)]
+        lora = measured.adapter_sha256 or "none"
+        hashes = {"base": measured.base_sha256, "this LoRA": lora}
+        hashes["features of the metrics"] = measured.features_sha256
+        lines = [f"- {name}: `{sha}`" for name, sha in hashes.items()]
+        parts += ["## Metrics", _metrics(results, measured), "## Hashes (sha256)", "\n".join(lines)]
     path = folder / "README.md"
     write_whole(path, "\n\n".join(parts) + "\n")
     return path
@@ -115,7 +122,7 @@ def _recipe(config: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
     if "loop" not in config:
         return {}
     loop, optimizer = config["loop"], config["optimizer"]
-    known = steps if steps is not None else loop["num_steps"]
+    known = loop["num_steps"] if steps is None else steps
     return {
         "dataset": config["dataset"]["kind"],
         **{group: config[group] for group in _RECIPE_GROUPS if group in config},
@@ -124,11 +131,6 @@ def _recipe(config: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
         "batch_size": loop["batch_size"],
         "seed": loop["seed"],
     }
-
-
-def _what(info: CardInfo) -> str:
-    merged = f"`{info.base_model}` with a LoRA merged into its weights; it"
-    return merged if info.merged else f"A LoRA for `{info.base_model}` that"
 
 
 def _front_matter(info: CardInfo, measured: EvalResult | None) -> dict[str, Any]:
@@ -179,36 +181,18 @@ portrait = pipe(
 ```"""
 
 
-def _recipe_table(recipe: Mapping[str, Any]) -> str:
-    rows = [f"| {key} | {_escaped(_public(value))} |" for key, value in flat_settings(recipe).items()]
-    return "\n".join(["| setting | value |", "| --- | --- |", *rows])
-
-
 def _metrics(results: EvalResults, measured: EvalResult) -> str:
     lines = ["| metric | value | 95 % interval |", "| --- | ---: | ---: |"]
     for name, metric in METRICS.items():
         if (e := measured.metrics.get(name)) is not None:
-            places = interval_places([e])
-            interval = format_interval(e, places) if e.high > e.low else ""
-            lines.append(f"| {metric.title} | {format_number(e.mean, places)} | {interval} |")
-    lines += [
-        "",
-        f"Over {len(measured.photo_ids)} held-out photos. Raw: before snapping; snapped: on the grid, with "
-        "16 colours.",
-    ]
+            cell = estimate_cell(e, interval_places([e]))
+            lines.append(f"| {metric.title} | {cell.text} | {cell.interval} |")
+    num = len(measured.photo_ids)
+    lines += ["", f"Over {num} held-out photos. Raw: before snapping; snapped: on the grid, with 16 colours."]
     table = differences_table(results)
     if variant_title(measured.variant) in table.columns[1:]:
         lines += ["", f"{table.title}; bold where the 95 % interval excludes 0:", "", to_markdown(table)]
     return "\n".join(lines).rstrip()
-
-
-def _hashes(measured: EvalResult) -> str:
-    hashes = {
-        "base": measured.base_sha256,
-        "this LoRA": measured.adapter_sha256 or "none",
-        "features of the metrics": measured.features_sha256,
-    }
-    return "\n".join(f"- {name}: `{sha}`" for name, sha in hashes.items())
 
 
 def _public(value: object) -> str:
@@ -223,7 +207,3 @@ def _public(value: object) -> str:
 
 def _is_path(text: str) -> bool:
     return bool(re.match(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\|file:)", text))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

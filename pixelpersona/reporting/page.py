@@ -1,13 +1,13 @@
 """report.html: a self-contained page that makes no network requests."""
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 from PIL import Image
 
 from pixelpersona.evaluation.result import (
@@ -19,7 +19,7 @@ from pixelpersona.evaluation.result import (
     require_same_features,
 )
 from pixelpersona.evaluation.tradeoff import Tradeoff
-from pixelpersona.reporting.plots import DASHES, Plot, curve_plots, interval_plot, run_styles
+from pixelpersona.reporting.plots import DASHES, curve_plots, interval_plot, run_styles
 from pixelpersona.reporting.table import (
     ARROWS,
     REFERENCES,
@@ -86,15 +86,15 @@ def render_page(
     stages = {stage: results_table(results, stage, how.portrait_seconds) for stage in ("raw", "snapped", "")}
     return environment.get_template("page.html.j2").render(
         title=title,
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        style=(here / "page.css").read_text(encoding="utf-8"),
         verdict=verdict(results),
         facts=_facts(results),
-        headlines=_marked([p for name in HEADLINES if (p := interval_plot(results, name))]),
-        sheets=[(_data_uri(s.path), _width(s.path), s) for s in sheets],
+        headlines=[plot for name in HEADLINES if (plot := interval_plot(results, name))],
+        sheets=[(*_embedded(sheet.path), sheet) for sheet in sheets],
         tables={name or "training": table for name, table in stages.items() if table.rows},
         differences=differences_table(results),
         tradeoff=None if tradeoff is None else _tradeoff(tradeoff, features),
-        curves=_marked(curve_plots(runs)),
+        curves=curve_plots(runs),
         legend=_legend(runs),
         glossary=_glossary(results),
         runs=runs,
@@ -107,11 +107,10 @@ def render_page(
 
 def _tradeoff(tradeoff: Tradeoff, features_sha256: str) -> dict[str, Any]:
     if tradeoff.features_sha256 != features_sha256:
-        raise ValueError(
-            "tradeoff.json: measured in other features than result.json; run evaluate eval=tradeoff"
-        )
+        again = "run evaluate eval=tradeoff"
+        raise ValueError(f"tradeoff.json: measured in other features than result.json; {again}")
     return {
-        "plots": _marked([tradeoff_plot(tradeoff)]),
+        "plot": tradeoff_plot(tradeoff),
         "best": best_table(tradeoff),
         "settings": settings_table(tradeoff),
         "rule": RULE,
@@ -138,9 +137,11 @@ def _count(number: int, noun: str) -> str:
 def _glossary(results: EvalResults) -> list[tuple[str, Metric]]:
     """Each metric once, whether it was measured raw, snapped or both."""
     names = {name for r in results.variants for name in r.metrics}
-    stems = {m.stem: m for m in reversed(METRICS.values()) if m.name in names}
-    first = sorted(stems.values(), key=lambda m: list(METRICS).index(m.name))
-    return [(f"{m.title.removesuffix(f', {m.stage}')} {ARROWS[m.better]}", m) for m in first]
+    first: dict[str, Metric] = {}
+    for metric in METRICS.values():
+        if metric.name in names:
+            first.setdefault(f"{metric.plain_title} {ARROWS[metric.better]}", metric)
+    return list(first.items())
 
 
 def _legend(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
@@ -157,27 +158,16 @@ def _variant_hashes(results: EvalResults) -> dict[str, str]:
     """Every base once, then every adapter."""
     bases = dict.fromkeys(r.base_sha256 for r in results.variants if r.base_sha256)
     hashes = {"base" if i == 0 else f"base {i + 1}": sha for i, sha in enumerate(bases)}
-    for r in results.variants:
-        if r.adapter_sha256:
-            hashes[r.variant] = r.adapter_sha256
-    return hashes
+    return hashes | {r.variant: r.adapter_sha256 for r in results.variants if r.adapter_sha256}
 
 
-def _marked(plots: Sequence[Plot]) -> list[tuple[Plot, Markup]]:
-    """Plots with their SVG marked as safe: matplotlib escapes the texts in it."""
-    return [(plot, Markup(plot.svg)) for plot in plots]
-
-
-def _data_uri(path: Path) -> str:
+def _embedded(file: Path) -> tuple[str, int]:
+    """Data URI and width of a PNG file."""
     try:
-        data = path.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: the contact sheet cannot be read ({error.strerror})") from None
+        raise ValueError(f"{file}: the contact sheet cannot be read ({error.strerror})") from None
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ValueError(f"{path}: a contact sheet must be a PNG file")
-    return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _width(path: Path) -> int:
-    with Image.open(path, formats=("PNG",)) as image:
-        return image.width
+        raise ValueError(f"{file}: a contact sheet must be a PNG file")
+    with Image.open(io.BytesIO(data)) as image:
+        return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}", image.width

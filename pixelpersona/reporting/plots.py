@@ -49,12 +49,10 @@ def curve_plots(runs: Sequence[RunRecord]) -> list[Plot]:
         ("train/grad_norm", "gradient norm", "before clipping"),
     ):
         for method in methods:
-            chosen = [r for r in runs if r.method == method and r.curves.get(key)]
-            if chosen:
+            if chosen := [r for r in runs if r.method == method and r.curves.get(key)]:
                 named = f"{title}, {method}" if len(methods) > 1 and method else title
                 plots.append(Plot(named, note, _curves(chosen, [key], styles, f"{key}-{method}", named)))
-    rates = [r for r in runs if _keys(r, "train/lr/")]
-    if rates:
+    if rates := [r for r in runs if _keys(r, "train/lr/")]:
         keys = sorted({k for r in rates for k in _keys(r, "train/lr/")})
         note = f"parameter groups: {', '.join(k.removeprefix('train/lr/') for k in keys)}"
         plots.append(Plot("learning rate", note, _curves(rates, keys, styles, "lr", "learning rate")))
@@ -80,8 +78,9 @@ def interval_plot(results: EvalResults, metric: str) -> Plot | None:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
-    title = f"{METRICS[metric].title} {ARROWS[METRICS[metric].better]}"
-    return Plot(title, METRICS[metric].meaning, to_svg(figure, metric, title))
+    m = METRICS[metric]
+    title = f"{m.title} {ARROWS[m.better]}"
+    return Plot(title, m.meaning, to_svg(figure, metric, title))
 
 
 def _curves(
@@ -104,10 +103,8 @@ def _curves(
 
 
 def _draw(axes: Axes, curve: Curve, style: tuple[str, int], width: float, smooth: bool) -> None:
-    x, y = thin(curve)
-    color, dash = style
-    # Markers only for few points.
-    marker = "o" if len(x) <= 40 and not smooth else ""
+    (x, y), (color, dash) = thin(curve), style
+    marker = "o" if len(x) <= 40 and not smooth else ""  # only for few points
     if smooth and len(x) > 20:
         axes.plot(x, y, color=color, alpha=0.25, linewidth=0.7)
         y, width = running_mean(y, max(3, len(y) // 20)), 1.6
@@ -116,10 +113,9 @@ def _draw(axes: Axes, curve: Curve, style: tuple[str, int], width: float, smooth
 
 def thin(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values, reduced to at most MAX_POINTS by means over equal parts to limit the page size."""
-    points = np.asarray(curve, dtype=np.float64)
-    pieces = np.array_split(points, min(len(points), MAX_POINTS))
-    means = np.array([piece.mean(axis=0) for piece in pieces])
-    return means[:, 0], means[:, 1]
+    pieces = np.array_split(np.asarray(curve, dtype=np.float64), min(len(curve), MAX_POINTS))
+    steps, values = np.array([piece.mean(axis=0) for piece in pieces]).T
+    return steps, values
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -138,7 +134,7 @@ def _eval_title(key: str) -> tuple[str, str]:
     metric = METRICS.get(name) or METRICS.get(f"{name}_raw")
     if metric is None:
         return name, ""
-    title = metric.title if metric.name == name else metric.title.removesuffix(", raw")
+    title = metric.title if metric.name == name else metric.plain_title
     return f"{title} {ARROWS[metric.better]}, during training", metric.meaning
 
 
@@ -146,10 +142,8 @@ def canvas(height: float) -> tuple[Figure, Axes]:
     """A figure 4.2 inches wide, the width of a phone at the text size of the page. height: inches."""
     figure = Figure(figsize=(4.2, height), layout="constrained")
     axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["bottom", "left"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=9)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.get_offset_text().set_color(INK)

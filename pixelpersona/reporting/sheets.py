@@ -31,21 +31,15 @@ def save_sheets(
     num_photos = len(next(iter(pictures.values())))
     spread = sorted({round(i) for i in np.linspace(0, num_photos - 1, min(rows, num_photos))})
     files = []
-    for file_name, chosen, snapped in (
-        ("raw", spread, False),
-        ("snapped", spread, True),
-        ("worst", order[:rows], False),
-    ):
-        tiles = [
-            [_tile(*pictures[name][index], snapped=snapped and name != _PHOTO) for name in names]
-            for index in chosen
-        ]
+    for title, chosen in {"raw": spread, "snapped": spread, "worst": order[:rows]}.items():
+        snapped = {name: title == "snapped" and name != _PHOTO for name in names}
+        tiles = [[_tile(snapped[name], *pictures[name][i]) for name in names] for i in chosen]
         sheet = contact_sheet(tiles, column_titles=names)
-        files.append(folder / f"{file_name}.png")
+        files.append(folder / f"{title}.png")
         with whole(files[-1]) as draft:
             sheet.quantize(256).save(draft, "PNG", optimize=True)
     return files
 
 
-def _tile(raw: Image.Image, snapped_pixels: NDArray[np.uint8], *, snapped: bool) -> Image.Image:
+def _tile(snapped: bool, raw: Image.Image, snapped_pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(snapped_pixels) if snapped else raw

@@ -67,9 +67,12 @@ def render_study(study: Study, *, picture: str | None, results_file: str) -> str
     """
     results = study.results
     features = require_same_features(results.variants)
-    answers = [s for b in _baselines(results) for s in verdict(results, b, study.own_metric)]
+    loras = [r.variant for r in results.variants if r.is_fine_tune]
+    # Of several LoRAs, the others are variations of the first.
+    baselines = ["base", loras[0]] if len(loras) > 1 else ["base"]
+    answers = [s for b in baselines for s in verdict(results, b, study.own_metric)]
     tables = [results_table(results, stage, study.portrait_seconds) for stage in ("raw", "snapped", "")]
-    tables += [differences_table(results, baseline) for baseline in _baselines(results)]
+    tables += [differences_table(results, baseline) for baseline in baselines]
     parts = [
         f"# {study.title}",
         *answers,
@@ -104,12 +107,6 @@ def _tradeoff(tradeoff: Tradeoff | None, picture: str | None) -> list[str]:
         _section(best_table(tradeoff)),
         _section(settings_table(tradeoff)),
     ]
-
-
-def _baselines(results: EvalResults) -> list[str]:
-    """The base and, with several LoRAs, the first one, which the others are variations of."""
-    loras = [r.variant for r in results.variants if r.is_fine_tune]
-    return ["base", loras[0]] if len(loras) > 1 else ["base"]
 
 
 def _section(table: Table) -> str:

@@ -47,33 +47,25 @@ def report_sweep(rows: Sequence[Row], file: Path) -> str:
 
 def sweep_table(results: Sequence[SweepResult]) -> Table:
     """The lowest validation loss is marked best, if all jobs share a method and thus a loss."""
-    metrics = _metrics(results)
-    swept = list(results[0].swept) if results else []
+    columns = _columns(results)
     ranked = [r.values[_RANKED] for r in results if _RANKED in r.values]
     comparable = len({result.method for result in results}) == 1 and len(set(ranked)) > 1
     rows = []
     for result in results:
-        cells = [Cell(result.swept[key]) for key in swept]
-        cells += [Cell(result.state), Cell(str(result.step))]
-        for metric in metrics:
-            value = result.values.get(metric)
-            best = comparable and metric == _RANKED and value == min(ranked)
-            cells.append(Cell(DASH if value is None else f"{value:.4g}", mark="best" if best else ""))
-        rows.append((result.name, cells))
-    columns = ["run", *swept, "state", "step", *metrics]
+        texts = _fields(result) | {metric: f"{value:.4g}" for metric, value in result.values.items()}
+        is_best = comparable and result.values.get(_RANKED) == min(ranked)
+        marks = {_RANKED: "best"} if is_best else {}
+        rows.append((result.name, [Cell(texts.get(c, DASH), mark=marks.get(c, "")) for c in columns[1:]]))
     return Table("Sweep", columns, [""] * len(columns), rows)
 
 
 def to_csv(results: Sequence[SweepResult]) -> str:
     """One line per job; an empty field where a job lacks a value."""
-    metrics = _metrics(results)
-    swept = list(results[0].swept) if results else []
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", *swept, "state", "step", *metrics])
-    for r in results:
-        numbers = [repr(r.values[metric]) if metric in r.values else "" for metric in metrics]
-        writer.writerow([r.name, *(r.swept[key] for key in swept), r.state, r.step, *numbers])
+    writer = csv.DictWriter(out, _columns(results), lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        writer.writerow({"run": result.name} | _fields(result) | result.values)
     return out.getvalue()
 
 
@@ -86,5 +78,11 @@ def _result(name: str, folder: Path, swept: Mapping[str, str]) -> SweepResult:
     return SweepResult(name, dict(swept), state, record.method, step, values)
 
 
-def _metrics(results: Sequence[SweepResult]) -> list[str]:
-    return [metric for metric in _METRICS if any(metric in result.values for result in results)]
+def _fields(result: SweepResult) -> dict[str, str]:
+    return result.swept | {"state": result.state, "step": str(result.step)}
+
+
+def _columns(results: Sequence[SweepResult]) -> list[str]:
+    swept = list(results[0].swept) if results else []
+    metrics = [metric for metric in _METRICS if any(metric in result.values for result in results)]
+    return ["run", *swept, "state", "step", *metrics]

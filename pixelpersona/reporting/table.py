@@ -5,12 +5,12 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from typing import Any
 
 from pixelpersona.evaluation.result import (
     METRICS,
     Estimate,
-    EvalResult,
     EvalResults,
     Metric,
     metric_of,
@@ -23,7 +23,7 @@ ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
 REFERENCES = frozenset({"photo", "nearest", "pyxelate", "target", "target-vae"})
 """Variants without a model, and the target before and after a VAE round trip: not ranked."""
 
-UNRANKED = frozenset({"layout_top1", "grid_contrast_snapped", "palette_error_snapped"})
+_UNRANKED = {"layout_top1_raw", "layout_top1_snapped", "grid_contrast_snapped", "palette_error_snapped"}
 """Metrics without best or worse: the floor for likeness, and what snapping fixes by construction."""
 
 _TITLES = {
@@ -46,8 +46,9 @@ def variant_title(variant: str) -> str:
     """
     folder, _, name = variant.rpartition("/")
     lora = re.fullmatch(r"lora-r(\d+)(?:-(.+))?", name)
-    title = _TITLES.get(name, name)
-    if lora is not None:
+    if lora is None:
+        title = _TITLES.get(name, name)
+    else:
         title = f"LoRA rank {lora[1]}" + (f", {lora[2].replace('_', ' ')}" if lora[2] else "")
     return f"{title} ({folder})" if folder else title
 
@@ -68,9 +69,9 @@ def difference(results: EvalResults, variant: str, baseline: str, metric: str) -
             return known.estimate
     by_name = {r.variant: r for r in results.variants}
     a, b = by_name.get(variant), by_name.get(baseline)
-    if a is None or b is None or a.photo_ids != b.photo_ids or len(a.photo_ids) < 2:
+    if a is None or b is None or not (metric in a.per_photo and metric in b.per_photo):
         return None
-    if metric not in a.per_photo or metric not in b.per_photo:
+    if a.photo_ids != b.photo_ids or len(a.photo_ids) < 2:
         return None
     return paired_difference(a.per_photo[metric], b.per_photo[metric])
 
@@ -81,42 +82,31 @@ def results_table(results: EvalResults, stage: str, seconds: Mapping[str, float]
     seconds: variant → seconds per portrait, shown with stage "" only; results do not contain them because
     they differ from run to run. The best mean of a column is marked "best"; references are not ranked.
     """
-    metrics = [m for m in _metrics_of(results) if m.stage == stage]
-    columns = [[r.metrics.get(m.name) for r in results.variants] for m in metrics]
-    decimals = [interval_places(column) for column in columns]
-    winners = [_winners(results, m) for m in metrics]
-    seconds = seconds or {}
-    rows = []
-    for i, result in enumerate(results.variants):
-        if stage == "" and not any(column[i] for column in columns) and result.variant not in seconds:
-            continue  # the row would hold dashes only
-        cells = [
-            _cell(column[i], places, mark="best" if result.variant in won else "")
-            for column, places, won in zip(columns, decimals, winners, strict=True)
-        ]
-        if stage == "":
-            cells += _costs(result, seconds)
-        rows.append((variant_title(result.variant), cells))
-    headers = [(_header(m), m.meaning) for m in metrics] + (_cost_headers(seconds) if stage == "" else [])
+    variants, seconds = [r.variant for r in results.variants], seconds or {}
+    headers, columns = [], []
+    for metric in (m for m in _metrics_of(results) if m.stage == stage):
+        estimates = [r.metrics.get(metric.name) for r in results.variants]
+        places, best = interval_places(estimates), _winners(results, metric)
+        marks = ["best" if variant in best else "" for variant in variants]
+        headers.append((header(metric), metric.meaning))
+        columns.append([estimate_cell(e, places, mark) for e, mark in zip(estimates, marks, strict=True)])
+    shown = [any(cells[i].text != DASH for cells in columns) for i in range(len(variants))]
+    if stage == "":
+        headers.append(("trained parameters", "number of trained parameters"))
+        numbers = [r.num_parameters for r in results.variants]
+        columns.append([Cell(f"{number:,}" if number else DASH) for number in numbers])
+    if stage == "" and seconds:
+        note = "seconds per portrait on the evaluating machine, snapping included"
+        headers.append(("s per portrait\u00a0↓", note))
+        columns.append([Cell(f"{seconds[v]:.3g}" if v in seconds else DASH) for v in variants])
+    rows = [
+        (variant_title(variant), [cells[i] for cells in columns])
+        for i, variant in enumerate(variants)
+        if stage or shown[i] or variant in seconds  # without rows that would hold dashes only
+    ]
     titles, notes = [title for title, _ in headers], [note for _, note in headers]
     names = {"raw": "Raw: before snapping", "snapped": "Snapped: on the grid, with 16 colours"}
     return Table(names.get(stage, "Training and cost"), ["variant", *titles], ["", *notes], rows)
-
-
-def _cost_headers(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Titles and notes of the columns of `_costs`."""
-    parameters = ("trained parameters", "number of trained parameters")
-    time = ("s per portrait\u00a0↓", "seconds per portrait on the evaluating machine, snapping included")
-    return [parameters, time] if seconds else [parameters]
-
-
-def _costs(result: EvalResult, seconds: Mapping[str, float]) -> list[Cell]:
-    """Trained parameters, and seconds per portrait if any variant has them."""
-    cells = [Cell(f"{result.num_parameters:,}" if result.num_parameters else DASH)]
-    if seconds:
-        taken = seconds.get(result.variant)
-        cells.append(Cell(DASH if taken is None else f"{taken:.3g}"))
-    return cells
 
 
 def differences_table(results: EvalResults, baseline: str = "base") -> Table:
@@ -130,7 +120,7 @@ def differences_table(results: EvalResults, baseline: str = "base") -> Table:
         found = [difference(results, v, baseline, metric.name) for v in variants]
         if any(e and (e.low, e.high) != (0.0, 0.0) for e in found):  # all 0: equal by construction
             places = interval_places(found, differences=True)
-            cells = [_cell(e, places, mark=significance(e, metric), signed=True) for e in found]
+            cells = [estimate_cell(e, places, significance(e, metric), signed=True) for e in found]
             rows.append((f"{metric.title}\u00a0{ARROWS[metric.better]}", cells))
     title = f"Difference to {with_article(baseline)}, paired over the same photos"
     return Table(title, ["metric", *map(variant_title, variants)], [""] * (len(variants) + 1), rows)
@@ -138,7 +128,7 @@ def differences_table(results: EvalResults, baseline: str = "base") -> Table:
 
 def significance(estimate: Estimate | None, metric: Metric) -> str:
     """ "better" or "worse" if the interval of a difference excludes 0 and the metric is ranked, else ""."""
-    if estimate is None or estimate.low <= 0 <= estimate.high or UNRANKED & {metric.name, metric.stem}:
+    if estimate is None or estimate.low <= 0 <= estimate.high or metric.name in _UNRANKED:
         return ""
     return "better" if (estimate.low > 0) == (metric.better == "higher") else "worse"
 
@@ -151,8 +141,8 @@ def to_csv(results: EvalResults) -> str:
     entries = [(r.variant, "", name, e) for r in results.variants for name, e in r.metrics.items()]
     entries += [(d.variant, d.baseline, d.metric, d.estimate) for d in results.differences]
     for variant, baseline, name, e in entries:
-        m = metric_of(name)
-        writer.writerow([variant, baseline, name, m.stage, m.better, repr(e.mean), repr(e.low), repr(e.high)])
+        metric = metric_of(name)
+        writer.writerow([variant, baseline, name, metric.stage, metric.better, *astuple(e)])
     return out.getvalue()
 
 
@@ -169,7 +159,7 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, An
 
 def format_number(value: float, places: int, signed: bool = False) -> str:
     """The number with a typographic minus; never "-0.00"."""
-    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    text = f"{value:{'+' if signed else ''}.{places}f}"
     if not text.strip("+-0."):
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
@@ -206,13 +196,9 @@ def _metrics_of(results: EvalResults) -> list[Metric]:
     return [m for m in METRICS.values() if m.name in names] + others
 
 
-def _header(metric: Metric) -> str:
+def header(metric: Metric) -> str:
     """ "likeness ↑ (−1 to 1)": title, better direction and range."""
-    return f"{_plain_title(metric)}\u00a0{ARROWS[metric.better]} ({metric.range})"
-
-
-def _plain_title(metric: Metric) -> str:
-    return metric.title.removesuffix(f", {metric.stage}") if metric.stage else metric.title
+    return f"{metric.plain_title}\u00a0{ARROWS[metric.better]} ({metric.range})"
 
 
 def _winners(results: EvalResults, metric: Metric) -> set[str]:
@@ -221,13 +207,14 @@ def _winners(results: EvalResults, metric: Metric) -> set[str]:
         for r in results.variants
         if metric.name in r.metrics and r.variant not in REFERENCES
     }
-    if len(set(means.values())) < 2 or UNRANKED & {metric.name, metric.stem}:
+    if len(set(means.values())) < 2 or metric.name in _UNRANKED:
         return set()
     best = max(means.values()) if metric.better == "higher" else min(means.values())
     return {variant for variant, mean in means.items() if mean == best}
 
 
-def _cell(estimate: Estimate | None, places: int, mark: str = "", signed: bool = False) -> Cell:
+def estimate_cell(estimate: Estimate | None, places: int, mark: str = "", signed: bool = False) -> Cell:
+    """The mean with its interval, if that has a width; a dash for None."""
     if estimate is None:
         return Cell(DASH)
     interval = format_interval(estimate, places) if estimate.high > estimate.low else ""

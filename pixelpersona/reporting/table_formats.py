@@ -30,9 +30,8 @@ class Table:
 
 def to_markdown(table: Table) -> str:
     """A table in GitHub's Markdown; marked cells are bold."""
-    lines = [_pipe(table.columns), _pipe(["---", *["---:"] * (len(table.columns) - 1)])]
-    for title, cells in table.rows:
-        lines.append(_pipe([title, *(_joined(c, "**{}**") for c in cells)]))
+    lines = [pipe_row(table.columns), pipe_row(["---", *["---:"] * (len(table.columns) - 1)])]
+    lines += [pipe_row([title, *(_joined(c, "**{}**") for c in cells)]) for title, cells in table.rows]
     return "\n".join(lines) + "\n"
 
 
@@ -52,6 +51,7 @@ def _joined(cell: Cell, bold: str, gap: str = " ") -> str:
     return f"{text}{gap}({cell.interval})" if cell.interval else text
 
 
-def _pipe(cells: Sequence[str]) -> str:
+def pipe_row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
     return f"| {' | '.join(escaped)} |"

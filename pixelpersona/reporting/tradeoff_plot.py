@@ -6,7 +6,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Literal
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -17,8 +16,8 @@ from pixelpersona.files import write_whole
 from pixelpersona.reporting.plots import COLORS, INK, Plot, canvas, to_svg
 from pixelpersona.reporting.table import (
     ARROWS,
-    format_interval,
-    format_number,
+    estimate_cell,
+    header,
     interval_places,
     significance,
     variant_title,
@@ -68,9 +67,16 @@ def _figure(tradeoff: Tradeoff) -> Figure:
     axes.axvline(tradeoff.style_threshold, color=INK, linestyle=(0, (4, 2)), linewidth=0.9, alpha=0.7)
     colors = {variant: COLORS[i % len(COLORS)] for i, variant in enumerate(tradeoff.variants)}
     for variant, color in colors.items():
-        _draw(axes, tradeoff, variant, color, sizes, shapes)
-    axes.set_xlabel(f"{_plain(_STYLE.title)} {ARROWS[_STYLE.better]}")
-    axes.set_ylabel(f"{_plain(_LIKENESS.title)} {ARROWS[_LIKENESS.better]}", color=INK)
+        front = [setting.point for setting in tradeoff.front(variant)]
+        axes.plot(*zip(*front, strict=True), color=color, linewidth=1.3, alpha=0.8)
+        for s in tradeoff.of(variant):
+            shape, size = shapes[_shape_label(tradeoff, s)], sizes[_size_label(tradeoff, s)]
+            alpha = 1.0 if s.point in front else 0.45
+            axes.plot(*s.point, shape, color=color, markersize=size, alpha=alpha)
+        if best := tradeoff.best(variant):
+            axes.plot(*best.point, "o", markersize=14, color=INK, fillstyle="none")
+    axes.set_xlabel(f"{_STYLE.plain_title} {ARROWS[_STYLE.better]}")
+    axes.set_ylabel(f"{_LIKENESS.plain_title} {ARROWS[_LIKENESS.better]}", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
@@ -98,34 +104,14 @@ def settings_table(tradeoff: Tradeoff) -> Table:
     difference whose 95 % interval excludes 0.
     """
     front = [setting for variant in tradeoff.variants for setting in tradeoff.front(variant)]
-    differences = _differences(tradeoff)
+    measured, differences = _cells(tradeoff.settings, front), _differences(tradeoff)
     rows = [
         (variant_title(setting.variant), [*cells, *compared])
-        for setting, cells, compared in zip(
-            tradeoff.settings, _cells(tradeoff.settings, front), differences, strict=True
-        )
+        for setting, cells, compared in zip(tradeoff.settings, measured, differences, strict=True)
     ]
     title = variant_title(_BASELINE)
     columns = [*_columns(), f"grid contrast minus {title}", f"likeness minus {title}"]
     return Table("Every setting", columns, [""] * len(columns), rows)
-
-
-def _draw(
-    axes: Axes,
-    tradeoff: Tradeoff,
-    variant: str,
-    color: str,
-    sizes: dict[str, float],
-    shapes: dict[str, str],
-) -> None:
-    front = [setting.point for setting in tradeoff.front(variant)]
-    axes.plot(*zip(*front, strict=True), color=color, linewidth=1.3, alpha=0.8)
-    for setting in tradeoff.of(variant):
-        x, y = setting.point
-        shape, size = shapes[_shape_label(tradeoff, setting)], sizes[_size_label(tradeoff, setting)]
-        axes.plot([x], [y], shape, color=color, markersize=size, alpha=1.0 if (x, y) in front else 0.45)
-    if best := tradeoff.best(variant):
-        axes.plot(*([value] for value in best.point), "o", markersize=14, color=INK, fillstyle="none")
 
 
 def _shape_label(tradeoff: Tradeoff, setting: Setting) -> str:
@@ -153,8 +139,7 @@ def _key(label: str, color: str, shape: str, size: float, line: Literal["-", ""]
 
 
 def _columns() -> list[str]:
-    measured = [f"{_plain(m.title)}\u00a0{ARROWS[m.better]} ({m.range})" for m in (_STYLE, _LIKENESS)]
-    return ["variant", "sampler", "strength", "guidance", "UNet passes", *measured]
+    return ["variant", "sampler", "strength", "guidance", "UNet passes", header(_STYLE), header(_LIKENESS)]
 
 
 def _cells(settings: Sequence[Setting], marked: Sequence[Setting] = ()) -> list[list[Cell]]:
@@ -162,19 +147,11 @@ def _cells(settings: Sequence[Setting], marked: Sequence[Setting] = ()) -> list[
     estimates = [(s.style_estimate, s.likeness_estimate) for s in settings]
     places = [interval_places(column) for column in zip(*estimates, strict=True)]
     rows = []
-    for setting, found in zip(settings, estimates, strict=True):
-        mark = "best" if setting in marked else ""
-        measured = [
-            Cell(format_number(e.mean, n), format_interval(e, n), mark)
-            for e, n in zip(found, places, strict=True)
-        ]
-        drawn_by = (
-            setting.sampler,
-            f"{setting.strength:g}",
-            f"{setting.guidance:g}",
-            str(setting.num_passes),
-        )
-        rows.append([*(Cell(text) for text in drawn_by), *measured])
+    for s, found in zip(settings, estimates, strict=True):
+        mark = "best" if s in marked else ""
+        measured = [estimate_cell(e, n, mark) for e, n in zip(found, places, strict=True)]
+        drawn_by = (s.sampler, f"{s.strength:g}", f"{s.guidance:g}", str(s.num_passes))
+        rows.append([*map(Cell, drawn_by), *measured])
     return rows
 
 
@@ -192,13 +169,4 @@ def _differences(tradeoff: Tradeoff) -> list[tuple[Cell, Cell]]:
 
 def _signed(found: Sequence[Estimate | None], metric: Metric) -> list[Cell]:
     places = interval_places(found, differences=True)
-    return [
-        Cell(DASH)
-        if e is None
-        else Cell(format_number(e.mean, places, True), format_interval(e, places), significance(e, metric))
-        for e in found
-    ]
-
-
-def _plain(title: str) -> str:
-    return title.removesuffix(", raw")
+    return [estimate_cell(e, places, significance(e, metric), signed=True) for e in found]

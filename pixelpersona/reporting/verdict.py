@@ -4,14 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pixelpersona.evaluation.result import (
-    LIKENESS,
-    METRICS,
-    STYLE,
-    Estimate,
-    EvalResults,
-    paired_difference,
-)
+from pixelpersona.evaluation.result import LIKENESS, METRICS, STYLE, Estimate, EvalResults, paired_difference
 from pixelpersona.reporting.table import (
     difference,
     format_interval,
@@ -46,10 +39,8 @@ def verdict(
         return [f"{missing} against {with_article(baseline)}, so there is nothing to compare."]
     num_photos = len(results.variant(next(iter(style))).photo_ids)
     kept = {v: e for v in style if (e := difference(results, v, baseline, LIKENESS)) is not None}
-    measure = "raw grid contrast"
-    if own:
-        gain = "" if baseline == "base" else "gain over the base in "
-        measure = f"{gain}raw grid contrast on the grid that each LoRA was trained on"
+    gain = "gain over the base in " if own and baseline != "base" else ""
+    measure = f"{gain}raw grid contrast{' on the grid that each LoRA was trained on' if own else ''}"
     sentences = [_style_sentence(style, baseline, measure, num_photos), _likeness_sentence(kept, baseline)]
     if baseline == "base":
         losses = {v: difference(results, v, baseline, "noise_loss") for v in style if v not in own}
@@ -77,13 +68,13 @@ def _style_sentence(style: dict[str, Estimate], baseline: str, measure: str, num
     base = with_article(baseline)
     groups = _by_significance(style, STYLE)
     parts = []
-    for mark, comparison in (("better", "more"), ("worse", "less")):
+    for mark, one, several, what in (
+        ("better", "draws", "draw", "pixel art more clearly than"),
+        ("worse", "draws", "draw", "pixel art less clearly than"),
+        ("", "is", "are", "not shown to differ from"),
+    ):
         if group := groups[mark]:
-            verb = "draw" if len(group) > 1 else "draws"
-            parts.append(f"{_named(group)} {verb} pixel art {comparison} clearly than {base}")
-    if group := groups[""]:
-        verb = "are" if len(group) > 1 else "is"
-        parts.append(f"{_named(group)} {verb} not shown to differ from {base}")
+            parts.append(f"{_named(group)} {several if len(group) > 1 else one} {what} {base}")
     return (
         f"{'; '.join(parts)}. (Difference in {measure}, with its 95\u00a0% interval, over the same "
         f"{num_photos} photos.)"
@@ -96,9 +87,7 @@ def _likeness_sentence(kept: dict[str, Estimate], baseline: str) -> str:
     groups = _by_significance(kept, LIKENESS)
     parts = []
     if group := groups[""]:
-        worst = max(-e.low for e in group.values())
-        places = interval_places(group.values())
-        limit = format_number(worst, places)
+        limit = format_number(max(-e.low for e in group.values()), interval_places(group.values()))
         parts.append(f"no loss is shown for {_named(group)}, and a loss above {limit} is unlikely")
     if group := groups["worse"]:
         parts.append(f"{_named(group)} {'lose' if len(group) > 1 else 'loses'} likeness")

@@ -47,8 +47,7 @@ class JsonlTracker:
         self._num_rows = len(rows)
         write_whole(self._path, "".join(map(_line, rows)))
         for sample in (folder / "samples").rglob("step-*"):
-            named = _SAMPLE.fullmatch(sample.name)
-            if named and int(named[1]) > kept:
+            if (named := _SAMPLE.fullmatch(sample.name)) and int(named[1]) > kept:
                 sample.unlink()
         if resume_step is None:
             (folder / "summary.json").unlink(missing_ok=True)
@@ -95,25 +94,21 @@ class JsonlTracker:
                     cell.save(folder / name)
                     cell = {"image": name}
                 cells[-1].append(cell)
-        text = _dumps({"columns": list(columns), "rows": cells})
-        write_whole(folder / f"step-{step:06d}.json", text + "\n")
+        write_whole(folder / f"step-{step:06d}.json", _line({"columns": list(columns), "rows": cells}))
 
     def summary(self, values: Mapping[str, object]) -> None:
         path = self._folder / "summary.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        write_whole(
-            path, json.dumps({**known, **values}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        text = json.dumps({**known, **values}, indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(path, text + "\n")
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        listed = [
-            {
-                "path": self._name_of(file),
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-                "bytes": file.stat().st_size,
-            }
-            for file in files
-        ]
+        listed: list[dict[str, object]] = []
+        for file in files:
+            inside, data = file.is_relative_to(self._folder), file.read_bytes()
+            shown = file.relative_to(self._folder).as_posix() if inside else file.name
+            digest = hashlib.sha256(data).hexdigest()
+            listed.append({"path": shown, "sha256": digest, "bytes": len(data)})
         row = {"name": name, "type": kind, "files": listed, "metadata": dict(metadata)}
         path = self._folder / "artifacts.jsonl"
         known = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
@@ -127,10 +122,6 @@ class JsonlTracker:
     def finish(self, exit_code: int = 0) -> None:
         self._file.close()
 
-    def _name_of(self, file: Path) -> str:
-        inside = file.is_relative_to(self._folder)
-        return file.relative_to(self._folder).as_posix() if inside else file.name
-
     def _sample_folder(self, key: str) -> Path:
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts):
@@ -140,9 +131,5 @@ class JsonlTracker:
         return folder
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
 def _line(row: Mapping[str, object]) -> str:
-    return _dumps(row) + "\n"
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -48,56 +49,51 @@ class Tracker(Protocol):
         """Close the tracker; no call may follow. exit_code: 0 for success."""
 
 
+@dataclass
 class Trackers:
     """Passes every call to several trackers. run_id is the first that is not empty."""
 
-    _trackers: tuple[Tracker, ...] = ()
-
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        self._trackers = tuple(trackers)
+    trackers: Sequence[Tracker] = ()
 
     @property
     def run_id(self) -> str:
-        return next((t.run_id for t in self._trackers if t.run_id), "")
+        return next((t.run_id for t in self.trackers if t.run_id), "")
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.scalars(values, step)
 
     def rows_on_disk(self) -> int:
-        return max((tracker.rows_on_disk() for tracker in self._trackers), default=0)
+        return max((tracker.rows_on_disk() for tracker in self.trackers), default=0)
 
     def images(
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
     ) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.images(key, images, step, captions)
 
     def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.table(key, columns, rows, step)
 
     def summary(self, values: Mapping[str, object]) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.summary(values)
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.artifact(name, kind, files, metadata)
 
     def alert(self, title: str, text: str) -> None:
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.alert(title, text)
 
     def finish(self, exit_code: int = 0) -> None:
         # Every tracker is finished even when one of them fails: an unfinished W&B run loses rows.
         with ExitStack() as stack:
-            for tracker in reversed(self._trackers):
+            for tracker in reversed(self.trackers):
                 stack.callback(tracker.finish, exit_code)
 
 
 class NoTracker(Trackers):
     """Records nothing: for all processes of a run but rank 0."""
-
-    def __init__(self) -> None:
-        super().__init__(())

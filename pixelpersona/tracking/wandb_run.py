@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ _EXIT_INTERRUPTED = 130
 class WandbTracker:
     """One W&B run in folder/wandb.
 
-    project, name, group, job_type, tags, config: as `wandb.init` has them.
+    init: project, name, group, job_type, tags and config, as `wandb.init` has them.
     mode: "online", "offline", or "auto": online when a key is configured (WANDB_API_KEY or netrc), else
     offline; the environment variable WANDB_MODE takes precedence over auto. When W&B cannot start online,
     auto continues offline and reports it once on stderr; "online" raises ValueError. It never prompts.
@@ -51,27 +52,16 @@ class WandbTracker:
         self,
         folder: Path,
         *,
-        project: str,
-        name: str,
-        group: str,
-        job_type: str,
-        tags: Sequence[str],
-        config: Mapping[str, Any],
         mode: str,
         start_timeout_s: float,
         finish_timeout_s: float,
         run_id: str | None = None,
         code: Path | None = None,
+        **init: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        arguments: dict[str, Any] = {
+        arguments = init | {
             "dir": folder,
-            "project": project,
-            "name": name,
-            "group": group,
-            "job_type": job_type,
-            "tags": list(tags),
-            "config": dict(config),
             "id": run_id,
             "resume": None if run_id is None else "allow",
             # The jobs of a sweep share one process, each with a run of its own.
@@ -83,7 +73,8 @@ class WandbTracker:
             self._run = _start(arguments, mode)
             if code is not None:
                 with _report_refusal("the package's code"):
-                    self._run.log_code(str(code), artifact_name(f"{project}-code"), include_fn=_is_code)
+                    name = artifact_name(f"{init['project']}-code")
+                    self._run.log_code(str(code), name, include_fn=_is_code)
         # Online, the server knows the last step of a continued run; offline it is read from the files.
         self._own_step = earlier if earlier and self._run.offline else None
         self._run.define_metric(STEP_KEY)
@@ -112,9 +103,7 @@ class WandbTracker:
     ) -> None:
         if captions and len(captions) != len(images):
             raise ValueError(f"{key}: {len(captions)} captions for {len(images)} images")
-        shown = [
-            wandb.Image(image, caption=captions[i] if captions else None) for i, image in enumerate(images)
-        ]
+        shown = [wandb.Image(image, caption=text) for image, text in zip_longest(images, captions)]
         self._log({key: shown}, step)
 
     def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
@@ -206,9 +195,8 @@ def has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
-    hosts = {urlsplit(server).netloc}
-    if server == wandb.Settings.model_fields["base_url"].default:
-        hosts.add("api.wandb.ai")  # former address of the public server
+    is_public = server == wandb.Settings.model_fields["base_url"].default
+    hosts = {urlsplit(server).netloc} | ({"api.wandb.ai"} if is_public else set())  # its former address
     named = os.environ.get("NETRC")
     for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         try:
@@ -267,8 +255,7 @@ def _start(arguments: dict[str, Any], mode: str) -> wandb.Run:
     except (wandb.Error, OSError) as error:
         reason = " ".join(str(error).split())
         if wanted != "online" or mode != "auto":
-            raise ValueError(
-                f"W&B did not start with mode={wanted}: {reason}; mode=offline needs no server"
-            ) from None
+            advice = "mode=offline needs no server"
+            raise ValueError(f"W&B did not start with mode={wanted}: {reason}; {advice}") from None
     print(f"W&B did not start online, tracking offline (`wandb sync` uploads it): {reason}", file=sys.stderr)
     return wandb.init(mode="offline", **arguments)

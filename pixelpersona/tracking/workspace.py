@@ -24,62 +24,48 @@ def best(metric: str) -> str:
 
 def rank_panels() -> Panels:
     """Best value of each metric by rank: bars (mean and range over the runs of a rank) and a scatter plot."""
-    panels: Panels = []
-    for index, metric in enumerate(COMPARED):
-        place = wr.Layout(x=8 * index, y=0, w=8, h=_HEIGHT)
-        panels.append(
-            wr.BarPlot(
-                title=f"{metric}, best ({BETTER[metric]}), by rank",
-                metrics=[best(metric)],
-                groupby=wr.Config(RANK),
-                groupby_aggfunc="mean",
-                groupby_rangefunc="minmax",
-                layout=place,
-            )
+    bars: Panels = [
+        wr.BarPlot(
+            title=f"{metric}, best ({BETTER[metric]}), by rank",
+            metrics=[best(metric)],
+            groupby=wr.Config(RANK),
+            groupby_aggfunc="mean",
+            groupby_rangefunc="minmax",
+            layout=wr.Layout(x=8 * index, y=0, w=8, h=_HEIGHT),
         )
-    panels.append(
-        wr.ScatterPlot(
-            title="rank and validation loss, one point per run",
-            x=wr.Config(RANK),
-            y=wr.SummaryMetric(best("val/loss")),
-            layout=wr.Layout(x=0, y=_HEIGHT, w=_WIDTH, h=_HEIGHT),
-        )
+        for index, metric in enumerate(COMPARED)
+    ]
+    points = wr.ScatterPlot(
+        title="rank and validation loss, one point per run",
+        x=wr.Config(RANK),
+        y=wr.SummaryMetric(best("val/loss")),
+        layout=wr.Layout(x=0, y=_HEIGHT, w=_WIDTH, h=_HEIGHT),
     )
-    return _identified(panels, "rank")
+    return _identified([*bars, points], "rank")
 
 
 def curve_panels() -> Panels:
     """Every metric in `BETTER`, gradient norm and learning rates over optimizer steps."""
-    titles = [*BETTER, "train/grad_norm"]
-    plots: Panels = [
-        wr.LinePlot(title=name, x=STEP_KEY, y=[name], layout=_half(i)) for i, name in enumerate(titles)
-    ]
-    rates = wr.LinePlot(
-        title="learning rate of each parameter group",
-        x=STEP_KEY,
-        metric_regex="train/lr/.*",
-        layout=_half(len(titles)),
-    )
-    return _identified([*plots, rates], "curve")
+    plots = [wr.LinePlot(title=name, x=STEP_KEY, y=[name]) for name in (*BETTER, "train/grad_norm")]
+    title = "learning rate of each parameter group"
+    plots.append(wr.LinePlot(title=title, x=STEP_KEY, metric_regex="train/lr/.*"))
+    for i, plot in enumerate(plots):  # two per row
+        plot.layout = wr.Layout(x=_HALF * (i % 2), y=_HEIGHT * (i // 2), w=_HALF, h=_HEIGHT)
+    return _identified([*plots], "curve")
 
 
 def sample_panels() -> Panels:
     """The sample sheets by step, and the last sample table: photo, target, base, this run."""
-    return _identified(
-        [
-            wr.MediaBrowser(
-                title="samples by step",
-                media_keys=["samples/portraits"],
-                gallery_axis="step",
-                num_columns=2,
-                layout=wr.Layout(x=0, y=0, w=_WIDTH, h=2 * _HEIGHT),
-            ),
-            wr.WeavePanelSummaryTable(
-                table_name="samples/table", layout=wr.Layout(x=0, y=2 * _HEIGHT, w=_WIDTH, h=2 * _HEIGHT)
-            ),
-        ],
-        "sample",
+    first, second = (wr.Layout(x=0, y=y, w=_WIDTH, h=2 * _HEIGHT) for y in (0, 2 * _HEIGHT))
+    sheets = wr.MediaBrowser(
+        title="samples by step",
+        media_keys=["samples/portraits"],
+        gallery_axis="step",
+        num_columns=2,
+        layout=first,
     )
+    table = wr.WeavePanelSummaryTable(table_name="samples/table", layout=second)
+    return _identified([sheets, table], "sample")
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
@@ -87,6 +73,8 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 
     Runs are not grouped, because charts would then show the mean of a sweep instead of its runs.
     """
+    columns = ["run:group", "config:lora.value.rank", *(f"summary:{best(metric)}" for metric in COMPARED)]
+    by_loss = ws.Ordering(ws.Summary(best("val/loss")), ascending=True)
     return ws.Workspace(
         entity=entity,
         project=project,
@@ -97,14 +85,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
             ws.Section(name="Samples", panels=sample_panels(), is_open=True),
         ],
         settings=ws.WorkspaceSettings(x_axis=STEP_KEY),
-        runset_settings=ws.RunsetSettings(
-            order=[ws.Ordering(ws.Summary(best("val/loss")), ascending=True)],
-            pinned_columns=[
-                "run:group",
-                "config:lora.value.rank",
-                *(f"summary:{best(metric)}" for metric in COMPARED),
-            ],
-        ),
+        runset_settings=ws.RunsetSettings(order=[by_loss], pinned_columns=columns),
     )
 
 
@@ -157,11 +138,6 @@ def _grid(panels: Panels, filters: str = "") -> wr.PanelGrid:
     runs = wr.Runset(name="Runs", filters=filters, order=order)
     runs._id = f"runs-{panels[0]._id}"
     return wr.PanelGrid(runsets=[runs], panels=panels)
-
-
-def _half(index: int) -> wr.Layout:
-    """Two panels per row."""
-    return wr.Layout(x=_HALF * (index % 2), y=_HEIGHT * (index // 2), w=_HALF, h=_HEIGHT)
 
 
 def _identified(panels: Panels, prefix: str) -> Panels:

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from diffusers.optimization import get_scheduler
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+_LR_SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +132,16 @@ def make_optimizer(
     return prodigy(parameter_groups, **values, growth_rate=options.get("growth_rate"))
 
 
-def lr_factor(kind: str, step: int, *, num_steps: int, num_warmup_steps: int) -> float:
-    """Factor on every learning rate at a step, 0 to 1: linear warm-up, then constant, cosine or linear."""
-    if step < num_warmup_steps:
-        return (step + 1) / num_warmup_steps
-    progress = min(1.0, (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps))
-    match kind:
-        case "constant":
-            return 1.0
-        case "cosine":
-            return 0.5 * (1.0 + math.cos(math.pi * progress))
-        case "linear":
-            return 1.0 - progress
-    raise ValueError(f"lr_schedule.kind={kind}: accepted constant, cosine, linear")
-
-
 def lr_schedule(
     optimizer: torch.optim.Optimizer, kind: str, *, num_steps: int, num_warmup_steps: int = 0
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """The factor above for every group. Raises ValueError for an unknown kind."""
-    lr_factor(kind, 0, num_steps=num_steps, num_warmup_steps=0)
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: lr_factor(kind, step, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
+) -> LambdaLR:
+    """diffusers' schedule for every group: linear warm-up from 0, then constant, cosine or linear to 0.
+
+    Raises ValueError naming lr_schedule.kind for another kind.
+    """
+    if kind not in _LR_SCHEDULES:
+        raise ValueError(f"lr_schedule.kind={kind}: accepted {', '.join(_LR_SCHEDULES)}")
+    schedule: LambdaLR = get_scheduler(
+        _LR_SCHEDULES[kind], optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_steps
     )
+    return schedule

@@ -32,8 +32,8 @@ def help_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     monkeypatch.setenv("COLUMNS", "100")
 
     def call(name: str, *words: str) -> str:
-        register("", f"{name}_schema", root_schema(name))
-        print_help(name, root_schema(name), words, name, config_folder())
+        register(name, root_schema(name))
+        print_help(name, root_schema(name), words, name, config_folder(), None)
         return capsys.readouterr().out
 
     return call

@@ -74,7 +74,7 @@ MODEL_CASES: list[tuple[list[str], str | None]] = [
 
 @pytest.mark.parametrize(("words", "model"), MODEL_CASES, ids=lambda case: "-".join(case or []))
 def test_finetune_follows_model(words: list[str], model: str | None) -> None:
-    register("", "train_schema", TrainConfig)
+    register("train", TrainConfig)
     tree = compose_config(config_folder(), "train", words)
     choices = tree.hydra.runtime.choices
     assert choices["finetune"] == choices["model"] == tree.model.name == (model or tree.model.name)
@@ -82,12 +82,12 @@ def test_finetune_follows_model(words: list[str], model: str | None) -> None:
 
 @pytest.mark.parametrize("model", ["tiny", "sd15"])
 def test_finetune_follows_model_in_an_evaluation(model: str) -> None:
-    register("", "evaluate_schema", EvaluateConfig)
+    register("evaluate", EvaluateConfig)
     tree = compose_config(config_folder(), "evaluate", [f"model={model}"])
     assert tree.hydra.runtime.choices["finetune"] == model
 
 
 def test_finetune_can_be_chosen_apart_from_model() -> None:
-    register("", "train_schema", TrainConfig)
+    register("train", TrainConfig)
     tree = compose_config(config_folder(), "train", ["finetune=sd15"])
     assert (tree.model.name, tree.finetune.lr) == ("tiny", 1e-4)

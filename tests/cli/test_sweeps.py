@@ -68,7 +68,7 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 
 
 def plan(*words: str) -> Sweep:
-    register("", "train_schema", TrainConfig)
+    register("train", TrainConfig)
     return plan_sweep(words, "train", config_folder(), train.run_folder)
 
 
@@ -128,7 +128,7 @@ def test_a_sweep_over_models_uses_their_finetune_settings() -> None:
         rates.append(config.finetune.lr)
         return train.run_folder(config)
 
-    register("", "train_schema", TrainConfig)
+    register("train", TrainConfig)
     sweep = plan_sweep(["model=tiny,sd15"], "train", config_folder(), run_folder)
     assert rates == [6e-3, 1e-4]
     assert [job.name for job in sweep.jobs] == ["lora-r4-tiny", "lora-r4-sd15"]

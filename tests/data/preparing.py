@@ -55,7 +55,7 @@ def prepare(
     photos: Path, root: Path, recipe: PairRecipe = RECIPE, *, workers: int = 1, thorough: bool = False
 ) -> PairSet:
     source = FolderSource(photos)
-    return prepare_pairs(source, recipe, root, num_workers=workers, progress=False, thorough=thorough)
+    return prepare_pairs(source, recipe, root, num_workers=workers, thorough=thorough)
 
 
 def change(photos: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_photo_that_changes_during_prepare_is_refused(photos: Path, tmp_path: 
             return super().open(photo_id)
 
     with pytest.raises(ValueError, match=r"p5\.png: changed while the data was prepared"):
-        prepare_pairs(Changing(photos), RECIPE, tmp_path / "data", num_workers=1, progress=False)
+        prepare_pairs(Changing(photos), RECIPE, tmp_path / "data", num_workers=1)
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -169,9 +169,9 @@ class Source(FolderSource):
 
 print("ready", flush=True)
 sys.stdin.readline()
-pair_set = prepare_pairs(Source(Path(photos)), RECIPE, root, num_workers=1, progress=False)
+pair_set = prepare_pairs(Source(Path(photos)), RECIPE, root, num_workers=1)
 for split in ("train", "heldout"):
-    encode_pairs(pair_set, split, Encoder(), root, progress=False)
+    encode_pairs(pair_set, split, Encoder(), root)
 print(pair_set.folder.name)
 """
 
@@ -215,7 +215,7 @@ def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Pat
     assert not verify_cache(tmp_path / "data").damaged
     pair_set = prepare(photos, tmp_path / "data")
     assert content(pair_set.folder) == content(prepare(photos, tmp_path / "alone").folder)
-    cached = encode_pairs(pair_set, "train", Encoder(), tmp_path / "data", progress=False)
+    cached = encode_pairs(pair_set, "train", Encoder(), tmp_path / "data")
     assert torch.equal(cached.latents, encode_pairs(pair_set, "train", Encoder(), tmp_path / "new").latents)
 
 

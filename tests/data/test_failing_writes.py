@@ -40,7 +40,7 @@ def test_a_full_disk_does_not_change_the_pair_sets(
 
 def test_a_full_disk_does_not_change_the_latents(photos: Path, tmp_path: Path) -> None:
     first = prepare(photos, tmp_path / "data")
-    encode_pairs(first, "train", Encoder(), tmp_path / "cache", progress=False)
+    encode_pairs(first, "train", Encoder(), tmp_path / "cache")
     change(photos)
     second = prepare(photos, tmp_path / "data", replace(RECIPE, size=20))
     before = content(tmp_path / "cache")
@@ -48,7 +48,7 @@ def test_a_full_disk_does_not_change_the_latents(photos: Path, tmp_path: Path) -
         disk_full(100),
         pytest.raises(ValueError, match=r"latents cannot be written there \(File too large\)"),
     ):
-        encode_pairs(second, "train", Encoder(), tmp_path / "cache", progress=False)
+        encode_pairs(second, "train", Encoder(), tmp_path / "cache")
     assert content(tmp_path / "cache") == before
 
 
@@ -57,21 +57,21 @@ def test_a_read_only_cache_is_read_and_named_in_errors(photos: Path) -> None:
         root, reachable = Path(name) / "cache", Path(name) / "photos"
         shutil.copytree(photos, reachable)
         first = prepare(reachable, root)
-        encode_pairs(first, "train", Encoder(), root, progress=False)
+        encode_pairs(first, "train", Encoder(), root)
         before = content(root)
         folders = [Path(name), root, *(folder for folder in root.rglob("*") if folder.is_dir())]
         for folder in folders:
             folder.chmod(0o555)
         with unprivileged():
             again = prepare(reachable, root)  # the existing set is used
-            assert len(encode_pairs(again, "train", Encoder(), root, progress=False)) == 6
+            assert len(encode_pairs(again, "train", Encoder(), root)) == 6
             assert not verify_cache(root).damaged
             with pytest.raises(
                 ValueError, match=r"cache: pairs cannot be written there \(Permission denied\)"
             ):
                 prepare(reachable, root, replace(RECIPE, size=20))
             with pytest.raises(ValueError, match=r"latents cannot be written there \(Permission denied\)"):
-                encode_pairs(again, "heldout", Encoder(), root, progress=False)
+                encode_pairs(again, "heldout", Encoder(), root)
         for folder in folders:
             folder.chmod(0o755)
         assert content(root) == before

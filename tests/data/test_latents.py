@@ -51,13 +51,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pair_set(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> PairSet:
-    return prepare_pairs(
-        FolderSource(photos), RECIPE, tmp_path_factory.mktemp("data"), num_workers=1, progress=False
-    )
+    return prepare_pairs(FolderSource(photos), RECIPE, tmp_path_factory.mktemp("data"), num_workers=1)
 
 
 def test_latents_are_those_of_the_pixel_art_in_order(pair_set: PairSet, tmp_path: Path) -> None:
-    latent_set = encode_pairs(pair_set, "train", MeanEncoder(), tmp_path, progress=False)
+    latent_set = encode_pairs(pair_set, "train", MeanEncoder(), tmp_path)
     assert latent_set.ids == tuple(pair.id for pair in pair_set.pairs("train"))
     assert len(latent_set) == 36
     assert latent_set.latents.shape == (36, 4, 4, 4)
@@ -72,8 +70,8 @@ def test_latents_are_those_of_the_pixel_art_in_order(pair_set: PairSet, tmp_path
 
 def test_nothing_is_encoded_twice(pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
-    first = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
-    second = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    first = encode_pairs(pair_set, "heldout", encoder, tmp_path)
+    second = encode_pairs(pair_set, "heldout", encoder, tmp_path)
     assert encoder.num_images == 4
     assert second.ids == first.ids
     for name in ("latents", "text", "text_index", "empty_text"):
@@ -82,23 +80,23 @@ def test_nothing_is_encoded_twice(pair_set: PairSet, tmp_path: Path) -> None:
 
 
 def test_splits_share_a_folder_and_encoders_do_not(pair_set: PairSet, tmp_path: Path) -> None:
-    encode_pairs(pair_set, "train", MeanEncoder(), tmp_path, progress=False)
-    encode_pairs(pair_set, "heldout", MeanEncoder(), tmp_path, progress=False)
-    other = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64, bias=1.0), tmp_path, progress=False)
+    encode_pairs(pair_set, "train", MeanEncoder(), tmp_path)
+    encode_pairs(pair_set, "heldout", MeanEncoder(), tmp_path)
+    other = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64, bias=1.0), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    again = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64), tmp_path, progress=False)
+    again = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64), tmp_path)
     assert torch.equal(again.latents, other.latents)
 
 
 def test_changing_one_picture_encodes_one_picture(photos: Path, pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
-    before = encode_pairs(pair_set, "train", encoder, tmp_path, progress=False)
+    before = encode_pairs(pair_set, "train", encoder, tmp_path)
     changed = tmp_path / "photos"
     shutil.copytree(photos, changed)
     Image.fromarray(255 - np.asarray(Image.open(photos / "07.png"))).save(changed / "07.png")
-    other = prepare_pairs(FolderSource(changed), RECIPE, tmp_path / "data", num_workers=1, progress=False)
+    other = prepare_pairs(FolderSource(changed), RECIPE, tmp_path / "data", num_workers=1)
     encoder.num_images = 0
-    after = encode_pairs(other, "train", encoder, tmp_path, progress=False)
+    after = encode_pairs(other, "train", encoder, tmp_path)
     assert encoder.num_images == 1
     differing = [
         pair_id
@@ -106,7 +104,7 @@ def test_changing_one_picture_encodes_one_picture(photos: Path, pair_set: PairSe
         if (a != b).any()
     ]
     assert differing == ["07.png"]
-    fresh = encode_pairs(other, "train", MeanEncoder(), tmp_path / "fresh", progress=False)
+    fresh = encode_pairs(other, "train", MeanEncoder(), tmp_path / "fresh")
     assert torch.equal(fresh.latents, after.latents)
 
 
@@ -114,17 +112,17 @@ def test_a_new_latents_version_reuses_nothing(
     pair_set: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = MeanEncoder()
-    encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    encode_pairs(pair_set, "heldout", encoder, tmp_path)
     monkeypatch.setattr("pixelpersona.data.latents.LATENTS_VERSION", 99)
-    encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    encode_pairs(pair_set, "heldout", encoder, tmp_path)
     assert encoder.num_images == 8
 
 
 def test_mirrored_latents_are_those_of_the_mirrored_pictures(pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
-    plain = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    plain = encode_pairs(pair_set, "heldout", encoder, tmp_path)
     assert plain.mirrored is None
-    both = encode_pairs(pair_set, "heldout", encoder, tmp_path, mirrored=True, progress=False)
+    both = encode_pairs(pair_set, "heldout", encoder, tmp_path, mirrored=True)
     assert encoder.num_images == 8  # the others came from the cache
     assert both.mirrored is not None
     assert torch.equal(both.latents, plain.latents)
@@ -144,9 +142,9 @@ def test_an_interrupted_run_keeps_its_full_shards(
 
     monkeypatch.setattr("pixelpersona.data.latents.SHARD_ENTRIES", 8)
     with pytest.raises(KeyboardInterrupt):
-        encode_pairs(pair_set, "train", Stopping(), tmp_path, progress=False)
+        encode_pairs(pair_set, "train", Stopping(), tmp_path)
     encoder = MeanEncoder()
-    encode_pairs(pair_set, "train", encoder, tmp_path, progress=False)
+    encode_pairs(pair_set, "train", encoder, tmp_path)
     assert encoder.num_images == 36 - 16
 
 
@@ -163,7 +161,7 @@ def test_a_damaged_cache_is_encoded_again_with_one_warning(
     pair_set: PairSet, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, num_again: int
 ) -> None:
     encoder = MeanEncoder()
-    whole = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+    whole = encode_pairs(pair_set, "heldout", encoder, tmp_path)
     file = latent_file(tmp_path)
     data = bytearray(file.read_bytes())
     match damage:
@@ -174,18 +172,18 @@ def test_a_damaged_cache_is_encoded_again_with_one_warning(
         case "empty":
             data.clear()
         case "other encoder":
-            encode_pairs(pair_set, "heldout", MeanEncoder("3" * 64), tmp_path / "other", progress=False)
+            encode_pairs(pair_set, "heldout", MeanEncoder("3" * 64), tmp_path / "other")
             data = bytearray(latent_file(tmp_path / "other").read_bytes())
         case _:
             file = file.rename(file.with_name("latents-0123456789abcdef.safetensors"))
     file.write_bytes(bytes(data))
     with caplog.at_level(logging.WARNING):
-        repaired = encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+        repaired = encode_pairs(pair_set, "heldout", encoder, tmp_path)
         assert torch.equal(repaired.latents, whole.latents)
         assert encoder.num_images == 4 + num_again
         assert len(caplog.records) == 1
         assert str(file) in caplog.text
-        encode_pairs(pair_set, "heldout", encoder, tmp_path, progress=False)
+        encode_pairs(pair_set, "heldout", encoder, tmp_path)
         assert (encoder.num_images, len(caplog.records)) == (4 + num_again, 1)
 
 
@@ -196,10 +194,8 @@ def test_equal_pictures_are_encoded_once(photos: Path, tmp_path: Path) -> None:
     rows = [f'{{"file_name": "{name}.png", "split": "train"}}' for name in "abc"]
     (tmp_path / "photos" / "metadata.jsonl").write_text("\n".join(rows))
     encoder = MeanEncoder()
-    pairs = prepare_pairs(
-        FolderSource(tmp_path / "photos"), RECIPE, tmp_path / "data", num_workers=1, progress=False
-    )
-    latents = encode_pairs(pairs, "train", encoder, tmp_path, progress=False).latents
+    pairs = prepare_pairs(FolderSource(tmp_path / "photos"), RECIPE, tmp_path / "data", num_workers=1)
+    latents = encode_pairs(pairs, "train", encoder, tmp_path).latents
     assert encoder.num_images == 2
     assert torch.equal(latents[0], latents[1])
     assert not torch.equal(latents[0], latents[2])
@@ -207,7 +203,7 @@ def test_equal_pictures_are_encoded_once(photos: Path, tmp_path: Path) -> None:
 
 def test_non_finite_latents_are_not_cached(pair_set: PairSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="latents that are not finite"):
-        encode_pairs(pair_set, "heldout", MeanEncoder(bias=float("nan")), tmp_path, progress=False)
+        encode_pairs(pair_set, "heldout", MeanEncoder(bias=float("nan")), tmp_path)
     assert not list(tmp_path.glob("*/latents-*"))
 
 
@@ -216,7 +212,7 @@ def test_latents_of_the_photos_are_encoded_if_asked_for(
     pair_set: PairSet, tmp_path: Path, mirrored: bool
 ) -> None:
     encoder = MeanEncoder()
-    found = encode_pairs(pair_set, "train", encoder, tmp_path, mirrored=mirrored, photos=True, progress=False)
+    found = encode_pairs(pair_set, "train", encoder, tmp_path, mirrored=mirrored, photos=True)
     pairs = pair_set.pairs("train")
     assert encoder.num_images == (4 if mirrored else 2) * len(pairs)
     expected = encoder.encode_images(np.stack([pair_set.photo(pair.id) for pair in pairs]))
@@ -232,4 +228,4 @@ def test_latents_of_the_photos_are_encoded_if_asked_for(
         place = found.ids.index(pair_id)
         shown = torch.equal(latents, found.latents[place])
         torch.testing.assert_close(photo, expected[place] if shown else expected[place].flip(2))
-    assert encode_pairs(pair_set, "train", encoder, tmp_path, progress=False).photos is None
+    assert encode_pairs(pair_set, "train", encoder, tmp_path).photos is None

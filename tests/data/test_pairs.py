@@ -13,8 +13,9 @@ from PIL import Image
 
 from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
-from pixelpersona.data.recipe import PairRecipe, crop, vary, with_palette_colors
+from pixelpersona.data.recipe import PairRecipe, vary, with_palette_colors
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.pixel.framing import crop_square
 from pixelpersona.pixel.palette import Palette
 from pixelpersona.pixel.palette_files import write_palette
 from pixelpersona.pixel.pixelation import Pixelation
@@ -56,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def prepare(folder: Path, root: Path, recipe: PairRecipe = RECIPE, limit: int | None = None) -> PairSet:
-    return prepare_pairs(FolderSource(folder), recipe, root, limit=limit, num_workers=1, progress=False)
+    return prepare_pairs(FolderSource(folder), recipe, root, limit=limit, num_workers=1)
 
 
 def test_layout_variants_and_rejected_photos(folder: Path, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_layout_variants_and_rejected_photos(folder: Path, tmp_path: Path) -> No
 def test_a_pair_is_the_cropped_photo_and_its_pixel_art(folder: Path, tmp_path: Path) -> None:
     pair_set = prepare(folder, tmp_path / "data")
     for pair in (pair_set.pairs("train")[0], pair_set.pairs("heldout")[1]):
-        square = np.asarray(crop(Image.open(folder / pair.photo_id), RECIPE))
+        square = np.asarray(crop_square(Image.open(folder / pair.photo_id), 24, RECIPE.framing))
         assert np.array_equal(pair_set.photo(pair.id), square)
         cells = Pyx(factor=4, palette=4).fit(square).transform(square)
         pixel = pair_set.pixel(pair.id)
@@ -101,7 +102,7 @@ def test_a_variant_is_augmented_before_pixelation(folder: Path, tmp_path: Path) 
     pair_set = prepare(folder, tmp_path / "data")
     plain, varied = pair_set.pairs("train")[:2]
     assert (plain.photo_id, plain.variant, varied.photo_id, varied.variant) == ("p0.png", 0, "p0.png", 1)
-    square = crop(Image.open(folder / "p0.png"), RECIPE)
+    square = crop_square(Image.open(folder / "p0.png"), 24, RECIPE.framing)
     expected = np.asarray(vary(square, RECIPE, "p0.png", 1))
     assert not np.array_equal(expected, np.asarray(square))
     assert np.array_equal(pair_set.photo(varied.id), expected)
@@ -145,7 +146,7 @@ def test_a_factor_that_does_not_divide_the_picture_gives_no_grid() -> None:
 
 def test_one_and_two_processes_write_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     one = prepare(folder, tmp_path / "one")
-    two = prepare_pairs(FolderSource(folder), RECIPE, tmp_path / "two", num_workers=2, progress=False)
+    two = prepare_pairs(FolderSource(folder), RECIPE, tmp_path / "two", num_workers=2)
     assert content(one.folder) == content(two.folder)
     assert (one.key, one.sha256) == (two.key, two.sha256)
 
@@ -222,9 +223,7 @@ def test_two_threads_at_once_give_one_valid_set(folder: Path, tmp_path: Path) ->
 
     def work() -> None:
         recipe = replace(RECIPE, variants=1)
-        results.append(
-            prepare_pairs(Waiting(folder), recipe, tmp_path / "data", num_workers=1, progress=False)
-        )
+        results.append(prepare_pairs(Waiting(folder), recipe, tmp_path / "data", num_workers=1))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -282,7 +281,7 @@ def test_few_photos_give_both_splits(tmp_path: Path, share: float) -> None:
     for i in range(3):
         (tmp_path / "photos" / f"{i}.png").write_bytes(png(picture(i)))
     source = FolderSource(tmp_path / "photos", heldout_share=share)
-    pair_set = prepare_pairs(source, RECIPE, tmp_path / "data", num_workers=1, progress=False)
+    pair_set = prepare_pairs(source, RECIPE, tmp_path / "data", num_workers=1)
     sizes = [len({pair.photo_id for pair in pair_set.pairs(split)}) for split in ("train", "heldout")]
     assert sizes == ([2, 1] if share == 0 else [1, 2])
 
@@ -310,9 +309,3 @@ def test_a_split_that_the_data_set_defines_is_kept(folder: Path, tmp_path: Path)
 def test_wrong_recipe_values_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(RECIPE, **change)
-
-
-def test_face_framings_crop_to_size() -> None:
-    image = picture(0, 60)
-    for framing in ("tight", "wide"):
-        assert crop(image, replace(RECIPE, framing=framing)).size == (24, 24)

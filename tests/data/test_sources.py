@@ -257,8 +257,6 @@ def test_open_source_opens_each_kind(tmp_path: Path) -> None:
     for kind in ("folder", "celeba"):
         with pytest.raises(ValueError, match=rf"dataset\.path: dataset={kind} needs .*, dataset\.path=DIR"):
             open_source(kind, None, heldout_share=0)
-    with pytest.raises(ValueError, match=r"dataset\.kind=zip: accepted portraits, folder, celeba"):
-        open_source("zip", tmp_path, heldout_share=0)
 
 
 def test_tuning_holds_out_training_photos_and_ignores_the_heldout_ones() -> None:

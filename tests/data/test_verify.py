@@ -29,8 +29,8 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [json.dumps({"file_name": f"p{i}.png", "split": "train"}) for i in range(4)]
     (photos / "metadata.jsonl").write_text("\n".join(rows))
     recipe = replace(RECIPE, size=8)
-    pair_set = prepare_pairs(FolderSource(photos), recipe, root, num_workers=1, progress=False)
-    encode_pairs(pair_set, "train", Encoder(), root, progress=False)
+    pair_set = prepare_pairs(FolderSource(photos), recipe, root, num_workers=1)
+    encode_pairs(pair_set, "train", Encoder(), root)
     return root
 
 

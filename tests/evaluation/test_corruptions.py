@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pixelpersona.assets.locate import path as asset
-from pixelpersona.evaluation.compare import Benchmark, differences, make_benchmark, score_variant
+from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.distribution import fid, kid
 from pixelpersona.evaluation.result import METRICS, Difference
 from pixelpersona.models.features import PersonaFeatures
@@ -48,7 +48,7 @@ def features() -> PersonaFeatures:
 
 @pytest.fixture(scope="module")
 def benchmark_set(photos: Pictures, art: Pictures, features: PersonaFeatures) -> Benchmark:
-    return make_benchmark(
+    return Benchmark(
         [Image.fromarray(photo) for photo in photos],
         [str(i) for i in range(NUM)],
         list(range(NUM)),

@@ -7,10 +7,10 @@ from torch import nn
 
 from pixelpersona.inference.direct import (
     DirectStylizer,
+    NetworkDraw,
     PixelationDraw,
     RecordedTarget,
     RoundTrip,
-    SupervisedStylizer,
     unchanged,
 )
 from pixelpersona.inference.portrait import PortraitMaker
@@ -32,18 +32,19 @@ def test_unchanged_gives_the_photo_itself(photos: list[Image.Image]) -> None:
     portraits = maker.portraits(photos, [3, 4, 5, 6, 7])
     assert [p.image.tobytes() for p in portraits] == [p.tobytes() for p in photos]
     assert [p.seed for p in portraits] == [3, 4, 5, 6, 7]
-    assert all(len(p.palette) <= 8 and p.cells.shape == (8, 8, 3) for p in portraits)
-    assert {(p.prompt, p.strength, p.guidance, p.adapter) for p in portraits} == {("", 0.0, 0.0, None)}
+    assert all(len(p.snapped.palette) <= 8 and p.snapped.cells.shape == (8, 8, 3) for p in portraits)
+    assert {p.strength for p in portraits} == {0.0}
 
 
-def test_photos_are_drawn_in_batches_of_the_given_size(photos: list[Image.Image]) -> None:
+def test_photos_are_drawn_in_batches(photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixelpersona.inference.portrait._BATCH_SIZE", 2)
     sizes = []
 
     def invert(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
         sizes.append(len(batch))
         return 255 - batch
 
-    portraits = DirectStylizer(invert, cell=4, batch_size=2).portraits(photos, range(5))
+    portraits = DirectStylizer(invert, cell=4).portraits(photos, range(5))
     assert sizes == [2, 2, 1]
     for portrait, photo in zip(portraits, photos, strict=True):
         assert (np.asarray(portrait.image) == 255 - np.asarray(photo)).all()
@@ -62,11 +63,10 @@ class Negative(nn.Module):
 
 def test_a_network_draws_in_eval_mode_and_returns_to_training_mode(photos: list[Image.Image]) -> None:
     network = Negative().train()
-    portraits = SupervisedStylizer(network, cell=4).portraits(photos, range(5))
+    portraits = DirectStylizer(NetworkDraw(network), cell=4).portraits(photos, range(5))
     assert network.training
     for portrait, photo in zip(portraits, photos, strict=True):
         assert (np.asarray(portrait.image) == 255 - np.asarray(photo)).all()
-        assert portrait.adapter == "supervised"
 
 
 def test_pixelation_draw_gives_the_recipes_pixel_art(photos: list[Image.Image]) -> None:

@@ -24,11 +24,7 @@ class Noisy:
         for photo, seed in zip(photos, seeds, strict=True):
             noise = np.random.default_rng(seed).normal(0, 12 * abs(seed - 7) + 5, (128, 128, 3))
             drawn = np.clip(np.asarray(photo) + noise, 0, 255).astype(np.uint8)
-            made.append(
-                Portrait(
-                    Image.fromarray(drawn), Postprocess().apply(drawn, 4), photo, "", seed, 0.5, 1.0, None
-                )
-            )
+            made.append(Portrait(Image.fromarray(drawn), Postprocess().apply(drawn, 4), photo, seed, 0.5))
         return made
 
 
@@ -59,7 +55,7 @@ class Flattening:
             drawn += np.random.default_rng(seed).normal(0, 4 * seed + 0.1, (128, 128, 3))
             array = np.clip(drawn, 0, 255).astype(np.uint8)
             snapped = Postprocess().apply(array, 4)
-            made.append(Portrait(Image.fromarray(array), snapped, photo, "", seed, self.share, 1.0, None))
+            made.append(Portrait(Image.fromarray(array), snapped, photo, seed, self.share))
         return made
 
 

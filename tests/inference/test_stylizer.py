@@ -32,19 +32,22 @@ def photos() -> list[Image.Image]:
     return [picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC) for picture in small]
 
 
-def make(base: BaseModel, kind: str = "dpm", guidance: float = 3.0, batch_size: int = 8) -> Stylizer:
+def make(base: BaseModel, kind: str = "dpm", guidance: float = 3.0) -> Stylizer:
     sampler = Sampler(kind, 4, 0.5, guidance)  # type: ignore[arg-type]
-    return Stylizer(base, sampler=sampler, prompt=PROMPT, adapter="lora-r4", batch_size=batch_size)
+    return Stylizer(base, sampler=sampler, prompt=PROMPT)
 
 
 def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(int)
 
 
-def test_a_portrait_does_not_depend_on_its_batch(base: BaseModel, photos: list[Image.Image]) -> None:
+def test_a_portrait_does_not_depend_on_its_batch(
+    base: BaseModel, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seeds = [7, 8, 9, 10]
     together = make(base).portraits(photos, seeds)
-    alone = make(base, batch_size=1).portraits(photos[2:3], seeds[2:3])
+    monkeypatch.setattr("pixelpersona.inference.portrait._BATCH_SIZE", 1)
+    alone = make(base).portraits(photos[2:3], seeds[2:3])
     assert len(together) == 4
     assert np.abs(pixels(together[2].image) - pixels(alone[0].image)).max() <= 1
 
@@ -108,8 +111,11 @@ def test_num_calls_and_num_passes_count_unet_calls(
     assert sum(batches) == 2 * sampler.num_passes
 
 
-def test_the_prompt_is_encoded_once_for_all_photos(base: BaseModel, photos: list[Image.Image]) -> None:
-    stylizer = make(base, batch_size=2)
+def test_the_prompt_is_encoded_once_for_all_photos(
+    base: BaseModel, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelpersona.inference.portrait._BATCH_SIZE", 2)
+    stylizer = make(base)
     calls: list[int] = []
     callback = base.text_encoder.register_forward_pre_hook(lambda module, inputs: calls.append(1))
     try:
@@ -124,11 +130,10 @@ def test_portraits_record_how_they_were_made(base: BaseModel, photos: list[Image
         make(base).portraits(photos, [4, 5, 6, 7]), photos, [4, 5, 6, 7], strict=True
     ):
         assert portrait.photo.tobytes() == photo.tobytes()
-        assert (portrait.prompt, portrait.seed, portrait.strength) == (PROMPT, seed, 0.5)
-        assert (portrait.guidance, portrait.adapter) == (3.0, "lora-r4")
+        assert (portrait.seed, portrait.strength) == (seed, 0.5)
         assert portrait.image.size == (SIZE, SIZE)
-        assert portrait.cells.shape == (8, 8, 3)
-        assert len(portrait.palette) <= 16
+        assert portrait.snapped.cells.shape == (8, 8, 3)
+        assert len(portrait.snapped.palette) <= 16
         snapped = portrait.snapped.image()
         assert len(np.unique(snapped.reshape(-1, 3), axis=0)) <= 16
         assert (snapped == snapped[::4, ::4].repeat(4, axis=0).repeat(4, axis=1)).all()
@@ -154,5 +159,3 @@ def test_wrong_photos_are_named(base: BaseModel, photos: list[Image.Image]) -> N
         make(base).portraits([photos[0], photos[1].resize((40, 32))], [0, 1])
     with pytest.raises(ValueError, match="4 photos and 2 seeds"):
         make(base).portraits(photos, [0, 1])
-    with pytest.raises(ValueError, match="batch_size=0"):
-        make(base, batch_size=0)

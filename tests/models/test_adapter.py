@@ -14,9 +14,9 @@ from pixelpersona.assets.locate import path as asset
 from pixelpersona.models.adapter import (
     ADAPTER_FILE,
     ATTENTION,
+    TEXT_ATTENTION,
     adapter_file,
     add_lora,
-    add_text_lora,
     count_parameters,
     load_lora,
     merge_lora,
@@ -115,7 +115,7 @@ def test_text_encoder_lora_is_saved_in_the_same_file(
 ) -> None:
     """Our loading, plain diffusers and merging give the same text states."""
     size = add_lora(micro_base.unet, rank=2, alpha=2)
-    size += add_text_lora(micro_base.text_encoder, rank=2, alpha=5.0)
+    size += add_lora(micro_base.text_encoder, rank=2, alpha=5.0, targets=TEXT_ATTENTION)
     for model in (micro_base.unet, micro_base.text_encoder):
         _randomise(model)
     save_lora(micro_base.unet, tmp_path, text_encoder=micro_base.text_encoder)

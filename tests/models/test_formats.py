@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from pixelpersona.inference.sampler import Sampler, make_scheduler
 from pixelpersona.inference.stylizer import Stylizer
-from pixelpersona.models.adapter import ATTENTION, add_lora, add_text_lora, save_lora
-from pixelpersona.models.base import BaseModel, load_base
-from pixelpersona.models.formats import read_lora, write_diffusers, write_kohya, write_merged
+from pixelpersona.models.adapter import ATTENTION, TEXT_ATTENTION, add_lora, merge_lora, save_lora
+from pixelpersona.models.base import BaseModel, load_base, save_base
+from pixelpersona.models.formats import read_lora, write_kohya
 
 # What the tiny base's LoRAs train: attention, feed-forward and every convolution.
 ALL_LAYERS = (*ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
@@ -29,7 +29,7 @@ def make_lora(base: BaseModel, folder: Path, targets: Sequence[str] = ALL_LAYERS
     """A random LoRA of rank 2 with alphas of 5 and 3, so that a lost alpha would change the picture."""
     add_lora(base.unet, rank=2, alpha=5.0, targets=targets)
     if text:
-        add_text_lora(base.text_encoder, rank=2, alpha=3.0)
+        add_lora(base.text_encoder, rank=2, alpha=3.0, targets=TEXT_ATTENTION)
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for model in (base.unet, base.text_encoder):
@@ -69,11 +69,8 @@ def test_diffusers_and_kohya_files_draw_the_same_in_plain_diffusers(
     drawn = ours(micro_base)
     assert np.abs(drawn - untouched).max() > 8
 
-    (tmp_path / "copied").mkdir()
-    copied = write_diffusers(lora, tmp_path / "copied")
-    assert copied.read_bytes() == lora.file.read_bytes()
     kohya = write_kohya(lora, tmp_path / "portraits.safetensors")
-    for folder, name in ((copied.parent, copied.name), (tmp_path, kohya.name)):
+    for folder, name in ((lora.file.parent, lora.file.name), (tmp_path, kohya.name)):
         pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(micro_base_folder)
         pipeline.load_lora_weights(folder, weight_name=name)
         assert np.abs(theirs(pipeline) - drawn).max() <= 1, name  # of 255, from rounding
@@ -88,7 +85,7 @@ def test_the_merged_pipeline_draws_the_same(
     drawn = ours(micro_base)
     base = load_base(micro_base_folder, name="again", device="cpu")
     before = base.sha256
-    write_merged(lora, base, tmp_path / "merged", dtype=dtype)
+    save_base(merge_lora(base, lora.file)[0], tmp_path / "merged", dtype=dtype)
     pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(tmp_path / "merged")
     assert np.abs(theirs(pipeline) - drawn).max() <= tolerance
     stored = load_file(tmp_path / "merged" / "unet" / "diffusion_pytorch_model.safetensors")

@@ -1,4 +1,4 @@
-"""One process at a time writes a run folder or a sweep, and a killed one leaves no lock behind."""
+"""Only one process at a time writes a run folder or a sweep; a killed process releases its lock."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pixelpersona import train
 from pixelpersona.runs.locks import exclusive
@@ -19,14 +20,14 @@ import sys
 from pathlib import Path
 from pixelpersona.runs.locks import exclusive
 with exclusive(Path(sys.argv[1])):
-    print("held", flush=True)
+    print("locked", flush=True)
     sys.stdin.readline()
 """
 
 
 @contextmanager
 def holder(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that holds the folder."""
+    """Another process that has locked the folder."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder)],
         cwd=Path(__file__).parents[2],
@@ -35,14 +36,14 @@ def holder(folder: Path) -> Iterator["subprocess.Popen[str]"]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == "locked\n"
         try:
             yield process
         finally:
             process.kill()
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_releases_the_lock(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "lora-r4"
     with holder(folder) as process:
         with pytest.raises(
@@ -56,7 +57,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             pass
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     with holder(tmp_path / "lora-r4") as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -64,7 +65,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
             pass
 
 
-def test_a_folder_is_let_go_after_an_error_and_is_one_under_all_of_its_names(tmp_path: Path) -> None:
+def test_a_lock_is_released_after_an_error_and_covers_symbolic_links(tmp_path: Path) -> None:
     (tmp_path / "runs" / "lora-r4").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "runs" / "lora-r4")
     with suppress(KeyError), exclusive(tmp_path / "link"):
@@ -75,7 +76,7 @@ def test_a_folder_is_let_go_after_an_error_and_is_one_under_all_of_its_names(tmp
         pass
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"lora-r4: cannot be written \(File exists\)"):
         exclusive(tmp_path / "file" / "lora-r4").__enter__()
@@ -83,9 +84,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def words(tmp_path: Path, micro_base_folder: Path) -> list[str]:
-    """The smallest training there is, on six pictures of one colour each."""
-    from PIL import Image
-
+    """Overrides of `train` for a single step on six pictures of one colour each."""
     (tmp_path / "photos").mkdir()
     rows = []
     for number in range(6):
@@ -101,7 +100,7 @@ def words(tmp_path: Path, micro_base_folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def error_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as stop:
         train.main(words)
     assert stop.value.code == 2
@@ -110,17 +109,17 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_a_second_training_in_a_folder_is_one_line_and_touches_nothing(
+def test_training_in_a_locked_folder_is_one_error_line_and_writes_nothing(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "runs" / "lora-r4"
     with holder(folder):
-        assert refusal(words, capsys).endswith("or wait until it ends")
+        assert error_line(words, capsys).endswith("or wait until it ends")
         assert not folder.exists()
     train.main(words)
-    with holder(folder):  # nothing is written by who has nothing to do
+    with holder(folder):  # a finished run needs no lock
         train.main(words)
-    assert "finished already" in capsys.readouterr().out
+    assert "already finished" in capsys.readouterr().out
 
 
 def test_a_sweep_started_twice_is_refused_before_its_first_job(
@@ -131,8 +130,8 @@ def test_a_sweep_started_twice_is_refused_before_its_first_job(
     (table,) = (tmp_path / "runs").glob("sweep-rank-*.csv")
     capsys.readouterr()
     with holder(table.with_suffix("")):
-        assert "another process is writing this sweep" in refusal(sweep, capsys)
+        assert "another process is writing this sweep" in error_line(sweep, capsys)
     assert os.listdir(tmp_path / "runs").count("lora-r2") == 1
-    with holder(tmp_path / "runs" / "lora-r2"):  # another command's run: the sweep's other job is not held up
+    with holder(tmp_path / "runs" / "lora-r2"):  # another process is writing one run of the sweep
         (tmp_path / "runs" / "lora-r2" / "finished.json").unlink()
-        assert "lora-r2: another process is writing this run" in refusal(sweep, capsys)
+        assert "lora-r2: another process is writing this run" in error_line(sweep, capsys)

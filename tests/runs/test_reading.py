@@ -1,4 +1,4 @@
-"""Run folders come back as they were written; what is broken is named."""
+"""Run folders are read back as they were written; errors name the broken file."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def make_run(folder: Path) -> Path:
     return folder
 
 
-def test_a_whole_folder_is_read(tmp_path: Path) -> None:
+def test_all_files_of_a_run_are_read(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "lora-r4")
     (folder / "config.yaml").write_text(yaml.safe_dump({"method": {"name": "lora"}, "lora": {"rank": 4}}))
     (folder / "overrides.yaml").write_text("- lora.rank=4\n- photo=사진.jpg\n", encoding="utf-8")
@@ -36,7 +36,7 @@ def test_a_whole_folder_is_read(tmp_path: Path) -> None:
     assert run.data == {"pairs": "d" * 64}
 
 
-def test_a_run_killed_early_is_read_too(tmp_path: Path) -> None:
+def test_a_run_with_only_metrics_is_read(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "killed"))
     assert (run.overrides, run.config, run.method) == ([], {}, "")
 
@@ -60,7 +60,7 @@ def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
         ("metrics.jsonl", "{\n", "line 1: not JSON"),
     ],
 )
-def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path, name: str, text: str, message: str) -> None:
     folder = make_run(tmp_path / "run")
     (folder / name).write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
@@ -68,12 +68,12 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, message: s
     assert name in str(caught.value)
 
 
-def test_a_folder_without_metrics_is_no_run(tmp_path: Path) -> None:
+def test_a_folder_without_metrics_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"metrics\.jsonl: no such file"):
         read_run(tmp_path)
 
 
-def test_timings_are_read_back_and_may_be_missing(tmp_path: Path) -> None:
+def test_timings_are_read_back_and_may_be_missing_but_not_broken(tmp_path: Path) -> None:
     assert read_timings(tmp_path) == {}
     save_timings(tmp_path, {"base": 0.25, "lora-r4": 1.0})
     assert read_timings(tmp_path) == {"base": 0.25, "lora-r4": 1.0}

@@ -1,8 +1,8 @@
-"""A training run in a process of its own that tells how far it is, to be killed anywhere.
+"""A training run in a separate process that reports its progress, so that a test can kill it at any point.
 
-Real loop, checkpoints, EMA and metrics.jsonl; the network is tiny, so that a run takes a tenth of a second.
-Every file that a checkpoint syncs is announced, so that a kill can hit the middle of saving; and the run can
-send a signal to itself just before or just after it writes a row.
+The loop, checkpoints, EMA and metrics.jsonl are the real ones; the network is so small that a run takes a
+tenth of a second. The run reports every file that a checkpoint syncs, so that a kill can hit the middle of a
+save, and it can send a signal to itself just before or just after it writes a row.
 """
 
 import os
@@ -18,7 +18,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from pixelpersona.tracking.jsonl import JsonlTracker
-from pixelpersona.training import checkpoints as state_module
+from pixelpersona.training import checkpoints as checkpoints_module
 from pixelpersona.training.callbacks import BestCallback, CheckpointCallback, ValidationCallback
 from pixelpersona.training.checkpoints import TrainState, resume_latest
 from pixelpersona.training.interrupt import Interrupted
@@ -57,16 +57,16 @@ def new_state() -> TrainState:
 
 @dataclass(frozen=True)
 class Signal:
-    """signum is sent as the validation of `step` ends, "before" its row is written, or "after" that."""
+    """Send `signum` at the end of the validation of `step`: "before" or "after" its row is written."""
 
     signum: int
     moment: str
     step: int
 
-    def sent_at(self, moment: str, step: int) -> None:
+    def send_at(self, moment: str, step: int) -> None:
         if (self.moment, self.step) == (moment, step):
             os.kill(os.getpid(), self.signum)
-            for _ in range(1000):  # Python's handler runs between two bytecodes: here
+            for _ in range(1000):  # Python runs the handler between two bytecodes, so here
                 pass
 
 
@@ -76,11 +76,11 @@ class SignallingTracker(JsonlTracker):
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         super().scalars(values, step)
         if self.signal is not None and "val/loss" in values:
-            self.signal.sent_at("after", step)
+            self.signal.send_at("after", step)
 
 
 def run(folder: Path, events: Connection | None = None, signal: Signal | None = None) -> None:
-    """Train to the end, from the newest checkpoint if there is one; sends "step" and "saving"."""
+    """Train to the end, from the newest checkpoint if there is one; sends the events "step" and "saving"."""
     torch.set_num_threads(1)
     state = new_state()
     resumed = resume_latest(state, folder / "checkpoints")
@@ -91,26 +91,26 @@ def run(folder: Path, events: Connection | None = None, signal: Signal | None = 
     )
     tracker.signal = signal
 
-    def tell(event: str) -> None:
+    def report(event: str) -> None:
         if events is not None:
             events.send(event)
 
-    sync = state_module._sync
+    sync = checkpoints_module._sync
 
-    def told_sync(path: Path) -> None:
-        tell("saving")
+    def reporting_sync(path: Path) -> None:
+        report("saving")
         sync(path)
 
     def loss() -> float:
-        tell("step")
+        report("step")
         if signal is not None:
-            signal.sent_at("before", state.step)
+            signal.send_at("before", state.step)
         return float(sum(p.square().sum() for p in state.objective.parameters()))
 
     def save(target: Path) -> None:
         torch.save(state.objective.state_dict(), target / "weights.pt")
 
-    state_module._sync = told_sync
+    checkpoints_module._sync = reporting_sync
     try:
         train(
             state,
@@ -127,18 +127,18 @@ def run(folder: Path, events: Connection | None = None, signal: Signal | None = 
             log_every_steps=1,
         )
     finally:
-        state_module._sync = sync
+        checkpoints_module._sync = sync
     tracker.finish()
 
 
 def child(folder: str, events: Connection) -> None:
-    """Entry point of the process; its progress bar goes nowhere."""
+    """Entry point of a process that is killed from outside; its progress bar is discarded."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     run(Path(folder), events)
 
 
 def signalled_child(folder: str, signal: Signal) -> None:
-    """Entry point of a process that is stopped by its own signal."""
+    """Entry point of a process that sends itself a signal; its progress bar is discarded."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         run(Path(folder), signal=signal)

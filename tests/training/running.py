@@ -1,4 +1,4 @@
-"""A whole training in seconds: eight crops of a public-domain portrait, four steps on the micro base."""
+"""A complete training run in seconds: four steps of the micro base on crops of a public-domain portrait."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,10 @@ from skimage.data import astronaut
 
 
 def train_words(root: Path, base: Path) -> list[str]:
-    """Its command line but for paths.runs; validation and samples after every second step, photos in root."""
+    """Overrides of `train` except paths.runs; writes the photos below `root`.
+
+    Validation and samples run after every second step.
+    """
     photos = root / "photos"
     photos.mkdir()
     rows = []

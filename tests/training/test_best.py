@@ -1,4 +1,4 @@
-"""The best weights are kept by any metric, through stops, and the files say which they are."""
+"""BestCallback keeps the best weights by any metric, also across a resume, and best.json lists them."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def _measure(callback: BestCallback, state: TrainState, values: list[float]) -> 
         callback.run(state)
 
 
-def _hook(folder: Path, state: TrainState, *, highest: bool, num_kept: int) -> BestCallback:
+def _callback(folder: Path, state: TrainState, *, highest: bool, num_kept: int) -> BestCallback:
     def save(target: Path) -> None:
         (target / "weights").write_text(str(state.step))
 
@@ -36,9 +36,9 @@ def _hook(folder: Path, state: TrainState, *, highest: bool, num_kept: int) -> B
 
 @pytest.mark.parametrize("highest", [False, True])
 @pytest.mark.parametrize("num_kept", [1, 2, 3])
-def test_the_best_are_kept_in_order(tmp_path: Path, highest: bool, num_kept: int) -> None:
+def test_the_best_weights_are_kept_in_order(tmp_path: Path, highest: bool, num_kept: int) -> None:
     state = _state()
-    _measure(_hook(tmp_path, state, highest=highest, num_kept=num_kept), state, VALUES)
+    _measure(_callback(tmp_path, state, highest=highest, num_kept=num_kept), state, VALUES)
     numbers = [(value, step) for step, value in enumerate(VALUES, start=1) if value == value]
     expected = sorted(numbers, key=lambda pair: (-pair[0] if highest else pair[0], pair[1]))[:num_kept]
     assert state.best == expected
@@ -49,33 +49,33 @@ def test_the_best_are_kept_in_order(tmp_path: Path, highest: bool, num_kept: int
         assert (tmp_path / entry["folder"] / "weights").read_text() == str(entry["step"])
 
 
-def test_a_resumed_run_remembers_and_steps_measured_again_count_once(tmp_path: Path) -> None:
+def test_a_resumed_run_restores_the_list_and_counts_repeated_steps_once(tmp_path: Path) -> None:
     first = _state()
-    _measure(_hook(tmp_path / "best", first, highest=False, num_kept=2), first, VALUES[:3])
+    _measure(_callback(tmp_path / "best", first, highest=False, num_kept=2), first, VALUES[:3])
     checkpoint = save_checkpoint(first, tmp_path / "checkpoints")
-    _measure(_hook(tmp_path / "best", first, highest=False, num_kept=2), first, VALUES[3:5])
+    _measure(_callback(tmp_path / "best", first, highest=False, num_kept=2), first, VALUES[3:5])
     second = _state()
     load_checkpoint(second, checkpoint)
     assert second.best == [(0.3, 2), (0.4, 3)]
-    _measure(_hook(tmp_path / "best", second, highest=False, num_kept=2), second, VALUES[3:])
+    _measure(_callback(tmp_path / "best", second, highest=False, num_kept=2), second, VALUES[3:])
     assert second.best == [(0.2, 5), (0.3, 2)]
     assert sorted(path.name for path in (tmp_path / "best").glob("step-*")) == ["step-000002", "step-000005"]
 
 
-def test_a_step_that_did_not_measure_is_passed(tmp_path: Path) -> None:
+def test_a_step_without_a_measurement_is_skipped(tmp_path: Path) -> None:
     state = _state()
     state.step = 4
-    _hook(tmp_path, state, highest=False, num_kept=1).run(state)
+    _callback(tmp_path, state, highest=False, num_kept=1).run(state)
     assert state.best == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_with_a_nan_is_never_written(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_nan_is_not_written(tmp_path: Path) -> None:
     state = _state()
-    whole = save_checkpoint(state, tmp_path)
+    valid = save_checkpoint(state, tmp_path)
     state.step = 1
     with torch.no_grad():
         state.trainable()["bias"][0] = torch.nan
     with pytest.raises(ValueError, match="bias holds values that are not finite"):
         save_checkpoint(state, tmp_path)
-    assert list(tmp_path.iterdir()) == [whole]
+    assert list(tmp_path.iterdir()) == [valid]

@@ -1,3 +1,5 @@
+"""NT-Xent against the equation of its paper, and the losses of the attribute heads."""
+
 import math
 
 import pytest
@@ -8,7 +10,7 @@ from pixelpersona.models.persona_net import PersonaNet
 from pixelpersona.training.objectives.contrastive import FeaturesObjective, nt_xent
 
 
-def test_nt_xent_is_the_papers_equation() -> None:
+def test_nt_xent_equals_the_equation_of_the_paper() -> None:
     generator = torch.Generator().manual_seed(0)
     z = torch.nn.functional.normalize(torch.randn(8, 5, generator=generator, dtype=torch.float64), dim=1)
     total = 0.0
@@ -19,7 +21,7 @@ def test_nt_xent_is_the_papers_equation() -> None:
     assert float(nt_xent(z, 0.2)) == pytest.approx(total / 8)
 
 
-def test_nt_xent_is_least_when_both_views_agree_and_people_differ() -> None:
+def test_nt_xent_is_low_when_views_match_and_high_when_they_are_swapped() -> None:
     people = torch.eye(4)
     agreeing = nt_xent(torch.cat([people, people]), 0.1)
     swapped = nt_xent(torch.cat([people, people.roll(1, dims=0)]), 0.1)
@@ -34,13 +36,13 @@ def batch(**known: torch.Tensor) -> ViewBatch:
     return ViewBatch(views=views, **labels)
 
 
-def test_unknown_attributes_cost_nothing() -> None:
+def test_only_known_attributes_add_to_the_loss() -> None:
     torch.manual_seed(0)
     net = PersonaNet()
     rng = torch.Generator()
     objective = FeaturesObjective(net)
-    alone = nt_xent(net(batch().views).embedding, 0.1)
-    torch.testing.assert_close(objective(batch(), rng), alone)
+    contrastive = nt_xent(net(batch().views).embedding, 0.1)
+    torch.testing.assert_close(objective(batch(), rng), contrastive)
     for known in (
         {"age": torch.tensor([5.0, 80.0, float("nan"), 30.0])},
         {"gender": torch.tensor([0, 1, UNKNOWN, 1])},
@@ -48,12 +50,12 @@ def test_unknown_attributes_cost_nothing() -> None:
     ):
         loss = objective(batch(**known), rng)
         loss.backward()
-        assert loss > alone + 0.01
+        assert loss > contrastive + 0.01
         assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
         net.zero_grad()
 
 
-def test_a_few_steps_tell_the_people_apart() -> None:
+def test_the_loss_decreases_within_a_few_steps() -> None:
     torch.manual_seed(0)
     net = PersonaNet()
     objective = FeaturesObjective(net)

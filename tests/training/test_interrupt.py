@@ -1,4 +1,4 @@
-"""How a run ended is what its tracker is told."""
+"""The tracker is finished with the exit code of the run."""
 
 import signal
 
@@ -8,7 +8,7 @@ from pixelpersona.tracking.tracker import NoTracker
 from pixelpersona.training.interrupt import Interrupted, ending
 
 
-class Told(NoTracker):
+class ExitCodes(NoTracker):
     def __init__(self) -> None:
         self.exit_codes: list[int] = []
 
@@ -22,18 +22,18 @@ class Told(NoTracker):
         (ValueError("not finite"), 1),
         (Interrupted(signal.SIGTERM), 143),
         (Interrupted(signal.SIGINT), 130),
-        (KeyboardInterrupt(), 130),  # a second Ctrl-C, which no handler answers
+        (KeyboardInterrupt(), 130),  # a second Ctrl-C, for which no handler is installed any more
     ],
 )
-def test_a_tracker_is_finished_once_with_the_exit_code(error: BaseException, exit_code: int) -> None:
-    tracker = Told()
+def test_a_failed_run_finishes_its_tracker_with_its_exit_code(error: BaseException, exit_code: int) -> None:
+    tracker = ExitCodes()
     with pytest.raises(type(error)), ending(tracker):
         raise error
     assert tracker.exit_codes == [exit_code]
 
 
-def test_a_run_that_came_to_its_end_is_finished_with_0() -> None:
-    tracker = Told()
+def test_a_successful_run_finishes_its_tracker_with_exit_code_0() -> None:
+    tracker = ExitCodes()
     with ending(tracker):
         assert tracker.exit_codes == []
     assert tracker.exit_codes == [0]

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, in the middle of saving too: the run goes on and ends bit for bit the same."""
+"""A run killed at any point, even in the middle of a save, resumes and ends bit for bit the same."""
 
 import json
 import multiprocessing
@@ -13,20 +13,20 @@ import torch
 from pixelpersona.training.checkpoints import list_checkpoints
 from tests.training.killing import NUM_STEPS, Signal, child, run, signalled_child
 
-# One server process imports torch once; each run is forked from it, before any thread has started.
+# One server process imports torch once; every run is forked from it before any thread has started.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training.killing"])
 
 
 def _killed(folder: Path, event: str, count: int) -> bool:
-    """Start the run and kill it at the count-th event of this kind. False when it was over before."""
-    here, there = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=child, args=(str(folder), there))
+    """Start the run and kill it at the count-th event of this kind; False if it ended before."""
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=child, args=(str(folder), sender))
     process.start()
-    there.close()
+    sender.close()
     try:
         while count:
-            count -= here.recv() == event
+            count -= receiver.recv() == event
     except EOFError:
         process.join()
         assert process.exitcode == 0
@@ -34,12 +34,12 @@ def _killed(folder: Path, event: str, count: int) -> bool:
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert process.exitcode in (-signal.SIGKILL, 0)  # 0: the last event of all, and it was faster
+    assert process.exitcode in (-signal.SIGKILL, 0)  # 0: it ended after its last event, before the kill
     return process.exitcode != 0
 
 
 def _final(folder: Path) -> dict[str, object]:
-    """All that must be equal at the end."""
+    """Everything that must be equal at the end."""
     newest = list_checkpoints(folder / "checkpoints")[-1]
     assert newest.name == f"step-{NUM_STEPS:06d}"
     state = torch.load(newest / "state.pt", weights_only=True)
@@ -66,16 +66,16 @@ def _assert_same(first: object, second: object) -> None:
     elif isinstance(first, list):
         assert isinstance(second, list)
         assert len(first) == len(second)
-        for one, other in zip(first, second, strict=True):
-            _assert_same(one, other)
+        for a, b in zip(first, second, strict=True):
+            _assert_same(a, b)
     else:
         assert first == second
 
 
 def _kill_and_compare(tmp_path: Path, num_kills: int, seed: int) -> None:
-    """Runs killed at random moments, one while saving and one elsewhere, until there were so many kills."""
-    run(tmp_path / "whole")
-    expected = _final(tmp_path / "whole")
+    """Kill runs at random events, each in a step and while saving, until there were `num_kills` kills."""
+    run(tmp_path / "uninterrupted")
+    expected = _final(tmp_path / "uninterrupted")
     rng = random.Random(seed)
     kills = number = 0
     while kills < num_kills:
@@ -83,7 +83,7 @@ def _kill_and_compare(tmp_path: Path, num_kills: int, seed: int) -> None:
         folder = tmp_path / f"killed-{number}"
         plan = [("step", rng.randint(1, NUM_STEPS - 1)), ("saving", rng.randint(1, 30))]
         rng.shuffle(plan)
-        # The second moment may lie behind the end: then the run has simply gone on.
+        # The second event may lie after the end of the run, which is then not killed again.
         killed = [_killed(folder, event, count) for event, count in plan]
         assert any(killed)
         kills += sum(killed)
@@ -99,30 +99,30 @@ TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
     [
         [Signal(TERM, "after", 4)],
         [Signal(INT, "after", 4)],
-        [Signal(TERM, "after", 6)],  # where a checkpoint is due
+        [Signal(TERM, "after", 6)],  # a checkpoint is due at this step
         [Signal(KILL, "after", 4)],
-        # Saved between the step's two rows, killed after the second: it lies after the checkpoint.
+        # The checkpoint lies between the step's two rows, the kill after the second.
         [Signal(TERM, "before", 4), Signal(KILL, "after", 4)],
         [Signal(TERM, "before", 4), Signal(TERM, "after", 4), Signal(KILL, "before", 5)],
     ],
 )
-def test_a_signal_at_the_moment_a_row_is_written(tmp_path: Path, sent: list[Signal]) -> None:
-    """Whether a callback counts as run is decided with its row: written twice or lost, the files would differ."""
-    run(tmp_path / "whole")
-    folder = tmp_path / "stopped"
-    for one in sent:
-        process = CONTEXT.Process(target=signalled_child, args=(str(folder), one))
+def test_a_signal_near_the_write_of_a_row_keeps_it_unique(tmp_path: Path, sent: list[Signal]) -> None:
+    """A callback counts as run exactly when its row is written; otherwise metrics.jsonl would differ."""
+    run(tmp_path / "uninterrupted")
+    folder = tmp_path / "signalled"
+    for each in sent:
+        process = CONTEXT.Process(target=signalled_child, args=(str(folder), each))
         process.start()
         process.join()
-        assert process.exitcode == {TERM: 143, INT: 130, KILL: -9}[signal.Signals(one.signum)]
+        assert process.exitcode == {TERM: 143, INT: 130, KILL: -9}[signal.Signals(each.signum)]
     run(folder)
-    _assert_same(_final(folder), _final(tmp_path / "whole"))
+    _assert_same(_final(folder), _final(tmp_path / "uninterrupted"))
 
 
-def test_six_kills(tmp_path: Path) -> None:
+def test_runs_after_six_kills_end_the_same(tmp_path: Path) -> None:
     _kill_and_compare(tmp_path, 6, seed=1)
 
 
 @pytest.mark.slow
-def test_fifty_kills(tmp_path: Path) -> None:
+def test_runs_after_fifty_kills_end_the_same(tmp_path: Path) -> None:
     _kill_and_compare(tmp_path, 50, seed=2)

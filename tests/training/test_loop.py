@@ -1,9 +1,9 @@
-"""The loop: a run interrupted anywhere ends as the uninterrupted one, and NaNs never reach the weights."""
+"""The training loop and its checkpoints: resumed runs equal uninterrupted ones, NaNs stop the run."""
 
+import math
 import os
-import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from pixelpersona.training.checkpoints import (
 )
 from pixelpersona.training.interrupt import Interrupted
 from pixelpersona.training.loop import Callback, NonFiniteError, train
-from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_factor, lr_schedule
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_schedule
+from tests.failing import disk_full
 
 
 class Regression(nn.Module):
@@ -90,22 +91,22 @@ def _train(
 
 
 @pytest.mark.parametrize("stop", [5, 7, 13])
-def test_a_resumed_run_is_the_same_run(tmp_path: Path, stop: int) -> None:
-    whole = _state()
-    _train(whole, tmp_path / "whole", 20)
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop: int) -> None:
+    uninterrupted = _state()
+    _train(uninterrupted, tmp_path / "uninterrupted", 20)
     first = _state()
     _train(first, tmp_path / "parts", stop)
     second = _state()
     assert resume_latest(second, tmp_path / "parts" / "checkpoints")
     assert second.step == stop
     _train(second, tmp_path / "parts", 20, resume_step=stop)
-    for name, parameter in whole.trainable().items():
+    for name, parameter in uninterrupted.trainable().items():
         assert torch.equal(parameter, second.trainable()[name])
-    assert whole.ema is not None
+    assert uninterrupted.ema is not None
     assert second.ema is not None
-    assert all(map(torch.equal, whole.ema.shadow_params, second.ema.shadow_params))
+    assert all(map(torch.equal, uninterrupted.ema.shadow_params, second.ema.shadow_params))
     rows = [r for r in read_jsonl(tmp_path / "parts" / "metrics.jsonl") if "train/loss" in r]
-    assert rows == [r for r in read_jsonl(tmp_path / "whole" / "metrics.jsonl") if "train/loss" in r]
+    assert rows == [r for r in read_jsonl(tmp_path / "uninterrupted" / "metrics.jsonl") if "train/loss" in r]
     assert [row["step"] for row in rows] == list(range(1, 21))
 
 
@@ -115,20 +116,20 @@ class WithDropout(Regression):
         self.down = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))  # type: ignore[assignment]
 
 
-def test_a_resumed_run_drops_the_same_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_has_the_same_dropout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "Regression", WithDropout)
-    whole, first, second = _state(), _state(), _state()
-    _train(whole, tmp_path / "whole", 20)
+    uninterrupted, first, second = _state(), _state(), _state()
+    _train(uninterrupted, tmp_path / "uninterrupted", 20)
     _train(first, tmp_path / "parts", 7)
-    torch.manual_seed(99)  # another process has another history
+    torch.manual_seed(99)  # as in a new process, whose generator is in another state
     assert resume_latest(second, tmp_path / "parts" / "checkpoints")
     _train(second, tmp_path / "parts", 20, resume_step=7)
-    for name, parameter in whole.trainable().items():
+    for name, parameter in uninterrupted.trainable().items():
         assert torch.equal(parameter, second.trainable()[name])
 
 
 class Signalling:
-    """Sends a signal to this process at one step, inside a callback or as the last thing of it."""
+    """Logs every step, sends a signal to this process at one of them, and then logs -1 if it still runs."""
 
     def __init__(self, step: int, signum: int, log: list[int]) -> None:
         self.step, self.signum, self.log = step, signum, log
@@ -140,37 +141,37 @@ class Signalling:
         self.log.append(state.step)
         if state.step == self.step:
             os.kill(os.getpid(), self.signum)
-            for _ in range(1000):  # the handler runs between two bytecodes: here, not after the callback
+            for _ in range(1000):  # Python runs the handler between two bytecodes, so here
                 pass
             self.log.append(-1)
 
 
 @pytest.mark.parametrize(("signum", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("stop", [5, 7])
-def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_happened(
+def test_a_run_stopped_by_a_signal_resumes_and_equals_an_uninterrupted_one(
     tmp_path: Path, signum: int, exit_code: int, stop: int
 ) -> None:
-    whole, log = _state(), []
-    _train(whole, tmp_path / "whole", 20, callbacks=[Signalling(0, signum, log)])
+    uninterrupted, log = _state(), []
+    _train(uninterrupted, tmp_path / "uninterrupted", 20, callbacks=[Signalling(0, signum, log)])
     assert log == list(range(1, 21))
     first, before = _state(), []
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Interrupted) as interrupted:
         _train(first, tmp_path / "parts", 20, callbacks=[Signalling(stop, signum, before)])
     assert interrupted.value.exit_code == exit_code
-    assert before == list(range(1, stop + 1))  # the callback was given up: its end was not reached
+    assert before == list(range(1, stop + 1))  # no -1: the callback was cancelled
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     second, after = _state(), []
     assert resume_latest(second, tmp_path / "parts" / "checkpoints")
     assert second.step == stop
     _train(second, tmp_path / "parts", 20, resume_step=stop, callbacks=[Signalling(0, signum, after)])
-    assert after == list(range(stop, 21))  # the given-up callback runs again, the finished one does not
-    assert all(torch.equal(p, second.trainable()[name]) for name, p in whole.trainable().items())
-    paths = [tmp_path / name / "metrics.jsonl" for name in ("whole", "parts")]
+    assert after == list(range(stop, 21))  # the cancelled callback runs again, the finished ones do not
+    assert all(torch.equal(p, second.trainable()[name]) for name, p in uninterrupted.trainable().items())
+    paths = [tmp_path / name / "metrics.jsonl" for name in ("uninterrupted", "parts")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _train(_state(), tmp_path, 20)
@@ -184,19 +185,19 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
     assert state.step == int(older.name.removeprefix("step-"))
     assert f"{weights}: damaged" in caplog.text
     (older / "manifest.json").write_text("{")
-    with pytest.raises(ValueError, match="no checkpoint is left whole"):
+    with pytest.raises(ValueError, match="all checkpoints are damaged"):
         resume_latest(_state(), tmp_path / "checkpoints")
 
 
 def test_every_group_logs_its_learning_rate(tmp_path: Path) -> None:
     _train(_state(), tmp_path, 4)
     rows = [row for row in read_jsonl(tmp_path / "metrics.jsonl") if "train/loss" in row]
-    assert [row["train/lr/down"] for row in rows] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2])
+    assert [row["train/lr/down"] for row in rows] == pytest.approx([0, 1e-2 / 3, 2e-2 / 3, 1e-2])
     assert all(row["train/lr/up"] == pytest.approx(3 * row["train/lr/down"]) for row in rows)
     assert all(row["train/grad_norm"] > 0 for row in rows)
 
 
-def test_a_nan_stops_before_the_step(tmp_path: Path) -> None:
+def test_a_nan_stops_the_run_before_the_optimizer_step(tmp_path: Path) -> None:
     state = _state()
     with pytest.raises(NonFiniteError, match="step 3"):
         train(
@@ -211,14 +212,14 @@ def test_a_nan_stops_before_the_step(tmp_path: Path) -> None:
     assert all(torch.isfinite(p).all() for p in state.trainable().values())
 
 
-def test_only_the_newest_checkpoints_are_kept_and_drafts_do_not_count(tmp_path: Path) -> None:
+def test_only_the_newest_checkpoints_are_kept_and_unfinished_ones_are_not_listed(tmp_path: Path) -> None:
     _train(_state(), tmp_path, 20)
     (tmp_path / "checkpoints" / "step-000099.tmp").mkdir()
     names = [checkpoint.name for checkpoint in list_checkpoints(tmp_path / "checkpoints")]
     assert names == ["step-000015", "step-000020"]
 
 
-def test_damage_and_another_identity_are_refused(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_or_one_of_another_run_is_refused(tmp_path: Path) -> None:
     _train(_state(), tmp_path, 5)
     checkpoint = list_checkpoints(tmp_path / "checkpoints")[-1]
     with pytest.raises(ValueError, match="rank was 4, is 8"):
@@ -237,7 +238,7 @@ def test_damage_and_another_identity_are_refused(tmp_path: Path) -> None:
         load_checkpoint(_state(), tmp_path / "nowhere")
 
 
-def test_a_parameter_in_no_group_or_two_is_named() -> None:
+def test_a_parameter_in_no_group_or_in_two_is_an_error() -> None:
     named = list(Regression().named_parameters())
     with pytest.raises(ValueError, match=r"up\.weight is matched by none"):
         group_parameters(named, GROUPS[:1])
@@ -245,20 +246,28 @@ def test_a_parameter_in_no_group_or_two_is_named() -> None:
         group_parameters(named, [*GROUPS, ParameterGroup("all", "", 1e-3, 0.0)])
 
 
-@pytest.mark.parametrize("kind", ["constant", "cosine", "linear"])
-def test_schedules_are_those_of_transformers(kind: str) -> None:
-    from transformers import get_scheduler
-
+@pytest.mark.parametrize(
+    ("kind", "formula"),
+    [
+        ("constant", lambda progress: 1.0),
+        ("cosine", lambda progress: 0.5 * (1 + math.cos(math.pi * progress))),
+        ("linear", lambda progress: 1 - progress),
+    ],
+)
+def test_schedules_follow_their_formulas(kind: str, formula: Callable[[float], float]) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    name = "constant_with_warmup" if kind == "constant" else kind
-    theirs = get_scheduler(name, optimizer, num_warmup_steps=0, num_training_steps=50)
+    schedule = lr_schedule(optimizer, kind, num_steps=50, num_warmup_steps=10)
     for step in range(50):
-        ours = lr_factor(kind, step, num_steps=50, num_warmup_steps=0)
-        assert ours == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+        expected = step / 10 if step < 10 else formula((step - 10) / 40)
+        assert schedule.get_last_lr() == [pytest.approx(expected, abs=1e-12)]
         optimizer.step()
-        theirs.step()
-    with pytest.raises(ValueError, match=r"lr_schedule\.kind=steep"):
-        lr_factor("steep", 0, num_steps=1, num_warmup_steps=0)
+        schedule.step()
+
+
+def test_an_unknown_schedule_is_refused() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match=r"lr_schedule\.kind=steep: accepted constant, cosine, linear"):
+        lr_schedule(optimizer, "steep", num_steps=1)
 
 
 class Alerts(NoTracker):
@@ -271,7 +280,7 @@ class Alerts(NoTracker):
 
 @dataclass(frozen=True)
 class _Named:
-    """A batch that says which samples it holds."""
+    """A batch with the ids of its samples."""
 
     values: Tensor
     ids: tuple[str, ...]
@@ -287,7 +296,7 @@ class _NamedNumbers(Numbers):
         return _Named(super().at(step), tuple(f"photo-{step}-{n}.png" for n in range(2)))
 
 
-def test_a_nan_names_its_samples_sends_an_alert_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+def test_a_nan_names_its_samples_and_sends_an_alert_and_the_checkpoint_stays(tmp_path: Path) -> None:
     state, tracker = _state(), Alerts()
     state.objective.__class__ = _NamedRegression
     with pytest.raises(NonFiniteError, match=r"step 8: .*samples: photo-7-0\.png, photo-7-1\.png"):
@@ -307,7 +316,7 @@ def test_a_nan_names_its_samples_sends_an_alert_and_leaves_the_checkpoint(tmp_pa
     assert good.step == 5
 
 
-def test_resuming_from_a_named_checkpoint(tmp_path: Path) -> None:
+def test_resuming_from_a_given_checkpoint_or_never(tmp_path: Path) -> None:
     _train(_state(), tmp_path, 20)
     older, _ = list_checkpoints(tmp_path / "checkpoints")
     state = _state()
@@ -322,25 +331,20 @@ def test_resuming_from_a_named_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kilobytes", [0, 1, 3])
-def test_a_full_disk_is_told_and_the_checkpoint_before_it_stays(tmp_path: Path, kilobytes: int) -> None:
-    """RLIMIT_FSIZE makes writes fail as a full disk does; weights, optimizer state and manifest in turn."""
+def test_a_full_disk_is_an_error_and_the_previous_checkpoint_stays(tmp_path: Path, kilobytes: int) -> None:
+    """Different files of the checkpoint do not fit."""
     state = _state()
     _train(state, tmp_path, 5)
     before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()}
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     state.step = 6
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, limits[1]))
-    try:
-        with pytest.raises(ValueError, match="step-000006: cannot be written"):
-            save_checkpoint(state, tmp_path / "checkpoints")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with disk_full(1024 * kilobytes), pytest.raises(ValueError, match="step-000006: cannot be written"):
+        save_checkpoint(state, tmp_path / "checkpoints")
     after = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()}
     assert after == before
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """A file where the folder should be: root, who may write anywhere, is refused as well."""
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
+    """A file stands where the folder should be, which stops root as well."""
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(ValueError, match="step-000000: cannot be written"):
         save_checkpoint(_state(), tmp_path / "checkpoints")

@@ -1,4 +1,4 @@
-"""Optimizers against their formulas in float64, and groups that take every parameter exactly once."""
+"""Optimizers against their formulas in float64; parameter groups that match every parameter exactly once."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ OPTIONS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9, "growth_r
 
 
 def _quadratic(kind: str, lr: float, weight_decay: float, num_steps: int, **options: float) -> np.ndarray:
-    """x after steps on sum(c * x**2) / 2 from (1, -2), c = (1, 3)."""
+    """x after `num_steps` steps on sum(c * x**2) / 2 with c = (1, 3), from x = (1, -2)."""
     module = nn.Module()
     module.x = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     groups = group_parameters(module.named_parameters(), [ParameterGroup("all", "x", lr, weight_decay)])
@@ -28,7 +28,7 @@ def _quadratic(kind: str, lr: float, weight_decay: float, num_steps: int, **opti
     return module.x.detach().numpy()
 
 
-def test_sgd_with_nesterov_momentum() -> None:
+def test_sgd_with_nesterov_momentum_equals_its_formula() -> None:
     x, velocity, curvature = np.array([1.0, -2.0]), np.zeros(2), np.array([1.0, 3.0])
     for _ in range(7):
         gradient = curvature * x + 0.01 * x
@@ -37,7 +37,7 @@ def test_sgd_with_nesterov_momentum() -> None:
     np.testing.assert_allclose(_quadratic("sgd", 0.05, 0.01, 7, momentum=0.8), x, rtol=1e-12)
 
 
-def test_adamw() -> None:
+def test_adamw_equals_its_formula() -> None:
     x, first, second = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
     for step in range(1, 8):
         gradient = np.array([1.0, 3.0]) * x
@@ -52,21 +52,21 @@ def test_prodigy_finds_its_step_size() -> None:
     assert np.abs(_quadratic("adamw", 1e-6, 0.0, 300)).max() > 1.9  # Prodigy's first step size
 
 
-def test_an_unknown_optimizer_and_a_missing_option_are_named() -> None:
+def test_an_unknown_optimizer_or_a_missing_option_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"optimizer\.kind=lion: accepted adamw, sgd, prodigy"):
         make_optimizer("lion", [], **OPTIONS)
     with pytest.raises(ValueError, match=r"optimizer\.momentum=null: optimizer\.kind=sgd needs a number"):
         make_optimizer("sgd", [], **{**OPTIONS, "momentum": None})
 
 
-def test_prodigy_wants_one_learning_rate() -> None:
+def test_prodigy_requires_one_learning_rate() -> None:
     module = nn.Linear(2, 2)
     groups = [ParameterGroup("w", "weight", 1.0, 0.0), ParameterGroup("b", "bias", 0.5, 0.0)]
     with pytest.raises(ValueError, match="one lr for all groups"):
         prodigy(group_parameters(module.named_parameters(), groups), beta1=0.9, beta2=0.99, eps=1e-8)
 
 
-def test_lora_plus_gives_b_sixteen_times_the_rate_of_a(micro_base: BaseModel) -> None:
+def test_lora_plus_sets_the_learning_rate_of_b_to_16_times_that_of_a(micro_base: BaseModel) -> None:
     add_lora(micro_base.unet, rank=2, alpha=2)
     objective = DiffusionObjective(micro_base.unet, micro_base.noise_schedule)
     config = yaml.safe_load((config_folder() / "optimizer" / "lora_plus.yaml").read_text(encoding="utf-8"))
@@ -82,7 +82,9 @@ def test_lora_plus_gives_b_sixteen_times_the_rate_of_a(micro_base: BaseModel) ->
 
 
 @pytest.mark.parametrize(("pattern", "found"), [("lora_A", "none"), ("lora", "a and b")])
-def test_a_parameter_of_no_group_or_of_two_is_named(micro_base: BaseModel, pattern: str, found: str) -> None:
+def test_a_lora_weight_in_no_group_or_in_two_is_an_error(
+    micro_base: BaseModel, pattern: str, found: str
+) -> None:
     add_lora(micro_base.unet, rank=2, alpha=2)
     groups = [ParameterGroup("a", "lora_A" if found == "none" else "lora", 1e-3, 0.0)]
     groups += [ParameterGroup("b", pattern, 1e-3, 0.0)] if found != "none" else []
@@ -90,8 +92,8 @@ def test_a_parameter_of_no_group_or_of_two_is_named(micro_base: BaseModel, patte
         group_parameters(micro_base.unet.named_parameters(), groups)
 
 
-def test_groups_by_kind_of_attention_and_norms_of_their_own(micro_base: BaseModel) -> None:
-    """Self-attention, attention to the text, all other weights; and of a whole UNet its norms apart."""
+def test_groups_can_separate_self_and_cross_attention_or_norms(micro_base: BaseModel) -> None:
+    """LoRA weights by kind of attention; the weights of an autoencoder by norm layer or not."""
     add_lora(micro_base.unet, rank=2, alpha=2)
     kinds = [
         ParameterGroup("self", r"\.attn1\.", 1e-3, 0.0),

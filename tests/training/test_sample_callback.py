@@ -1,4 +1,4 @@
-"""Samples are told whole or not at all: a stop while they are drawn leaves nothing to be told twice."""
+"""Samples are recorded completely or not at all: a callback that is interrupted has recorded nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ class State:
 
 
 class Red:
-    """Portraits are red, the photos blue; a stop comes as the table is made, the first time."""
+    """Samples with red portraits of blue photos; the first `stops` calls of table() are interrupted."""
 
-    def __init__(self, stops: int = 0) -> None:
+    def __init__(self, stops: int) -> None:
         self.stops = stops
 
     def make(self) -> list[Image.Image]:
@@ -46,7 +46,7 @@ def files(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("step-*"))
 
 
-def test_a_given_up_hook_has_told_nothing_and_runs_again(tmp_path: Path) -> None:
+def test_an_interrupted_callback_records_nothing_and_can_run_again(tmp_path: Path) -> None:
     tracker = JsonlTracker(tmp_path)
     callback = SampleCallback(Red(stops=1), tracker, every_steps=4, num_steps=8)
     state: Any = State()
@@ -54,9 +54,9 @@ def test_a_given_up_hook_has_told_nothing_and_runs_again(tmp_path: Path) -> None
         callback.run(cast(TrainState, state))
     assert files(tmp_path) == []
     assert state.scores == {}
-    tell = callback.run(cast(TrainState, state))
-    assert files(tmp_path) == []  # nor has one that could still be given up
-    tell()
+    record = callback.run(cast(TrainState, state))
+    assert files(tmp_path) == []  # recorded only when the loop calls the returned function
+    record()
     tracker.finish()
     cells = [f"samples/samples/table/step-000004-{row}-{column}.png" for row in (0, 1) for column in (0, 1)]
     assert files(tmp_path) == [

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C in real processes: in the middle of a step, of validation, of drawing, of the end."""
+"""SIGTERM and Ctrl-C in real processes: during a step, validation, sampling and the final writes."""
 
 import os
 import shutil
@@ -11,24 +11,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from tests.tracking.reading import of_kind, read_run, scalar_rows
 
 from pixelpersona import train
 from pixelpersona.files import read_jsonl
 from tests.tracking.fake_server import Server
+from tests.tracking.reading import of_kind, read_run, scalar_rows
 from tests.training.running import train_words
 
 pytestmark = pytest.mark.slow
 
-# The process says where it is and, but for a step, would stay there for ever.
+# The process prints "here" at the given place and waits there; except in a step it never leaves by itself.
 PROGRAM = """
 import sys
 
 place = sys.argv.pop(1)
 from pixelpersona import train
-from pixelpersona.recipes import finetune as jobs
-from pixelpersona.training import samples
-from pixelpersona.training import loop, validation
+from pixelpersona.recipes import finetune
+from pixelpersona.training import loop, samples
 
 def here(*_, **__):
     print("here", flush=True)
@@ -36,21 +35,20 @@ def here(*_, **__):
         pass
     sys.stdin.readline()
 
-take = loop._optimizer_step
+optimizer_step = loop._optimizer_step
 def step(state, *rest):
     if state.step == 2:
         here()
-    return take(state, *rest)
+    return optimizer_step(state, *rest)
 
-match place:
-    case "step":
-        loop._optimizer_step = step
-    case "validation":
-        validation.fixed_noise_loss = here
-    case "samples":
-        samples.Samples.make = here
-    case "end":
-        train._write_card = here
+owner, name, replacement = {
+    "step": (loop, "_optimizer_step", step),
+    "validation": (finetune, "fixed_noise_loss", here),
+    "samples": (samples.Samples, "make", here),
+    "end": (finetune, "write_card", here),
+}[place]
+assert hasattr(owner, name)
+setattr(owner, name, replacement)
 train.main()
 """
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -62,21 +60,21 @@ def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def whole(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("whole")
+def uninterrupted(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("uninterrupted")
     train.main([*words, f"paths.runs={runs}"])
     return runs / "lora-r4"
 
 
 def stop(place: str, signum: int, words: list[str], server: Server | None = None) -> tuple[int, list[str]]:
-    """Exit code and stderr, without progress bars, of a process that is sent the signal at that place.
+    """Exit code and stderr, without progress bars, of a process that gets the signal at `place`.
 
-    server: W&B's, which answers no longer from there on.
+    server: stand-in for the W&B server, which stops answering before the signal is sent.
     """
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
     if server is not None:
         env |= server.environment()
-    env.pop("WANDB_SERVICE", None)  # or it would track through this process's own, which outlives it
+    env.pop("WANDB_SERVICE", None)  # otherwise it would use this process's W&B service, which outlives it
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, place, *words],
         cwd=Path(__file__).parents[2],
@@ -107,11 +105,11 @@ def stop(place: str, signum: int, words: list[str], server: Server | None = None
         ("end", signal.SIGTERM, 143, 4),
     ],
 )
-def test_a_stopped_process_has_saved_all_and_goes_on_to_the_same_end(
-    words: list[str], whole: Path, tmp_path: Path, place: str, signum: int, exit_code: int, step: int
+def test_a_stopped_process_saves_its_state_and_resumes_to_the_same_result(
+    words: list[str], uninterrupted: Path, tmp_path: Path, place: str, signum: int, exit_code: int, step: int
 ) -> None:
-    told = [*words, f"paths.runs={tmp_path}"]
-    code, err = stop(place, signum, told)
+    command = [*words, f"paths.runs={tmp_path}"]
+    code, err = stop(place, signum, command)
     assert code == exit_code, err
     assert err[-1] == f"stopped by {signal.Signals(signum).name}; the same command continues from here"
     assert "Traceback" not in "".join(err)
@@ -122,20 +120,20 @@ def test_a_stopped_process_has_saved_all_and_goes_on_to_the_same_end(
     records = read_run(part)
     assert [record["exit_code"] for record in of_kind(records, "exit")] == [exit_code]
     assert scalar_rows([records]) == read_jsonl(folder / "metrics.jsonl")
-    if place == "validation":  # and killed before anything is saved anew
-        code, err = stop("samples", signal.SIGKILL, told)
+    if place == "validation":  # killed before anything new is saved
+        code, err = stop("samples", signal.SIGKILL, command)
         assert code == -signal.SIGKILL, err
-    train.main(told)
+    train.main(command)
     for name in (WEIGHTS, f"ema/{WEIGHTS}"):
-        found, expected = load_file(folder / name), load_file(whole / name)
+        found, expected = load_file(folder / name), load_file(uninterrupted / name)
         assert found.keys() == expected.keys()
         assert all(np.array_equal(found[key], expected[key]) for key in expected)
-    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    for sample in (whole / "samples").rglob("*.png"):
-        again = np.asarray(Image.open(folder / sample.relative_to(whole)))
+    assert (folder / "metrics.jsonl").read_bytes() == (uninterrupted / "metrics.jsonl").read_bytes()
+    for sample in (uninterrupted / "samples").rglob("*.png"):
+        again = np.asarray(Image.open(folder / sample.relative_to(uninterrupted)))
         np.testing.assert_array_equal(again, np.asarray(Image.open(sample)))
     parts = [read_run(path) for path in sorted((folder / "wandb").glob("offline-run-*"))]
-    assert scalar_rows(parts) == read_jsonl(whole / "metrics.jsonl")
+    assert scalar_rows(parts) == read_jsonl(uninterrupted / "metrics.jsonl")
     shutil.rmtree(folder)
 
 
@@ -143,10 +141,10 @@ def test_a_stopped_process_has_saved_all_and_goes_on_to_the_same_end(
 def test_a_stopped_process_does_not_wait_for_a_silent_server(
     words: list[str], tmp_path: Path, signum: int, exit_code: int
 ) -> None:
-    """It would for tracker.finish_timeout_s, more than twice as long as is waited for here."""
+    """By default it would wait for tracker.finish_timeout_s, more than twice the timeout of this test."""
     server = Server()
-    told = [*words, f"paths.runs={tmp_path}", "tracker.mode=online", "loop.num_samples=0"]
-    code, err = stop("step", signum, told, server)
+    command = [*words, f"paths.runs={tmp_path}", "tracker.mode=online", "loop.num_samples=0"]
+    code, err = stop("step", signum, command, server)
     server.close()
     assert code == exit_code, err
     (kept,) = (tmp_path / "lora-r4" / "wandb").glob("run-*")

@@ -1,10 +1,10 @@
-"""A LoRA of the text encoder: its own group, trained through tokens; the loss by hand."""
+"""A LoRA of the text encoder: it is trained through tokens, with its own learning rate."""
 
 import torch
 import torch.nn.functional as F
 
 from pixelpersona.data.loader import LatentBatch
-from pixelpersona.models.adapter import add_lora, add_text_lora
+from pixelpersona.models.adapter import TEXT_ATTENTION, add_lora
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.codec import tokenize
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -16,9 +16,9 @@ GROUPS = [
 ]
 
 
-def test_both_learn_each_with_its_own_rate(micro_base: BaseModel) -> None:
+def test_unet_and_text_encoder_are_trained_with_their_own_learning_rates(micro_base: BaseModel) -> None:
     add_lora(micro_base.unet, rank=2, alpha=2)
-    size = add_text_lora(micro_base.text_encoder, rank=2, alpha=2)
+    size = add_lora(micro_base.text_encoder, rank=2, alpha=2, targets=TEXT_ATTENTION)
     objective = DiffusionObjective(
         micro_base.unet, micro_base.noise_schedule, text_encoder=micro_base.text_encoder
     )
@@ -31,14 +31,14 @@ def test_both_learn_each_with_its_own_rate(micro_base: BaseModel) -> None:
     tokens = tokenize(micro_base, ["pixel art portrait", ""])
     t, eps = torch.tensor([100, 600]), torch.randn(latents.shape, generator=rng)
     loss = objective.per_sample(LatentBatch(latents, tokens, ("a", "b")), t, eps).mean()
-    # The same by hand: diffusers' noise, transformers' states.
+    # The expected loss, computed with diffusers and transformers directly.
     noisy = micro_base.noise_schedule.add_noise(latents, eps, t)
     states = micro_base.text_encoder(tokens).last_hidden_state
     expected = F.mse_loss(micro_base.unet(noisy, t, states).sample, eps)
     torch.testing.assert_close(loss, expected)
     optimizer = adamw(groups)
     before = {name: p.clone() for name, p in objective.named_parameters()}
-    for _ in range(2):  # lora_B begins at 0, so lora_A has no gradient in the first step
+    for _ in range(2):  # lora_B is 0 at first, so lora_A has no gradient in the first step
         objective.per_sample(LatentBatch(latents, tokens, ("a", "b")), t, eps).mean().backward()
         optimizer.step()
     changed = {name for name, p in objective.named_parameters() if not torch.equal(p, before[name])}

@@ -1,6 +1,6 @@
-"""What is learned stays what it was, and is what diffusers, peft and torch learn without this project's loop.
+"""Loss curves equal the stored ones and those of a plain loop of diffusers, peft and torch.
 
-The stored traces are written by `python -m tests.training.traces`.
+`python -m tests.training.traces` writes the stored curves.
 """
 
 import copy
@@ -43,28 +43,30 @@ STORED = json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_the_trace_is_the_stored_one(micro_base: BaseModel, name: str) -> None:
-    """To 1e-3, as processors differ in rounding."""
+def test_losses_equal_the_stored_ones(micro_base: BaseModel, name: str) -> None:
+    """To a relative 1e-3, because rounding differs between processors."""
     found = trace(name, micro_base)
     assert len(found) == NUM_STEPS
     assert found == pytest.approx(STORED[name], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_the_trace_shows_learning(micro_base: BaseModel, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that stands still has another trace: what is compared depends on every optimizer step."""
+def test_the_stored_losses_are_not_those_of_an_untrained_model(
+    micro_base: BaseModel, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison above depends on the optimizer steps: with a learning rate near 0 it would fail."""
     monkeypatch.setattr("tests.training.traces.LR", dict.fromkeys(LR, 1e-12))
-    still = trace(name, micro_base)
-    assert still[0] == pytest.approx(STORED[name][0], rel=1e-3)
-    assert sum(abs(a - b) > 2e-3 * a for a, b in zip(still, STORED[name], strict=True)) >= NUM_STEPS // 2
+    untrained = trace(name, micro_base)
+    assert untrained[0] == pytest.approx(STORED[name][0], rel=1e-3)
+    assert sum(abs(a - b) > 2e-3 * a for a, b in zip(untrained, STORED[name], strict=True)) >= NUM_STEPS // 2
 
 
 def plain_loop(model: nn.Module, lr: float, loss_at: Callable[[int], Tensor]) -> list[float]:
-    """torch and transformers alone."""
+    """Losses of a training loop of torch and transformers only."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=WEIGHT_DECAY)
     schedule = get_cosine_schedule_with_warmup(optimizer, NUM_WARMUP, NUM_STEPS)
-    for group in optimizer.param_groups:  # ours rises from the first step on, theirs from zero
+    for group in optimizer.param_groups:  # our warm-up starts at lr / NUM_WARMUP, theirs at 0
         group["lr"] = lr / NUM_WARMUP
     losses = []
     for step in range(NUM_STEPS):
@@ -81,10 +83,10 @@ def plain_loop(model: nn.Module, lr: float, loss_at: Callable[[int], Tensor]) ->
 
 
 @pytest.mark.parametrize("name", DIFFUSION)
-def test_diffusers_scheduler_and_pefts_model_lose_the_same(
+def test_diffusion_losses_equal_those_of_diffusers_and_peft(
     micro_base: BaseModel, micro_base_folder: Path, name: str
 ) -> None:
-    """The same batches, noise and timesteps; everything computed from them is theirs."""
+    """With the same batches, noise and timesteps; diffusers and peft compute everything else."""
     found = trace(name, micro_base)
     settings, batches = DIFFUSION[name], latent_batches()
     unet = UNet2DConditionModel.from_pretrained(micro_base_folder, subfolder="unet").requires_grad_(False)
@@ -106,9 +108,8 @@ def test_diffusers_scheduler_and_pefts_model_lose_the_same(
         eps = torch.randn(4, 4, 8, 8, generator=rng)
         if "noise_offset" in settings:
             eps = eps + settings["noise_offset"] * torch.randn(4, 4, 1, 1, generator=rng)
-        if (
-            "residual_shift_strength" in settings
-        ):  # the noise with which noised art is the noised photo, where it starts
+        if "residual_shift_strength" in settings:
+            # Noise with which the noised art equals the noised photo at the last timestep.
             start = torch.full((4,), max_timestep - 1)
             noised_photo = noising.add_noise(batch.photos, eps, start)
             only_art = noising.add_noise(batch.latents, torch.zeros_like(eps), start)
@@ -123,7 +124,7 @@ def test_diffusers_scheduler_and_pefts_model_lose_the_same(
     assert found == pytest.approx(plain_loop(unet, LR["diffusion"], loss_at), rel=1e-5)
 
 
-def test_a_plain_loop_translates_the_same(micro_base: BaseModel) -> None:
+def test_regression_losses_equal_those_of_a_plain_loop(micro_base: BaseModel) -> None:
     supervised = new_baseline()
 
     def loss_at(step: int) -> Tensor:
@@ -135,7 +136,7 @@ def test_a_plain_loop_translates_the_same(micro_base: BaseModel) -> None:
     assert found == pytest.approx(plain_loop(supervised, LR["regression"], loss_at), rel=1e-5)
 
 
-# Rows: luma, blue and red difference by their definition in BT.601, from the weights of red and blue.
+# Rows: luma, blue and red difference, derived from the weights of red and blue in BT.601.
 R, B = 0.299, 0.114
 LUMA = torch.tensor([R, 1 - R - B, B])
 YCC = torch.stack(
@@ -155,19 +156,19 @@ def cells(images: Tensor) -> Tensor:
     return images.unflatten(3, (-1, 4)).unflatten(2, (-1, 4)).mean(dim=(3, 5))
 
 
-def steps(images: Tensor) -> Tensor:
-    """Mean step of brightness over cell borders and inside of cells, across and down: [B, 4]."""
+def brightness_steps(images: Tensor) -> Tensor:
+    """Mean brightness step at cell borders and inside cells, horizontally and vertically: [B, 4]."""
     grey = images.mean(dim=1)
     found = []
-    for one in (grey, grey.transpose(1, 2)):
-        size = (one[:, :, 1:] - one[:, :, :-1]).abs()
+    for oriented in (grey, grey.transpose(1, 2)):
+        size = (oriented[:, :, 1:] - oriented[:, :, :-1]).abs()
         border = torch.arange(size.shape[2]) % 4 == 3
         found += [size[:, :, border].mean(dim=(1, 2)), size[:, :, ~border].mean(dim=(1, 2))]
     return torch.stack(found, dim=1)
 
 
-def test_a_plain_loop_gives_the_autoencoder_the_same(micro_base: BaseModel) -> None:
-    """The same crops, blocks and noise; the posterior, its divergence and its mean are diffusers'."""
+def test_autoencoder_losses_equal_those_of_a_plain_loop(micro_base: BaseModel) -> None:
+    """With the same crops, block images and noise; diffusers computes the posterior and its KL divergence."""
     vae: AutoencoderKL = copy.deepcopy(micro_base.vae).requires_grad_(True).train()
 
     def loss_at(step: int) -> Tensor:
@@ -188,7 +189,7 @@ def test_a_plain_loop_gives_the_autoencoder_the_same(micro_base: BaseModel) -> N
             error.abs().mean()
             + 0.5 * slopes
             + 4.0 * (cells(ycc(error)) * weights).abs().mean()
-            + 3.0 * (steps(drawn) - steps(images)).abs().mean()
+            + 3.0 * (brightness_steps(drawn) - brightness_steps(images)).abs().mean()
             + 0.3 * taught.abs().mean()
             + 1e-4 * posterior.kl().mean() / posterior.mean[0].numel()
         )

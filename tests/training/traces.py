@@ -1,8 +1,8 @@
-"""Twenty steps of every objective by the project's own loop, with inputs that are the same on every machine.
+"""Losses of twenty steps of every objective in the project's loop, on the same inputs on every machine.
 
 `python -m tests.training.traces` rewrites goldens/traces.json: only after a change that is meant to change
-what is learned, never after a refactoring. The autoencoder's absolute errors amplify rounding differences, so
-its learning rate is low.
+training, never after a refactoring. The autoencoder's learning rate is low because its absolute errors
+amplify rounding differences.
 """
 
 import json
@@ -29,6 +29,7 @@ from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.objectives.regression import RegressionObjective
 from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters
+from tests.micro import save_micro_base
 
 GOLDEN = Path(__file__).parent / "goldens" / "traces.json"
 NUM_STEPS, NUM_WARMUP, SEED, RANK, MAX_NORM = 20, 3, 11, 4, 1.0
@@ -43,7 +44,7 @@ DIFFUSION: dict[str, dict[str, float]] = {
 
 
 class Rows(NoTracker):
-    """Keeps the losses."""
+    """Collects the training losses."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -53,7 +54,7 @@ class Rows(NoTracker):
 
 
 def lr_factor(step: int) -> float:
-    """Linear warm-up to 1, then cosine to 0: fixed here, so that the goldens depend on no library's schedule."""
+    """Linear warm-up to 1, then cosine to 0; written out so that the goldens depend on no library."""
     if step < NUM_WARMUP:
         return (step + 1) / NUM_WARMUP
     return 0.5 * (1 + math.cos(math.pi * (step - NUM_WARMUP) / (NUM_STEPS - NUM_WARMUP)))
@@ -76,7 +77,7 @@ def latent_batches() -> LatentBatches:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Smooth pictures and the same in cells."""
+    """Pairs of a picture of flat blocks and the same picture with fewer levels."""
 
     def at(self, step: int) -> PairBatch:
         rng = np.random.default_rng(step)
@@ -96,7 +97,7 @@ def new_baseline() -> BaselineUNet:
         return BaselineUNet(cell=4, widths=(8, 8, 8))
 
 
-def objective_of(name: str, base: BaseModel) -> tuple[nn.Module, Batches]:
+def make_objective(name: str, base: BaseModel) -> tuple[nn.Module, Batches]:
     if name in DIFFUSION:
         add_lora(base.unet, rank=RANK, alpha=RANK)
         return DiffusionObjective(base.unet, base.noise_schedule, **DIFFUSION[name]), latent_batches()  # type: ignore[arg-type]
@@ -106,8 +107,8 @@ def objective_of(name: str, base: BaseModel) -> tuple[nn.Module, Batches]:
 
 
 def trace(name: str, base: BaseModel) -> list[float]:
-    """The losses of all steps."""
-    objective, batches = objective_of(name, base)
+    """Train the objective `name` and return the loss of every step."""
+    objective, batches = make_objective(name, base)
     lr = LR[name.partition(",")[0]]
     optimizer = adamw(
         group_parameters(objective.named_parameters(), [ParameterGroup("all", "", lr, WEIGHT_DECAY)])
@@ -128,11 +129,9 @@ def trace(name: str, base: BaseModel) -> list[float]:
 
 
 def main() -> None:
-    from tests.micro import save_micro_base
-
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as place:
-        folder = save_micro_base(Path(place))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = save_micro_base(Path(temporary))
         names = [*DIFFUSION, "regression", "autoencoder"]
         found = {name: trace(name, load_base(folder, name="micro")) for name in names}
     GOLDEN.parent.mkdir(exist_ok=True)

@@ -38,10 +38,9 @@ def draw_portraits(config: PretrainConfig, photos: Photos) -> None:
     captions = [population[i] for i in rng.choice(len(population), settings.num_drawn, replace=False)]
     seeds = [config.seed * 1_000_003 + index for index in range(len(captions))]
     half = _HALF.get(settings.precision)
+    num_steps, guidance = settings.num_steps, settings.guidance
     with torch.autocast(base.device.type, dtype=half, enabled=half is not None):
-        images = text_to_image(
-            base, captions, seeds, num_steps=settings.num_steps, guidance=settings.guidance
-        )
+        images = text_to_image(base, captions, seeds, num_steps=num_steps, guidance=guidance)
     drawn = np.stack([np.asarray(image) for image in images])
     kept, statistics = _choose(drawn, captions, photos.train(), population, settings)
 
@@ -83,9 +82,8 @@ def _choose(
     real_likeness, drawn_likeness = real_features[1], drawn_features[1]
     among_photos = nearest_similarity(real_likeness, real_likeness, same=True)
     mirrored = extractor.likeness_features(np.ascontiguousarray(drawn[:, :, ::-1]))  # trained on, too
-    nearest = np.maximum(
-        nearest_similarity(drawn_likeness, real_likeness), nearest_similarity(mirrored, real_likeness)
-    )
+    both = (drawn_likeness, mirrored)
+    nearest = np.maximum(*(nearest_similarity(features, real_likeness) for features in both))
     limit = float(np.percentile(among_photos, 100.0 - settings.copy_percentile))
 
     order = [int(index) for index in np.argsort(-scores, kind="stable") if nearest[index] < limit]

@@ -53,43 +53,34 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
     measured: dict[str, Any] = {"base_sha256": base.sha256, "num_photos": len(pictures)}
 
     blocks = to_uint8(block_images(to_unit(pictures), base.cell, torch.Generator().manual_seed(0)))
-    measured["autoencoder"] = {
-        "photo": asdict(reconstruction(base.vae, pictures)),
-        "block": asdict(reconstruction(base.vae, blocks)),
-    }
+    kinds = {"photo": pictures, "block": blocks}
+    measured["autoencoder"] = {kind: asdict(reconstruction(base.vae, of)) for kind, of in kinds.items()}
 
-    codec, num = Codec(base), min(measure.num_losses, len(pictures))
+    codec, num = Codec(base), measure.num_losses
     measured["loss_by_level"] = loss_by_level(
         DiffusionObjective(base.unet, base.noise_schedule),
         codec.encode_images(pictures[:num]),
         codec.encode_text(captions[:num]),
     )
 
-    num, style = min(measure.num_faces, len(pictures)), Pixelation(**asdict(config.pixelate))
+    num, style = measure.num_faces, Pixelation(**asdict(config.pixelate))
     faces = [Image.fromarray(picture) for picture in pictures[:num]]
     found = recognition(faces, ids[:num], features, lambda photo: pixelize(photo, style)[0])
     errors = attribute_errors(features, pictures[:num], captions[:num])
     measured["features"] = {"features_sha256": features.sha256, **asdict(found), **errors}
 
-    num = min(measure.num_text_to_image, len(pictures))
-    measured["text_to_image"] = asdict(
-        text_to_image_quality(
-            base,
-            pictures[:num],
-            captions[:num],
-            features,
-            num_steps=measure.num_steps,
-            guidance=measure.text_to_image_guidance,
-        )
+    num, steps, guidance = measure.num_text_to_image, measure.num_steps, measure.text_to_image_guidance
+    drawn = text_to_image_quality(
+        base, pictures[:num], captions[:num], features, num_steps=steps, guidance=guidance
     )
+    measured["text_to_image"] = asdict(drawn)
 
-    num = min(measure.num_portraits, len(pictures))
-    sampler = Sampler(
-        kind="dpm", num_steps=measure.num_steps, strength=measure.strength, guidance=measure.guidance
+    num = measure.num_portraits
+    sampler = Sampler(kind="dpm", num_steps=steps, strength=measure.strength, guidance=measure.guidance)
+    stylized = img2img_quality(
+        base, pictures[:num], ids[:num], features, prompt=model.prompt, sampler=sampler
     )
-    measured["img2img"] = asdict(
-        img2img_quality(base, pictures[:num], ids[:num], features, prompt=model.prompt, sampler=sampler)
-    )
+    measured["img2img"] = asdict(stylized)
 
     if (folder / "portraits.json").is_file():
         measured["portraits"] = json.loads((folder / "portraits.json").read_text(encoding="utf-8"))
@@ -99,4 +90,4 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
     if measure.card is not None:
         replace_table(measure.card, table)
     if measure.study is not None:
-        write_study(config, photos.folder, measure.study, base, features, measured)
+        write_study(config, measure.study, base, features, measured)

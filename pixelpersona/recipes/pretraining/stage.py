@@ -1,5 +1,6 @@
 """What the stages of pretraining share: the photos, and the training of one stage."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from diffusers.training_utils import EMAModel
 from numpy.typing import NDArray
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_wsd_schedule
 
 from pixelpersona.config.pretrain import PretrainConfig, StageConfig, StageLrSchedule
 from pixelpersona.data.photo_batches import photo_array
@@ -21,7 +23,7 @@ from pixelpersona.training.callbacks import CheckpointCallback
 from pixelpersona.training.checkpoints import TrainState, resume_latest
 from pixelpersona.training.interrupt import ending
 from pixelpersona.training.loop import Batches, train
-from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_factor
+from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters, lr_schedule
 
 
 class Photos:
@@ -32,12 +34,8 @@ class Photos:
 
     def __init__(self, config: PretrainConfig) -> None:
         dataset = config.dataset
-        self.source = open_source(
-            dataset.kind.value,
-            dataset.path,
-            heldout_share=dataset.heldout_share,
-            num_tuning=dataset.num_tuning,
-        )
+        share, num_tuning = dataset.heldout_share, dataset.num_tuning
+        self.source = open_source(dataset.kind, dataset.path, heldout_share=share, num_tuning=num_tuning)
         self.folder = config.paths.runs / config.name
         self.image_size = config.model.image_size
         splits = {photo_id: self.source.split(photo_id) for photo_id in self.source.ids()}
@@ -76,7 +74,7 @@ def train_stage(
     config: PretrainConfig,
     *,
     name: str,
-    identity: dict[str, object],
+    identity: Mapping[str, object],
 ) -> None:
     """Train the objective's parameters in place; at the end they hold the moving average, frozen.
 
@@ -86,25 +84,21 @@ def train_stage(
     identity: what a checkpoint must have been made with to be continued, besides stage, seed and batch size.
     Raises ValueError when the newest checkpoint has another identity.
     """
-    groups = group_parameters(
-        objective.named_parameters(), [ParameterGroup("all", "", stage.lr, stage.weight_decay)]
-    )
+    every = ParameterGroup("all", "", stage.lr, stage.weight_decay)
+    groups = group_parameters(objective.named_parameters(), [every])
     optimizer = adamw(groups, beta1=stage.beta1, beta2=stage.beta2, eps=stage.eps)
-    ema = EMAModel(
-        [p for p in objective.parameters() if p.requires_grad],
-        decay=stage.ema_decay,
-        use_ema_warmup=True,
-        power=stage.ema_power,
-    )
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    ema = EMAModel(trained, decay=stage.ema_decay, use_ema_warmup=True, power=stage.ema_power)
     state = TrainState(
         objective=objective,
         optimizer=optimizer,
         lr_schedule=_lr_schedule(optimizer, stage, name),
         ema=ema,
-        identity={"stage": name} | identity | {"seed": config.seed, "batch": stage.batch_size},
+        identity={"stage": name, **identity, "seed": config.seed, "batch": stage.batch_size},
     )
     folder = config.paths.runs / config.name / name
-    resumed = resume_latest(state, folder / "checkpoints")
+    checkpoints = folder / "checkpoints"
+    resumed = resume_latest(state, checkpoints)
     tracker = open_tracker(
         folder,
         name=f"{config.name}-{name}",
@@ -116,19 +110,16 @@ def train_stage(
         **asdict(config.tracker) | {"mode": config.tracker.mode.value},
     )
     state.tracker_id = tracker.run_id
+    every_steps, num_steps = stage.checkpoint_every_steps, stage.num_steps
     with ending(tracker):
         train(
             state,
             batches,
-            num_steps=stage.num_steps,
+            num_steps=num_steps,
             seed=config.seed,
             accelerator=make_accelerator(stage.precision.value, batch_size=stage.batch_size),
             tracker=tracker,
-            checkpoints=CheckpointCallback(
-                folder / "checkpoints",
-                every_steps=stage.checkpoint_every_steps,
-                num_steps=stage.num_steps,
-            ),
+            checkpoints=CheckpointCallback(checkpoints, every_steps=every_steps, num_steps=num_steps),
             max_grad_norm=stage.max_grad_norm,
             title=name,
         )
@@ -144,15 +135,15 @@ def _lr_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig, name: str
     """
     if not 0.0 <= stage.decay_share <= 1.0:
         raise ValueError(f"{name}.decay_share={stage.decay_share}: accepted 0 to 1")
-    num_decay_steps = stage.decay_share * stage.num_steps
-
-    def factor(step: int) -> float:
-        rise = lr_factor(
-            stage.lr_schedule.value, step, num_steps=stage.num_steps, num_warmup_steps=stage.num_warmup_steps
-        )
-        num_left = max(0, stage.num_steps - step)
-        if stage.lr_schedule is StageLrSchedule.cosine or num_left >= num_decay_steps:
-            return rise
-        return min(rise, num_left / num_decay_steps)
-
-    return LambdaLR(optimizer, factor)
+    num_steps, num_warmup_steps = stage.num_steps, stage.num_warmup_steps
+    if stage.lr_schedule is StageLrSchedule.cosine:
+        return lr_schedule(optimizer, "cosine", num_steps=num_steps, num_warmup_steps=num_warmup_steps)
+    num_decay_steps = round(stage.decay_share * num_steps)
+    schedule: LambdaLR = get_wsd_schedule(
+        optimizer,
+        num_warmup_steps=num_warmup_steps,
+        num_stable_steps=max(0, num_steps - num_warmup_steps - num_decay_steps),
+        num_decay_steps=num_decay_steps,
+        decay_type="linear",
+    )
+    return schedule

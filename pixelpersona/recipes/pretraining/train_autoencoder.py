@@ -23,9 +23,8 @@ def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
     if not config.warm_start and cell != tiny.CELL:
         raise ValueError(f"model.cell={cell}: accepted {tiny.CELL} for a new autoencoder")
     if stage.crop % cell or not cell <= stage.crop <= model.image_size:
-        raise ValueError(
-            f"autoencoder.crop={stage.crop}: accepted multiples of {cell} up to {model.image_size}"
-        )
+        accepted = f"multiples of {cell} up to {model.image_size}"
+        raise ValueError(f"autoencoder.crop={stage.crop}: accepted {accepted}")
 
     torch.manual_seed(config.seed)
     if config.warm_start:
@@ -34,19 +33,14 @@ def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
         vae = tiny.build_vae(model.image_size)
     vae.to(memory_format=torch.channels_last)
     vae.requires_grad_(True)
-    if config.warm_start:
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
+    for part in (vae.encoder, vae.quant_conv):
+        part.requires_grad_(not config.warm_start)
 
     images = photos.train()
-    train_stage(
-        AutoencoderObjective(vae, cell=cell),
-        CropBatches(images, batch_size=stage.batch_size, crop=stage.crop, cell=cell, seed=config.seed),
-        stage,
-        config,
-        name="autoencoder",
-        identity={"num_photos": len(images), "keep_encoder": config.warm_start},
-    )
+    batches = CropBatches(images, batch_size=stage.batch_size, crop=stage.crop, cell=cell, seed=config.seed)
+    identity = {"num_photos": len(images), "keep_encoder": config.warm_start}
+    objective = AutoencoderObjective(vae, cell=cell)
+    train_stage(objective, batches, stage, config, name="autoencoder", identity=identity)
     if not config.warm_start:
         sample = images[: stage.num_statistics_photos]
         with torch.no_grad():

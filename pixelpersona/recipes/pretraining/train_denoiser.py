@@ -30,7 +30,13 @@ def train_denoiser(config: PretrainConfig, photos: Photos) -> None:
     captions = read_captions(photos.source, photos.ids, config.model.prompt)
     base = _initial_base(config, folder, captions)
     texts = sorted({text for spellings in captions for text in spellings})
-    _check_lengths(base.tokenizer, texts, is_new=not config.warm_start or stage.new_text_encoder)
+    lengths = [len(ids) for ids in base.tokenizer(texts).input_ids]
+    longest, accepted = max(lengths), base.tokenizer.model_max_length
+    if longest > accepted:
+        is_new = not config.warm_start or stage.new_text_encoder
+        advice = "" if is_new else ", or unet.new_text_encoder=true"
+        text = texts[lengths.index(longest)]
+        raise ValueError(f'caption "{text}" has {longest} tokens: accepted up to {accepted}{advice}')
 
     latents = encode_photos(photos.train(), Codec(base, batch_size=64), folder / "latents.npy")
     ids = dict(zip(texts, tokenize(base, texts), strict=True))
@@ -44,19 +50,15 @@ def train_denoiser(config: PretrainConfig, photos: Photos) -> None:
         spelling_shares=stage.caption_shares,
         dropout=stage.caption_dropout,
     )
-    base.unet.to(memory_format=torch.channels_last)
-    base.unet.requires_grad_(True)
-    base.text_encoder.requires_grad_(True)
-    train_stage(
-        DiffusionObjective(
-            base.unet, base.noise_schedule, text_encoder=base.text_encoder, snr_gamma=stage.snr_gamma
-        ),
-        batches,
-        stage,
-        config,
-        name="unet",
-        identity={"num_photos": len(latents), "new_text_encoder": stage.new_text_encoder},
+    unet, text_encoder = base.unet, base.text_encoder
+    unet.to(memory_format=torch.channels_last)
+    unet.requires_grad_(True)
+    text_encoder.requires_grad_(True)
+    objective = DiffusionObjective(
+        unet, base.noise_schedule, text_encoder=text_encoder, snr_gamma=stage.snr_gamma
     )
+    identity = {"num_photos": len(latents), "new_text_encoder": stage.new_text_encoder}
+    train_stage(objective, batches, stage, config, name="unet", identity=identity)
     save_base(base, folder / "base")
     print(f"wrote {folder / 'base'}")
 
@@ -89,15 +91,3 @@ def _initial_base(config: PretrainConfig, folder: Path, captions: Sequence[Seque
     for module in (vae, text_encoder, unet):
         module.requires_grad_(False).eval().to(device)
     return BaseModel(tokenizer, text_encoder, vae, unet, noise_schedule, name=model.name, sha256="")
-
-
-def _check_lengths(tokenizer: CLIPTokenizer, captions: Sequence[str], *, is_new: bool) -> None:
-    """Raise ValueError naming the longest caption, and its length, when the tokenizer would truncate it."""
-    lengths = [len(ids) for ids in tokenizer(list(captions)).input_ids]
-    longest = max(lengths)
-    if longest > tokenizer.model_max_length:
-        advice = "" if is_new else ", or unet.new_text_encoder=true"
-        raise ValueError(
-            f'caption "{captions[lengths.index(longest)]}" has {longest} tokens: '
-            f"accepted up to {tokenizer.model_max_length}{advice}"
-        )

@@ -24,14 +24,11 @@ def train_features(config: PretrainConfig, photos: Photos) -> None:
     stage, folder = config.features, photos.folder
     file = photos.train_file(IMAGE_SIZE)
     images = np.load(file, mmap_mode="c")
+    style = Pixelation(**asdict(config.pixelate))
+    cell = config.model.cell * IMAGE_SIZE // config.model.image_size
     batches = ViewBatches(
         images,
-        drawn_cells(
-            file,
-            Pixelation(**asdict(config.pixelate)),
-            config.model.cell * IMAGE_SIZE // config.model.image_size,
-            folder / "drawings.npy",
-        ),
+        drawn_cells(file, style, cell, folder / "drawings.npy"),
         [read_attributes(photos.source.caption(photo_id)) for photo_id in photos.ids],
         genders=GENDERS,
         ethnicities=ETHNICITIES,
@@ -41,12 +38,6 @@ def train_features(config: PretrainConfig, photos: Photos) -> None:
     torch.manual_seed(config.seed)
     net = PersonaNet()
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    train_stage(
-        FeaturesObjective(net),
-        batches,
-        stage,
-        config,
-        name="features",
-        identity={"num_photos": len(images)},
-    )
+    identity = {"num_photos": len(images)}
+    train_stage(FeaturesObjective(net), batches, stage, config, name="features", identity=identity)
     print(f"wrote {save_persona_net(net, folder / 'persona')}")

@@ -4,7 +4,7 @@ Only synthetic people are shown, drawn by the base itself: the training photos m
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -87,24 +87,20 @@ measure.study=experiments/packaged_base
 ## What would change the result
 
 More training: neither the UNet nor the feature network had converged when their time was up. A larger UNet \
-than the 24 MB of assets leave room for. More photos, and more varied ones: the data has tight crops of one \
+than the 24 MB of assets have space for. More photos, and more varied ones: the data has tight crops of one \
 face.
 """
 
 
 def write_study(
-    config: PretrainConfig,
-    folder: Path,
-    study: Path,
-    base: BaseModel,
-    features: PersonaFeatures,
-    measured: Mapping[str, Any],
+    config: PretrainConfig, study: Path, base: BaseModel, features: PersonaFeatures, measured: dict[str, Any]
 ) -> None:
     """Write README.md, results.json, losses.png and one contact sheet per stage into `study`.
 
-    folder: of the run. Its portraits are shown, or the packaged ones where it has none. Its metrics.jsonl
-    files are copied to study/stages, and the curves are drawn from there, so that they outlive the run.
+    The run's portraits are shown, or the packaged ones where it has none. Its metrics.jsonl files are copied
+    to study/stages, and the curves are drawn from there, so that they outlive the run.
     """
+    folder = config.paths.runs / config.name
     write_whole(study / "results.json", json.dumps(measured, indent=2) + "\n")
     for name in _STAGES:
         metrics = folder / name / "metrics.jsonl"
@@ -136,25 +132,17 @@ def write_study(
 def _autoencoder_sheet(base: BaseModel, portraits: NDArray[np.uint8]) -> Image.Image:
     blocks = to_uint8(block_images(to_unit(portraits), base.cell, torch.Generator().manual_seed(0)))
     codec = Codec(base)
-    rows = [
-        row
-        for pictures in (portraits, blocks)
-        for row in (pictures, codec.decode_latents(codec.encode_images(pictures)))
-    ]
-    titles = ("picture", "decoded", "blocks", "decoded")
-    return contact_sheet([_pictures(row) for row in rows], row_titles=titles)
+    decoded = [codec.decode_latents(codec.encode_images(pictures)) for pictures in (portraits, blocks)]
+    rows = [_pictures(row) for row in (portraits, decoded[0], blocks, decoded[1])]
+    return contact_sheet(rows, row_titles=("picture", "decoded", "blocks", "decoded"))
 
 
 def _unet_sheet(config: PretrainConfig, base: BaseModel) -> Image.Image:
     """People of every age, drawn from captions."""
     captions = [attribute_caption(age, gender, ethnicity) for ethnicity, gender in _PEOPLE for age in _AGES]
-    drawn = text_to_image(
-        base,
-        captions,
-        list(range(len(captions))),
-        num_steps=config.measure.num_steps,
-        guidance=config.measure.text_to_image_guidance,
-    )
+    seeds, num_steps = range(len(captions)), config.measure.num_steps
+    guidance = config.measure.text_to_image_guidance
+    drawn = text_to_image(base, captions, seeds, num_steps=num_steps, guidance=guidance)
     rows = [drawn[start : start + len(_AGES)] for start in range(0, len(drawn), len(_AGES))]
     titles = [" ".join(person) for person in _PEOPLE]
     return contact_sheet(rows, row_titles=titles, column_titles=[f"{age} years" for age in _AGES])
@@ -176,15 +164,10 @@ def _features_sheet(
 
 def _stylize_sheet(config: PretrainConfig, base: BaseModel, portraits: NDArray[np.uint8]) -> Image.Image:
     """Portraits held out of the packaged LoRA's training, and what `stylize` draws from them."""
-    model = config.model
+    model, num_steps, strength = config.model, config.measure.num_steps, config.model.portrait_strength
     stylizer = Stylizer(
         merge_lora(base, asset("lora") / ADAPTER_FILE)[0],
-        sampler=Sampler(
-            kind="dpm",
-            num_steps=config.measure.num_steps,
-            strength=model.portrait_strength,
-            guidance=model.guidance,
-        ),
+        sampler=Sampler(kind="dpm", num_steps=num_steps, strength=strength, guidance=model.guidance),
         prompt=model.prompt,
         postprocess=Postprocess(**asdict(config.postprocess)),
     )

@@ -9,6 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
@@ -27,13 +28,12 @@ def stratified_timesteps(num: int, max_timestep: int, rng: torch.Generator, *, p
     return (positions * max_timestep).long().clamp(max=max_timestep - 1)
 
 
-def min_snr_weights(alphas_cumprod: Tensor, t: Tensor, gamma: float) -> Tensor:
+def min_snr_weights(noise_schedule: DDIMScheduler, t: Tensor, gamma: float) -> Tensor:
     """min(snr, gamma) / snr for noise prediction (min-SNR, Hang et al. 2023, arXiv:2303.09556).
 
-    alphas_cumprod float [T], t int64 [B] → float [B] in (0, 1].
+    t: int64 [B] → float [B] in (0, 1].
     """
-    a = alphas_cumprod.to(t.device)[t]
-    snr = a / (1.0 - a)
+    snr: Tensor = compute_snr(noise_schedule, t)
     return snr.clamp(max=gamma) / snr
 
 
@@ -149,4 +149,4 @@ class DiffusionObjective(nn.Module):
         error = error.mean(dim=(1, 2, 3))
         if self.snr_gamma is None:
             return error
-        return error * min_snr_weights(self.noise_schedule.alphas_cumprod, t, self.snr_gamma).to(error)
+        return error * min_snr_weights(self.noise_schedule, t, self.snr_gamma).to(error)

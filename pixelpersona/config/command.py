@@ -1,0 +1,16 @@
+"""Keys of every command."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(kw_only=True, slots=True)
+class CommandConfig:
+    """What `cli.command` reads.
+
+    name: name of the stage in the timing file.
+    timing: JSON file that collects seconds per stage; null for none.
+    """
+
+    name: str
+    timing: Path | None
