@@ -66,7 +66,7 @@ def plain_loop(model: nn.Module, lr: float, loss_at: Callable[[int], Tensor]) ->
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=WEIGHT_DECAY)
     schedule = get_cosine_schedule_with_warmup(optimizer, NUM_WARMUP, NUM_STEPS)
-    for group in optimizer.param_groups:  # our warm-up starts at lr / NUM_WARMUP, theirs at 0
+    for group in optimizer.param_groups:  # lr_factor starts above zero, their warm-up at zero
         group["lr"] = lr / NUM_WARMUP
     losses = []
     for step in range(NUM_STEPS):

@@ -136,9 +136,10 @@ def _lr_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig, name: str
     if not 0.0 <= stage.decay_share <= 1.0:
         raise ValueError(f"{name}.decay_share={stage.decay_share}: accepted 0 to 1")
     num_steps, num_warmup_steps = stage.num_steps, stage.num_warmup_steps
-    if stage.lr_schedule is StageLrSchedule.cosine:
-        return lr_schedule(optimizer, "cosine", num_steps=num_steps, num_warmup_steps=num_warmup_steps)
     num_decay_steps = round(stage.decay_share * num_steps)
+    if stage.lr_schedule is StageLrSchedule.cosine or num_decay_steps == 0:
+        kind = stage.lr_schedule.value
+        return lr_schedule(optimizer, kind, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
     schedule: LambdaLR = get_wsd_schedule(
         optimizer,
         num_warmup_steps=num_warmup_steps,
