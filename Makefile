@@ -62,7 +62,7 @@ demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
 demo: $(STAMP)  ## train LoRAs of rank 4 and 8, compare them, draw a portrait, write a report (runs/demo)
 	rm -rf $(DEMO)
 	$(RUN)prepare experiment=demo timing=$(DEMO)/timing.json
-	$(RUN)train -m lora.rank=4,8 experiment=demo timing=$(DEMO)/timing.json
+	OMP_NUM_THREADS=1 $(RUN)train -m lora.rank=4,8 experiment=demo hydra=joblib timing=$(DEMO)/timing.json
 	$(RUN)train experiment=demo method=supervised timing=$(DEMO)/timing.json
 	$(RUN)evaluate experiment=demo timing=$(DEMO)/timing.json
 	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"

@@ -8,11 +8,12 @@ from pixelpersona.config.report import ReportConfig
 
 @command("report", ReportConfig)
 def main(config: ReportConfig) -> None:
-    """Write the report; the last line printed is the total time of all stages."""
+    """Write the report; the last line printed is the sum of the seconds of all stages."""
     from pixelpersona.recipes.write_report import write_report
 
     earlier = write_report(config, command_line, overrides(ReportConfig))
-    print(f"total: {earlier + seconds_since_start():.0f} s")
+    # Jobs of a parallel sweep overlap, so this is more than the time that has passed.
+    print(f"all stages: {earlier + seconds_since_start():.0f} s")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def test_a_timing_file_that_does_not_fit_is_unchanged(root: Path, refused: Calla
     message = refused(pixelate.main, words, 50_000)
     assert message == f"{timing}: cannot be written (File too large); what was there before is unchanged"
     assert timing.read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == ["me.png", "timing.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [".timing.json.lock", "me.png", "timing.json"]
     assert Image.open(out).mode == "P"
 
 

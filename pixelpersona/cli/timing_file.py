@@ -4,7 +4,9 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any
+
+from filelock import FileLock
 
 from pixelpersona.files import write_whole
 
@@ -23,7 +25,9 @@ def restart_clock() -> None:
 def record_seconds(stage: str, config: object) -> None:
     """Write the seconds so far to the file `config.timing`, if the schema has this key and it is not null.
 
-    The entry is `stage`, followed by `config.name` where that differs: `train lora-r4`.
+    The entry is `stage`, followed by `config.name` where that differs: `train lora-r4`. Jobs that run at the
+    same time add their entries one after another: a hidden lock file beside the file remains.
+    Raises ValueError naming the file when it cannot be written or holds anything but a JSON object.
     """
     file = getattr(config, "timing", None)
     if file is None:
@@ -32,9 +36,29 @@ def record_seconds(stage: str, config: object) -> None:
     if name and name != stage:
         stage = f"{stage} {name}"
     file = Path(file)
-    stages = cast(dict[str, float], json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-    stages[stage] = round(seconds_since_start(), 2)
-    write_whole(file, json.dumps(stages, indent=2) + "\n")
+    seconds = round(seconds_since_start(), 2)
+    lock = FileLock(file.with_name(f".{file.name}.lock"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be written ({error.strerror or error})") from error
+    try:
+        write_whole(file, json.dumps({**_read(file), stage: seconds}, indent=2) + "\n")
+    finally:
+        lock.release()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        stages = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"timing={file}: not readable ({' '.join(str(error).split())})") from None
+    if not isinstance(stages, dict):
+        raise ValueError(f"timing={file}: accepted a JSON object, found a {type(stages).__name__}")
+    return stages
 
 
 def _process_age() -> float:

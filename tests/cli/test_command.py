@@ -210,7 +210,7 @@ def test_timing_file_collects_stages(call: Call, tmp_path: Path) -> None:
     stages = json.loads(file.read_text())
     assert list(stages) == ["paint first", "paint lora-r4", "paint lora-r8"]
     assert all(isinstance(seconds, float) and seconds >= 0 for seconds in stages.values())
-    assert [path.name for path in file.parent.iterdir()] == ["timing.json"]
+    assert sorted(path.name for path in file.parent.iterdir()) == [".timing.json.lock", "timing.json"]
 
 
 def test_a_failed_job_is_not_timed(failure: Failure, tmp_path: Path) -> None:
