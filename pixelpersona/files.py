@@ -1,10 +1,11 @@
 """Atomic writes, one-line errors when the system refuses to write, and reading JSON Lines."""
 
 import errno
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def whole(file: Path) -> Iterator[Path]:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with drafted(file, file.with_name(f".{file.name}.{os.getpid()}.tmp")) as draft:
+        # A digest, because a draft's name made from a long name would be too long for the file system.
+        digest = hashlib.sha256(os.fsencode(file.name)).hexdigest()[:16]
+        with drafted(file, file.with_name(f".{digest}.{os.getpid()}.tmp")) as draft:
             yield draft
     except Exception as error:
         reason = refusal(error)
@@ -82,6 +85,22 @@ def write_whole(file: Path, data: str | bytes) -> None:
     """Write text (as UTF-8) or bytes atomically, as `whole` does."""
     with whole(file) as draft:
         draft.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def check_targets(source: Path, targets: Mapping[str, Path | None], *, overwrite: bool) -> None:
+    """Raise ValueError naming the key of a file to write that is the source, or the same file as another one.
+
+    targets: key -> file; None is left out. overwrite: one of them may be the source.
+    """
+    written: dict[Path, str] = {}
+    for key, file in targets.items():
+        if file is None:
+            continue
+        if not overwrite and file.exists() and source.exists() and file.samefile(source):
+            raise ValueError(f"{key}={file}: is the photo itself; accepted another name, or overwrite=true")
+        other = written.setdefault(file.resolve(), key)
+        if other != key:
+            raise ValueError(f"{key}={file}: is the file of {other}; accepted another name")
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from pixelpersona.cli.overrides import quote_paths
-from pixelpersona.cli.schemas import compose_config, group_names, group_options, path_keys, register
+from pixelpersona.cli.overrides import quote
+from pixelpersona.cli.schemas import compose_config, group_names, group_options, register, typed_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -98,7 +98,7 @@ def compose_command(command: str, arguments: tuple[str, ...]) -> DictConfig:
     register(command, schema)
     words = [word for word in arguments if not word.startswith("-")] or REQUIRED.get(command, [])
     overrides = []
-    for override in OverridesParser.create().parse_overrides(quote_paths(words, path_keys(schema))):
+    for override in OverridesParser.create().parse_overrides(quote(words, typed_keys(schema))):
         if override.is_sweep_override():
             overrides.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
         else:

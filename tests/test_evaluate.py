@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from skimage.data import astronaut
 
 from pixelpersona import evaluate, report
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.evaluation.tradeoff import load_tradeoff
-from pixelpersona.models.adapter import add_lora, save_lora
+from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
 from pixelpersona.models.base import load_base
-from pixelpersona.models.baseline import BaselineUNet, save_baseline
+from pixelpersona.models.baseline import BASELINE_FILE, BaselineUNet, save_baseline
 from pixelpersona.pixel.sheet import contact_sheet
 from pixelpersona.reporting import sheets
 
@@ -98,6 +100,35 @@ def test_a_run_of_another_base_is_skipped_and_reported(
     save_trained(tmp_path, micro_base_folder)
     evaluate.main([*words, f"paths.runs={tmp_path}", "eval.num_photos=4"])
     assert "foreign: left out, trained on another base (000000000000)" in capsys.readouterr().err
+
+
+def fill(file: Path, end_of_key: str, value: float) -> None:
+    """Set the first value of each tensor whose key ends so."""
+    weights = load_file(file)
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    for key in weights:
+        if key.endswith(end_of_key):
+            weights[key].view(-1)[0] = value
+    save_file(weights, file, metadata=metadata)
+
+
+def test_runs_with_broken_weights_are_named_and_left_out(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], micro_base_folder: Path
+) -> None:
+    save_trained(tmp_path, micro_base_folder)
+    fill(tmp_path / "lora-r2" / ADAPTER_FILE, "to_q.lora_B.weight", np.nan)
+    fill(tmp_path / "supervised" / "best" / "step-000001" / BASELINE_FILE, "out.bias", np.inf)
+    (tmp_path / "cut").mkdir()
+    whole = (tmp_path / "ranks" / "lora-r10" / ADAPTER_FILE).read_bytes()
+    (tmp_path / "cut" / ADAPTER_FILE).write_bytes(whole[:5000])
+    evaluate.main([*words, f"paths.runs={tmp_path}", "eval.num_photos=4"])
+    printed = capsys.readouterr().err
+    assert re.findall(r"([\w-]+): left out", printed) == ["supervised", "cut", "foreign", "lora-r2"]
+    assert re.search(r"supervised: left out, .*1 of \d+ weights are not finite, .*out\.bias", printed)
+    assert re.search(r"lora-r2: left out, .*keys hold values that are not finite, .*to_q", printed)
+    results = load_results(tmp_path / "result.json")
+    assert [r.variant for r in results.variants if r.adapter_sha256] == ["ranks/lora-r10"]
 
 
 def test_nearest_is_on_its_grid_and_palette_without_snapping(results: EvalResults) -> None:

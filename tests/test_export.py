@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import save_file
 
 from pixelpersona import export
 from pixelpersona.evaluation.result import EvalResult, EvalResults, bootstrap_mean, save_results
@@ -140,6 +141,14 @@ def test_a_merged_export_needs_an_evaluation_on_the_same_base(
 def unusable(tmp_path: Path) -> Path:
     """A folder with a broken LoRA, a broken evaluation, and a folder that is not empty."""
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    pair = {"unet.conv_in.lora_A.weight": torch.ones(2, 3), "unet.conv_in.lora_B.weight": torch.ones(4, 2)}
+    save_file(
+        pair | {"unet.conv_in.lora_B.weight": torch.full((4, 2), torch.nan)}, tmp_path / "nan.safetensors"
+    )
+    save_file({key: torch.zeros_like(half) for key, half in pair.items()}, tmp_path / "zero.safetensors")
+    save_file({f"base_model.model.{key}": half for key, half in pair.items()}, tmp_path / "peft.safetensors")
+    save_file({"lora_unet_conv_in.lora_down.weight": torch.ones(2, 3)}, tmp_path / "kohya.safetensors")
+    save_file(pair, tmp_path / "other.safetensors")
     (tmp_path / "bad.json").write_text(json.dumps({"variants": []}))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
@@ -151,6 +160,15 @@ def unusable(tmp_path: Path) -> Path:
     [
         ("adapter.path={here}/none out={here}/out", "no such LoRA"),
         ("adapter.path={here}/broken.safetensors out={here}/out", "broken.safetensors: not a LoRA"),
+        ("adapter.path={here}/nan.safetensors out={here}/out", "1 of 2 keys hold values that are not finite"),
+        ("adapter.path={here}/zero.safetensors out={here}/out format=kohya", "it would change nothing"),
+        ("adapter.path={here}/peft.safetensors out={here}/out", "2 of 2 keys cannot be used"),
+        ("adapter.path={here}/kohya.safetensors out={here}/out", "has kohya's key names"),
+        (
+            "adapter.path={here}/other.safetensors out={here}/out format=merged"
+            " model.path={base} model.image_size=32 model.cell=4",
+            "have a shape unlike their layer's",
+        ),
         ("adapter.path={lora} out={here}/full", "full: already exists"),
         ("adapter.path={lora} out={here}/out result={here}/none.json", "none.json: no such file"),
         ("adapter.path={lora} out={here}/out result={here}/bad.json", "bad.json"),
@@ -159,7 +177,8 @@ def unusable(tmp_path: Path) -> Path:
         ("adapter.path={lora}", "out: is missing"),
         ("out={here}/out model.path={base} model.image_size=32 model.cell=4", "no packaged LoRA"),
     ],
-    ids=["missing LoRA", "broken LoRA", "full folder", "missing result", "broken result", "limit", "format",
+    ids=["missing LoRA", "broken LoRA", "NaN", "all zero", "PEFT's names", "kohya's names", "wrong shapes",
+         "full folder", "missing result", "broken result", "limit", "format",
          "no out", "no LoRA of this base"],
 )  # fmt: skip
 def test_a_mistake_is_one_error_line_and_writes_nothing(

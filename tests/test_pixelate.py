@@ -211,6 +211,20 @@ def test_a_shared_palette_is_used_by_all_pictures_of_a_folder(tmp_path: Path, fo
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.palette=pico9"], "pico8"),
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.factor=400"], "leaves no cell"),
         (["photo=FOLDER/face.png", "out=a.png", "scale=0"], "scale=0: accepted 1 to 64"),
+        (
+            ["photo=FOLDER/face.png", "out=a.png", "pixelate.factor=8", "pixelate.height=12"],
+            "pixelate.factor=8: accepted without pixelate.height",
+        ),
+        (["photo=FOLDER/face.png", "out=FOLDER/face.png"], "is the photo itself; accepted another name"),
+        (
+            ["photo=FOLDER/face.png", "out=a.png", "palette_out=a.png"],
+            "palette_out=a.png: is the file of out; accepted another name",
+        ),
+        (
+            ["photo=FOLDER", "out=o", "shared=true", "palette_out=FOLDER/face.png"],
+            "face.png: is a picture of the folder",
+        ),
+        (["photo=FOLDER", "out=FOLDER"], "is or contains photo="),
         (["photo=FOLDER/clip.gif", "out=a.gif", "pixelate.dither=floyd"], "accepted none for a clip"),
         (["photo=FOLDER", "out=FOLDER/face.png"], "is a file; a folder of photos needs a folder"),
         (["photo=FOLDER", "out=o", "palette_out=p.hex"], "accepted with shared=true"),
@@ -234,6 +248,13 @@ def test_a_mistake_is_one_error_line_and_writes_nothing(
     assert message in error
     assert "\n" not in error
     assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before
+
+
+def test_overwrite_replaces_the_photo(tmp_path: Path, folder: Path) -> None:
+    file = folder / "face.png"
+    pixelate.main([f"photo={file}", f"out={file}", "overwrite=true", "pixelate.height=12"])
+    with Image.open(file) as drawn:
+        assert (drawn.mode, drawn.size) == ("P", (12, 12))
 
 
 @pytest.mark.slow

@@ -227,6 +227,7 @@ def test_a_base_of_another_image_size_can_be_trained(
     assert message.startswith(f"{folder / 'photos.npy'}: made from other photos")
 
 
+@pytest.mark.slow
 def test_the_base_is_measured_on_held_out_photos(pretrained: Path, photos: Path) -> None:
     """With the run's own feature network; the PSNR equals torchmetrics' of diffusers' reconstruction."""
     save_persona_net(PersonaNet(), pretrained / "persona")

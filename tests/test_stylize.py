@@ -63,11 +63,28 @@ def test_without_a_search_the_portrait_is_that_of_the_default_strength(
     assert (tmp_path / "out.png").read_bytes() == drawn
 
 
+@pytest.mark.parametrize(("photo", "key"), [("out.png", "out"), ("out.cells.png", "out, at true size")])
+def test_the_photo_is_not_overwritten(
+    words: list[str], tmp_path: Path, photo: str, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (tmp_path / "photo.png").rename(tmp_path / photo).read_bytes()
+    words = [f"photo={tmp_path / photo}", *words[1:], "num_candidates=1"]
+    with pytest.raises(SystemExit) as stop:
+        stylize.main(words)
+    assert stop.value.code == 2
+    line = f"{key}={tmp_path / photo}: is the photo itself; accepted another name, or overwrite=true\n"
+    assert capsys.readouterr().err == line
+    assert (tmp_path / photo).read_bytes() == before
+    stylize.main([*words, "overwrite=true"])
+    assert (tmp_path / photo).read_bytes() != before
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
         ("search.strengths=[0.5,1.5]", "search.strengths=1.5: accepted above 0, up to 1"),
         ("search.min_grid_contrast=2", "search.min_grid_contrast=2.0: accepted -1 to 1"),
+        ("seed=4294967296", "seed=4294967296: accepted 0 to 4294967295"),
         ("search.strenghts=[0.5]", "search.strenghts: no such key. Did you mean search.strengths?"),
     ],
 )

@@ -34,14 +34,22 @@ from typing import Any, TypeVar
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pixelpersona.cli.errors import describe
 from pixelpersona.cli.flags import parse_flags, to_argv
 from pixelpersona.cli.help import print_help
-from pixelpersona.cli.overrides import drop_plus, hydra_overrides, quote_paths
-from pixelpersona.cli.schemas import HYDRA_VERSION, config_folder, group_names, path_keys, register
-from pixelpersona.cli.sweeps import Sweep, plan_sweep
+from pixelpersona.cli.overrides import drop_plus, hydra_overrides, quote, refuse_folders
+from pixelpersona.cli.schemas import (
+    HYDRA_VERSION,
+    config_folder,
+    default_groups,
+    group_names,
+    register,
+    to_config,
+    typed_keys,
+)
+from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs
 from pixelpersona.cli.timing_file import record_seconds, restart_clock
 from pixelpersona.reporting.sweep_table import report_sweep
 from pixelpersona.runs.locks import exclusive
@@ -126,16 +134,21 @@ class _Command:
 
     def _run(self, words: Sequence[str]) -> None:
         flags, overrides = parse_flags(words)
-        overrides = quote_paths(drop_plus(overrides, group_names(self.folder)), path_keys(self.schema))
         extra = Path(flags.config_dir) if flags.config_dir else None
         if extra is not None and not extra.is_dir():
             raise ValueError(f"--config-dir={extra}: no such folder")
         config_name = flags.config_name or self.name
+        added = group_names(self.folder) - default_groups(config_name, extra, self.folder)
+        keys = typed_keys(self.schema)
+        overrides = quote(drop_plus(overrides, added), keys)
+        refuse_folders(overrides)
         if flags.help:
             print_help(self.name, self.schema, overrides, config_name, self.folder, extra)
             return
         if flags.multirun and self.run_folder is not None:
             self.sweep = plan_sweep(overrides, config_name, self.folder, self.run_folder, extra)
+        elif flags.multirun and "out" in keys.all:
+            require_distinct_outputs(overrides, config_name, self.folder, extra)
         arguments = [*to_argv(flags), *overrides]
         if self.sweep is None or os.environ.get("RANK", "0") != "0":  # RANK is set by torchrun
             self._hydra_main(arguments)
@@ -163,7 +176,7 @@ class _Command:
         sys.argv = self.argv  # as typed: W&B records it
         try:
             self._name_job(tree)
-            config = OmegaConf.to_object(tree)
+            config = to_config(tree)
             if not isinstance(config, self.schema):
                 raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
             self.body(config)

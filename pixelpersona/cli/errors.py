@@ -2,6 +2,7 @@
 
 import difflib
 import enum
+import errno
 import re
 import typing
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,8 @@ def describe(error: Exception, schema: type, folder: Path) -> str | None:
     """
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, schema, folder)
-    if isinstance(error, (PhotoError, ValueError, *_FILE_ERRORS)):
+    too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    if too_long or isinstance(error, (PhotoError, ValueError, *_FILE_ERRORS)):
         return one_line(error)
     # A failed write that our own code did not catch: Hydra's files, a library's.
     reason = refusal(error)
@@ -72,7 +74,8 @@ def _explain_text(error: BaseException, schema: type, folder: Path) -> str:
     if match := re.search(r"Could not override '([^']+)'", text):
         return _no_such_key(match.group(1), schema, folder)
     if match := re.search(r"Ambiguous value for argument '(.+)' 1\. To use it as a list", text):
-        return f"{match.group(1)}: several values are a sweep; add -m, or quote the value"
+        way = "give one list, [a,b]" if "],[" in match.group(1) else "quote the value"
+        return f"{match.group(1)}: several values are a sweep; add -m, or {way}"
     if match := re.search(r"Sweep parameters '(.+)' requires --multirun", text):
         return f"{match.group(1)}: several values are a sweep; add -m"
     if error.__cause__ is not None and (text == type(error).__name__ or text.startswith("Error merging")):

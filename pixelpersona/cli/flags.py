@@ -24,6 +24,11 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
     flags, others = parser.parse_known_args(words)
     for word in others:
+        if word.startswith("-") and "=" in word:
+            setting = word.lstrip("-")
+            raise ValueError(
+                f"{word}: settings have no dashes; write {setting} (in a W&B sweep, ${{args_no_hyphens}})"
+            )
         if word.startswith("-"):
             raise ValueError(f"{word}: no such flag; settings are given as key=value (see --help)")
     return flags, others

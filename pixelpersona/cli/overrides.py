@@ -1,27 +1,47 @@
 """Overrides, the `key=value` words of a command line: quoting them for Hydra, and writing them down again."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import OmegaConf
 
-from pixelpersona.cli.schemas import path_keys
+from pixelpersona.cli.schemas import TypedKeys, typed_keys
+
+_QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"  # '...' or "..."
+_QUOTED_VALUES = re.compile(rf"{_QUOTED}(?:\s*,\s*{_QUOTED})*", re.DOTALL)
+_CHOICE = re.compile(r"choice\(.*\)", re.DOTALL)
+_FUNCTION = re.compile(r"\s*\w+\(")
+_LIST = re.compile(rf"\[((?>(?:{_QUOTED}|[^\[\]])*))\]", re.DOTALL)
+_LISTS = re.compile(rf"\s*{_LIST.pattern}(?:\s*,\s*{_LIST.pattern})*\s*", re.DOTALL)
+_ITEM = re.compile(rf"(?:\A|,)\s*({_QUOTED}(?=\s*(?:,|\Z))|[^,]*)", re.DOTALL)
+_INTERPOLATION = re.compile(r"(\\*)\$\{(?=([^{}]*)\}|)")
+_RESOLVER = re.compile(r"(oc\.\w+|hydra|now):")
 
 
 def overrides(schema: type) -> list[str]:
-    """The overrides of the running job as they were typed, to be recorded in its run folder.
+    """The overrides of the running job as they were typed, and --config-dir, to record in its run folder.
 
     schema: the root schema of the command.
     """
-    return as_typed(hydra_overrides(), path_keys(schema))
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.provider == "command-line"]
+    here = Path.cwd()
+    short = [folder.relative_to(here) if folder.is_relative_to(here) else folder for folder in folders]
+    return [*(f"--config-dir={folder}" for folder in short), *as_typed(hydra_overrides(), typed_keys(schema))]
 
 
 def hydra_overrides() -> list[str]:
-    """The overrides of the running job as Hydra parses them, path keys quoted."""
-    return [str(word) for word in HydraConfig.get().overrides.task]
+    """The overrides of the running job as Hydra parses them, quoted by `quote`."""
+    # Not resolved: `${lora.rank}` in a word is not a key of Hydra's configuration.
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(word) for word in words]
 
 
 def command_line(verb: str, words: Sequence[str]) -> str:
@@ -31,9 +51,10 @@ def command_line(verb: str, words: Sequence[str]) -> str:
 
 
 def drop_plus(words: Iterable[str], groups: frozenset[str]) -> list[str]:
-    """`+lora.rank=8` -> `lora.rank=8`, except for groups and Hydra's own keys, where the plus is needed.
+    """`+lora.rank=8` -> `lora.rank=8`, except for Hydra's own keys and `groups`, where the plus is needed.
 
-    The schemas define every key, so a key that needs the plus is a typing mistake.
+    groups: those that are not in the command's defaults list. The schemas define every key, so a key that
+    needs the plus is a typing mistake.
     """
 
     def drop(word: str) -> str:
@@ -43,41 +64,111 @@ def drop_plus(words: Iterable[str], groups: frozenset[str]) -> list[str]:
     return [drop(word) for word in words]
 
 
-def quote_paths(words: Iterable[str], keys: frozenset[str]) -> list[str]:
-    """Quote the values of path keys, so that Hydra takes any file name literally.
+def refuse_folders(words: Iterable[str]) -> None:
+    """Raise ValueError for keys of Hydra that make an empty folder and move no file there."""
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") in ("hydra.run.dir", "hydra.sweep.subdir") and value != ".":
+            raise ValueError(f"{word}: accepted only the default; paths.runs and name decide where files go")
 
-    Spaces, commas, `=`, brackets, quotes, backslashes, `${` and every script are accepted unquoted. Values in
-    quotes ('...' or "...") are left to Hydra, and `null` still means none (a file called null is `./null`).
-    So path keys cannot be swept, and `${...}` in them is not interpolated.
+
+def quote(words: Iterable[str], keys: TypedKeys) -> list[str]:
+    """Quote words as Hydra needs them, so that most values can be typed without quotes.
+
+    Paths and texts: spaces, commas, `=`, brackets, quotes, backslashes, `#` and every script are taken
+    literally. A path that begins with `~` is expanded. In a text, `${KEY}` is filled in with the value of
+    another key, and `${oc.env:NAME}` with that of a variable; any other `${`, and any in a path, is literal.
+    Values in quotes ('...' or "...") and lists of them ('a','b', a sweep), `choice(...)` for a text, and
+    `null` are left to Hydra (a file called null is `./null`).
+    Lists of texts: `[#3a7bd5,123e45]` is quoted item by item, and for every list a single value is a list of
+    one. `None`, as W&B's agents write it, is null where null is accepted.
     """
-    return [_quote_path(word, keys) for word in words]
+    return [_quote(word, keys) for word in words]
 
 
-def _quote_path(word: str, keys: frozenset[str]) -> str:
+def _quote(word: str, keys: TypedKeys) -> str:
     key, equals, value = word.partition("=")
-    if not equals or key not in keys or value.strip().lower() == "null":
+    if not equals or key not in keys.all:
         return word
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+    if key in keys.optional and value == "None":
+        return f"{key}=null"
+    if value.strip().lower() == "null":
         return word
-    # OmegaConf reads `${` as an interpolation unless a backslash precedes it, and then halves the backslashes
-    # before that one.
-    text = re.sub(r"(\\*)\$\{", lambda match: match.group(1) * 2 + r"\${", value)
-    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+    if key in keys.paths or key in keys.texts:
+        return f"{key}={_quote_text(value, key, keys)}"
+    if key in keys.lists or key in keys.text_lists:
+        return f"{key}={_quote_lists(value, key, keys)}"
+    if key in keys.optional:
+        return f"{key}=" + re.sub(r"(?<![^,])None(?![^,])", "null", value)
+    return word
 
 
-def as_typed(words: Iterable[str], keys: frozenset[str]) -> list[str]:
-    """Undo `quote_paths`: `out='a b.png'` -> `out=a b.png`.
+def _quote_text(value: str, key: str, keys: TypedKeys) -> str:
+    is_text = key in keys.texts
+    if _QUOTED_VALUES.fullmatch(value) or (is_text and _CHOICE.fullmatch(value)):
+        return value
+    if key in keys.paths and value.startswith("~"):
+        value = os.path.expanduser(value)
 
-    A word that `quote_paths` would not turn back into the same quoted word is returned unchanged.
+    def escape(match: re.Match[str]) -> str:
+        backslashes, name = match.groups()
+        is_known = name is not None and (name in keys.all or _RESOLVER.match(name))
+        if is_text and not backslashes and is_known:
+            return match.group()
+        # OmegaConf reads `${` as an interpolation unless a backslash precedes it, and then halves the
+        # backslashes before that one.
+        return backslashes * 2 + r"\${"
+
+    return _quoted(_INTERPOLATION.sub(escape, value))
+
+
+def _quote_lists(value: str, key: str, keys: TypedKeys) -> str:
+    """`[a,b]` or a sweep over such lists; a value without brackets is a list of one."""
+    if not value.strip() or "${" in value or _FUNCTION.match(value):
+        return value
+    is_bracketed = value.lstrip().startswith("[")
+    if key not in keys.text_lists:
+        return value if is_bracketed else ",".join(f"[{item}]" for item in _items(value))
+    if not is_bracketed:
+        if key not in keys.lists:  # one word: a palette's name, a number
+            return value
+        return ",".join(f"[{_quote_item(item)}]" for item in _items(value))
+    if not _LISTS.fullmatch(value):
+        return value
+    lists = [_items(match.group(1)) for match in _LIST.finditer(value)]
+    return ",".join(f"[{','.join(map(_quote_item, items))}]" for items in lists)
+
+
+def _items(text: str) -> list[str]:
+    """`a, 'b,c'` -> [`a`, `'b,c'`]."""
+    return [match.group(1).strip() for match in _ITEM.finditer(text)] if text.strip() else []
+
+
+def _quote_item(item: str) -> str:
+    return item if _QUOTED_VALUES.fullmatch(item) or item.lower() == "null" else _quoted(item)
+
+
+def _quoted(text: str) -> str:
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def as_typed(words: Iterable[str], keys: TypedKeys) -> list[str]:
+    """Undo `quote`: `out='a b.png'` -> `out=a b.png`.
+
+    A word that `quote` would not turn back into the same quoted word is returned unchanged.
     """
 
     def undo(word: str) -> str:
-        key, equals, value = word.partition("=")
-        if key not in keys or len(value) < 2 or value[0] != "'" or value[-1] != "'":
+        key, _, value = word.partition("=")
+        if key not in keys.paths | keys.texts | keys.text_lists or not value.startswith(("'", "['")):
             return word
-        text = str(OverridesParser.create().parse_override(word).value())
-        plain = re.sub(r"(\\*)\\\$\{", lambda match: match.group(1)[::2] + "${", text)
-        typed = f"{key}{equals}{plain}"
-        return typed if quote_paths([typed], keys) == [word] else word
+        parsed = OverridesParser.create().parse_override(word)
+        if parsed.is_sweep_override():
+            return word
+        plain = parsed.value()
+        text = f"[{','.join(map(str, plain))}]" if isinstance(plain, list) else str(plain)
+        text = re.sub(r"(\\*)\\\$\{", lambda match: match.group(1)[::2] + "${", text)
+        typed = f"{key}={text}"
+        return typed if quote([typed], keys) == [word] else word
 
     return [undo(word) for word in words]

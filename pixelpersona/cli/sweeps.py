@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from pixelpersona.cli.schemas import compose_config, group_options
+from pixelpersona.cli.schemas import compose_config, group_options, to_config
 
 _NOT_THE_JOB = ("hydra", "timing", "tracker", "loop.resume")  # settings that do not change what is trained
 _MAX_KEYS = 80  # characters of a group's name; W&B accepts 128
@@ -73,9 +73,29 @@ def plan_sweep(
         tree.name = name
         with open_dict(tree):
             del tree["hydra"]
-        jobs.append(SweepJob(name, run_folder(OmegaConf.to_object(tree)), tuple(job), varied))
+        jobs.append(SweepJob(name, run_folder(to_config(tree)), tuple(job), varied))
     _require_distinct_folders(jobs)
     return Sweep(_group(words, list(swept[0])), tuple(jobs))
+
+
+def require_distinct_outputs(
+    words: Sequence[str], config_name: str, folder: Path, extra: Path | None = None
+) -> None:
+    """Raise ValueError when two jobs of `-m` with these overrides would write the same file `out`."""
+    for_hydra, overrides = _job_overrides(words, config_name, folder, extra)
+    seen: dict[Path, Mapping[str, str]] = {}
+    for job, swept in zip(overrides, _swept(overrides), strict=True):
+        tree = compose_config(folder, config_name, [*for_hydra, *job], extra)
+        if OmegaConf.is_missing(tree, "out") or tree.out is None:  # missing: reported by the first job
+            return
+        other = seen.setdefault(Path(tree.out).resolve(), swept)
+        if other is not swept:
+            both = " and ".join(" ".join(f"{k}={v}" for k, v in s.items()) for s in (other, swept))
+            values = {key: OmegaConf.select(tree, key) for key in swept}
+            keys = [f"${{{key}}}" for key, value in values.items() if isinstance(value, str | int | float)]
+            example = Path(tree.out).with_stem("-".join([Path(tree.out).stem, *keys]))
+            way = f"fill in what differs: 'out={example}'" if keys else "give each an out of its own"
+            raise ValueError(f"out={tree.out}: two jobs of the sweep would write it ({both}); {way}")
 
 
 def _job_overrides(

@@ -1,6 +1,6 @@
 """Keys of every command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -12,5 +12,5 @@ class CommandConfig:
     timing: JSON file that collects seconds per stage; null for none.
     """
 
-    name: str
+    name: str = field(metadata={"text": True})
     timing: Path | None

@@ -1,6 +1,6 @@
 """Schema of the command `dashboard`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.tracker import TrackerConfig
@@ -13,5 +13,5 @@ class DashboardConfig(CommandConfig):
     entity: user or team at W&B; null for the key's own.
     """
 
-    entity: str | None
+    entity: str | None = field(metadata={"text": True})
     tracker: TrackerConfig

@@ -1,6 +1,6 @@
 """Schema of the group `eval`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class EvalConfig:
     """
 
     num_photos: int | None
-    seed: int
+    seed: int = field(metadata={"range": (0, 2**32 - 1)})
     sheet_rows: int
     also_cells: list[int]
     also_colors: list[int]

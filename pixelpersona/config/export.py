@@ -1,6 +1,6 @@
 """Schema of the command `export`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class ExportConfig(CommandConfig):
     max_likeness_loss: largest accepted loss of mean likeness against the untouched base.
     """
 
-    out: Path
+    out: Path = field(metadata={"text": True})
     format: Format
     weights: Weights
     result: Path | None

@@ -1,6 +1,7 @@
 """Schema of the group `finetune`: the LoRA recipe that suits a base, chosen by `model`."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 
 @dataclass(kw_only=True, slots=True)
@@ -17,7 +18,7 @@ class FinetuneConfig:
     residual_shift_probability: share of the samples that follow this path, above 0 to 1.
     """
 
-    lr: float
+    lr: float = field(metadata={"range": (0, math.inf)})
     num_steps: int
     batch_size: int
     targets: list[str]

@@ -22,7 +22,7 @@ class LoopConfig:
     gradient_accumulation_steps: forward passes that share a batch, to need less memory.
     precision: fp32, fp16 or bf16.
     max_grad_norm: gradients are clipped to this norm.
-    seed: random seed of weights, order and noise.
+    seed: random seed of weights, order and noise, 0 to 4294967295.
     resume: auto (from the newest checkpoint of the run folder), never (start anew), or a checkpoint folder.
     ema_decay: null, or the decay of an exponential moving average of the weights, written to ema/.
     best_metric: logged metric that decides which weights are kept in best/.
@@ -42,7 +42,7 @@ class LoopConfig:
     gradient_accumulation_steps: int
     precision: Precision
     max_grad_norm: float
-    seed: int
+    seed: int = field(metadata={"range": (0, 2**32 - 1)})
     resume: str = field(metadata={"path": True})
     ema_decay: float | None
     best_metric: str

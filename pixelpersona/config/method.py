@@ -1,6 +1,7 @@
 """Schema of the group `method`: what is trained."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 MethodKind = StrEnum("MethodKind", ["lora", "supervised"])
@@ -19,8 +20,8 @@ class MethodConfig:
     """
 
     kind: MethodKind
-    run_name: str
-    lr: float
+    run_name: str = field(metadata={"text": True})
+    lr: float = field(metadata={"range": (0, math.inf)})
     num_steps: int
     batch_size: int
     widths: list[int] | None

@@ -22,7 +22,7 @@ class ModelConfig:
     path: str | None = field(metadata={"path": True})
     image_size: int
     cell: int
-    prompt: str
+    prompt: str = field(metadata={"text": True})
     strength: float
     portrait_strength: float
     guidance: float

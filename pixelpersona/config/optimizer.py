@@ -1,6 +1,7 @@
 """Schema of the group `optimizer`."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 OptimizerKind = StrEnum("OptimizerKind", ["adamw", "sgd", "prodigy"])
@@ -16,8 +17,8 @@ class GroupConfig:
     """
 
     pattern: str
-    lr_scale: float
-    weight_decay: float | None
+    lr_scale: float = field(metadata={"range": (0, math.inf)})
+    weight_decay: float | None = field(metadata={"range": (0, math.inf)})
 
 
 @dataclass(kw_only=True, slots=True)
@@ -36,8 +37,8 @@ class OptimizerConfig:
     """
 
     kind: OptimizerKind
-    lr: float
-    weight_decay: float
+    lr: float = field(metadata={"range": (0, math.inf)})
+    weight_decay: float = field(metadata={"range": (0, math.inf)})
     beta1: float | None
     beta2: float | None
     eps: float | None

@@ -1,6 +1,6 @@
 """Schemas of the command `pixelate` and of the group `pixelate`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ class PixelationConfig:
     factor: source pixels per cell; null with height or width.
     height: number of cells; null to follow from width or factor.
     width: number of cells; null to follow from height or factor.
-    palette: number of colours (2 to 256), auto, a palette's name, or a list of '#rrggbb'.
+    palette: number of colours (2 to 256), auto, a palette's name, or a list, [#3a7bd5,ff0000].
     palette_file: .hex .gpl .pal .act .png in place of palette; null for none.
     fit: pyxelate, exact (as upstream, slower), kmeans (OKLab) or median_cut.
-    locked: '#rrggbb' colours that a fitted palette must contain.
+    locked: colours that a fitted palette must contain, [#3a7bd5,ff0000].
     dither: none, naive, bayer, floyd, atkinson or blue_noise.
     downsample: gradient (Pyxelate's), detail, k_centroid, dominant, median, mean, inner or nearest.
     svd: Pyxelate's low-rank filter.
@@ -37,7 +37,7 @@ class PixelationConfig:
     factor: int | None
     height: int | None
     width: int | None
-    palette: Any
+    palette: Any = field(metadata={"text": True})
     palette_file: Path | None
     fit: str
     locked: list[str]
@@ -62,15 +62,17 @@ class PixelateConfig(CommandConfig):
 
     photo: a picture, a GIF, or a folder of both.
     out: .png, .gif, or a folder.
-    scale: pixels per cell in the output, 1 to 64.
+    scale: pixels per cell in the output, 1 to 64; a file has 64 million pixels at most.
+    overwrite: whether out may replace the photo itself.
     shared: one palette for a whole folder.
     palette_out: file the palette is written to (.hex .gpl .pal .act .png); null for none.
     num_workers: processes for a folder; null for all cores.
     """
 
     photo: Path
-    out: Path
+    out: Path = field(metadata={"text": True})
     scale: int
+    overwrite: bool
     shared: bool
     palette_out: Path | None
     num_workers: int | None

@@ -1,6 +1,7 @@
 """Schemas of the command `pretrain`."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -40,14 +41,14 @@ class StageConfig:
 
     num_steps: int
     batch_size: int
-    lr: float
+    lr: float = field(metadata={"range": (0, math.inf)})
     lr_schedule: StageLrSchedule
     decay_share: float
     num_warmup_steps: int
     beta1: float
     beta2: float
     eps: float
-    weight_decay: float
+    weight_decay: float = field(metadata={"range": (0, math.inf)})
     max_grad_norm: float
     ema_decay: float
     ema_power: float
@@ -150,7 +151,7 @@ class PretrainConfig(CommandConfig):
 
     stage: Stage
     warm_start: bool
-    seed: int
+    seed: int = field(metadata={"range": (0, 2**32 - 1)})
     dataset: DatasetConfig
     pixelate: PixelationConfig
     model: ModelConfig

@@ -1,6 +1,6 @@
 """Schema of the command `report`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.paths import PathsConfig
@@ -14,6 +14,6 @@ class ReportConfig(CommandConfig):
     title: title of the report.
     """
 
-    title: str
+    title: str = field(metadata={"text": True})
     study: StudyConfig
     paths: PathsConfig

@@ -1,6 +1,6 @@
 """Schema of the group `study`: the text of a study under experiments/."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -17,8 +17,8 @@ class StudyConfig:
     """
 
     folder: Path | None
-    question: str
-    notes: str
-    would_change: str
+    question: str = field(metadata={"text": True})
+    notes: str = field(metadata={"text": True})
+    would_change: str = field(metadata={"text": True})
     own_metric: dict[str, str]
     commands: list[str] | None

@@ -1,6 +1,6 @@
 """Schema of the command `stylize`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelpersona.config.adapter import AdapterConfig
@@ -18,17 +18,19 @@ class StylizeConfig(CommandConfig):
 
     photo: the photo; JPEG, PNG or WebP.
     out: the enlarged portrait, .png; the true-size indexed PNG is written beside it (me.cells.png).
-    seed: random seed of the first candidate.
+    seed: random seed of the first candidate, 0 to 4294967295.
     num_candidates: number of seeds to try, 1 to 64; the drawing most like the photo is kept.
     scale: pixels per cell of the enlarged picture, 1 to 64.
+    overwrite: whether out may replace the photo itself.
     framing: tight, wide or center.
     """
 
     photo: Path
-    out: Path
-    seed: int
+    out: Path = field(metadata={"text": True})
+    seed: int = field(metadata={"range": (0, 2**32 - 1)})
     num_candidates: int
     scale: int
+    overwrite: bool
     framing: str
     model: ModelConfig
     adapter: AdapterConfig

@@ -1,6 +1,6 @@
 """Schema of the group `tracker`: where a run reports to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 TrackerMode = StrEnum("TrackerMode", ["auto", "online", "offline", "disabled"])
@@ -19,8 +19,8 @@ class TrackerConfig:
     """
 
     mode: TrackerMode
-    project: str
-    group: str | None
+    project: str = field(metadata={"text": True})
+    group: str | None = field(metadata={"text": True})
     tags: list[str]
     start_timeout_s: float
     finish_timeout_s: float

@@ -1,23 +1,26 @@
-"""LoRA adapters: made by PEFT, written and read by diffusers."""
+"""LoRA adapters: made and loaded by PEFT, written by diffusers."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.training_utils import _collate_lora_metadata, cast_training_params
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
-from peft import LoraConfig
+from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import get_peft_model_state_dict
-from torch import nn
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from pixelpersona.assets.locate import path as asset
 from pixelpersona.models.base import BaseModel
+from pixelpersona.models.formats import LoraFile, read_lora, sort_metadata
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 TEXT_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -92,6 +95,9 @@ def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTex
     metadata = _collate_lora_metadata(models)
     for settings in metadata.values():
         settings["base_model_name_or_path"] = None  # PEFT records the text encoder's folder on this machine
+        for key, value in settings.items():
+            if isinstance(value, set):  # whose order differs between processes; equal LoRAs have equal bytes
+                settings[key] = sorted(value)
     StableDiffusionPipeline.save_lora_weights(
         save_directory=str(folder),
         # Under PEFT's key names: diffusers' older ones exist for attention only, and from a file that mixes
@@ -102,13 +108,13 @@ def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTex
         **metadata,
     )
     file = folder / ADAPTER_FILE
-    file.chmod(0o644)  # safetensors writes 0600
+    sort_metadata(file)
     return file
 
 
-def _state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
+def _state_dict(model: nn.Module) -> dict[str, Tensor]:
     # The default, "auto", asks the hub for the base's configuration to see whether the vocabulary grew.
-    state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state: dict[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
     return state
 
 
@@ -137,35 +143,95 @@ def adapter_file(path: Path | None, *, base_name: str, base_path: str | None) ->
 def load_lora(base: BaseModel, path: Path) -> None:
     """Put all of a LoRA, from a file or the folder that holds it, onto a base that has none, in place.
 
-    Raises ValueError naming adapter.path when it is missing or does not fit this base.
+    Raises ValueError naming adapter.path as `lora_file` and `read_lora` do, and when a key fits no layer of
+    this base or has another shape; the base is then unchanged.
     """
-    file = lora_file(path)
+    lora = read_lora(lora_file(path), base)
+    models = {"unet": base.unet, "text_encoder": base.text_encoder}
+    _check_fits(lora, models)
+    for part, model in models.items():
+        if alphas := _of_part(lora.alphas, part, model):
+            _inject(model, _of_part(lora.weights, part, model), alphas, lora.file)
+        model.requires_grad_(False)
+
+
+def _of_part(named: Mapping[str, Any], part: str, model: nn.Module) -> dict[str, Any]:
+    """The entries of one part, under the names that the model gives its modules."""
+    # Older versions of transformers have one more level in the names of a text encoder's modules.
+    level = "text_model." if hasattr(model, "text_model") else ""
+    start = f"{part}."
+    return {level + key.removeprefix(start): value for key, value in named.items() if key.startswith(start)}
+
+
+def _check_fits(lora: LoraFile, models: Mapping[str, nn.Module]) -> None:
+    """Raises ValueError when a pair has no layer or another shape than its layer needs."""
+    modules = {
+        f"{part}.{name.removeprefix('text_model.')}": module
+        for part, model in models.items()
+        for name, module in model.named_modules()
+    }
+    unknown, wrong = [], []
+    for key, weight in lora.weights.items():
+        module = modules.get(key.partition(".lora_")[0])
+        if not isinstance(module, nn.Linear | nn.Conv2d):
+            unknown.append(key)
+            continue
+        num_out, *rest = module.weight.shape
+        if key.endswith(".lora_A.weight"):
+            accepted = [len(weight), *rest]
+        elif key.endswith(".lora_B.weight"):
+            accepted = [num_out, weight.shape[1], *(1 for _ in rest[1:])]
+        else:  # of a DoRA or a bias: checked by PEFT
+            continue
+        if list(weight.shape) != accepted:
+            wrong.append(f"{key} {list(weight.shape)} instead of {accepted}")
+    for keys, problem in (
+        (unknown, "fit no layer of this base"),
+        (wrong, "have a shape unlike their layer's"),
+    ):
+        if keys:
+            count = f"{len(keys)} of {len(lora.weights)} keys"
+            raise ValueError(f"adapter.path={lora.file}: {count} {problem}, for example {keys[0]}")
+
+
+def _inject(
+    model: UNet2DConditionModel | CLIPTextModel,
+    weights: Mapping[str, Tensor],
+    alphas: Mapping[str, float],
+    file: Path,
+) -> None:
+    """Add LoRA layers with these weights. weights: PEFT's key → tensor; alphas: module → alpha."""
+    ranks = {module: len(weights[f"{module}.lora_A.weight"]) for module in alphas}
+    rank, alpha = (Counter(found.values()).most_common(1)[0][0] for found in (ranks, alphas))
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        # Patterns are regular expressions that may begin in the middle of a name, except after `^`.
+        rank_pattern={f"^{module}": own for module, own in ranks.items() if own != rank},
+        alpha_pattern={f"^{module}": own for module, own in alphas.items() if own != alpha},
+        target_modules=sorted(alphas),
+        use_dora=any(key.endswith("lora_magnitude_vector") for key in weights),
+        lora_bias=any(key.endswith("lora_B.bias") for key in weights),
+    )
     try:
-        weights, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
-            str(file.parent),
-            weight_name=file.name,
-            return_lora_metadata=True,
-            unet_config=base.unet.config,
-            local_files_only=True,
-        )
-        options = {"network_alphas": alphas, "adapter_name": "default", "metadata": metadata}
-        StableDiffusionPipeline.load_lora_into_unet(weights, unet=base.unet, **options)
-        if any(key.startswith("text_encoder.") for key in weights):
-            StableDiffusionPipeline.load_lora_into_text_encoder(
-                weights, text_encoder=base.text_encoder, **options
-            )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"adapter.path={path}: not a LoRA of this base ({reason})") from error
-    base.unet.requires_grad_(False)
-    base.text_encoder.requires_grad_(False)
+        inject_adapter_in_model(config, model, state_dict=dict(weights))
+        report = set_peft_model_state_dict(model, dict(weights))
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"adapter.path={file}: not a LoRA of this base ({reason})") from error
+    missing = [key for key in report.missing_keys if ".lora_" in key]
+    if lost := [*report.unexpected_keys, *missing]:
+        count = f"{len(lost)} keys are unknown or missing"
+        raise ValueError(f"adapter.path={file}: {count}, for example {lost[0]}")
+    model._hf_peft_config_loaded = True
 
 
 def merge_lora(base: BaseModel, path: Path) -> tuple[BaseModel, int]:
     """A copy of the base with a LoRA merged into its weights, and the LoRA's number of parameters.
 
     It draws what the base with `load_lora` draws, up to rounding, in a quarter less time on a CPU: there are
-    no small matrix products beside every layer. Raises ValueError as `load_lora` does.
+    no small matrix products beside every layer. Raises ValueError as `load_lora` does, and for a LoRA with a
+    bias for a layer that has none.
     """
     merged = replace(base, unet=copy.deepcopy(base.unet), text_encoder=copy.deepcopy(base.text_encoder))
     load_lora(merged, path)
@@ -173,7 +239,10 @@ def merge_lora(base: BaseModel, path: Path) -> tuple[BaseModel, int]:
     for model in (merged.unet, merged.text_encoder):
         for layer in model.modules():
             if isinstance(layer, BaseTunerLayer):
-                layer.merge()
+                try:
+                    layer.merge()
+                except RuntimeError as error:  # a bias for a layer without one
+                    raise ValueError(f"adapter.path={path}: cannot be merged ({error})") from error
         recurse_remove_peft_layers(model)
         # As diffusers' own unloading does: otherwise transformers saves the removed adapter's settings.
         if hasattr(model, "peft_config"):

@@ -14,8 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from pixelpersona.assets.locate import path as asset
-
-_PARTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
+from pixelpersona.models.base_files import check_parts, check_source, check_weights, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ def load_base(
     name: str,
     image_size: int | None = None,
     cell: int | None = None,
+    prediction_type: str | None = None,
     device: str | None = None,
 ) -> BaseModel:
     """Load a base model, frozen and in eval mode, and silence the libraries' progress bars and advice.
@@ -62,24 +62,36 @@ def load_base(
     path: a folder in diffusers' layout, a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, or None
     for the packaged base, which exists for name="tiny" only.
     image_size, cell: sizes in pixels that the base must have; None accepts any.
+    prediction_type: what its UNet must predict, "epsilon" for a loss on the noise; None accepts any.
     device: None for the GPU if there is one, else the CPU.
-    Raises ValueError naming model.path when the path is neither, a part is missing or cannot be read, and
-    naming model.image_size and model.cell when the base has other sizes.
+    Raises ValueError naming model.path when the path is neither, a part is missing, cannot be read or does
+    not fit the others, a weight is missing, unknown, of another shape or not finite, or the UNet predicts
+    something else, and naming model.image_size and model.cell when the base has other sizes.
     """
     quiet_libraries()
     if path is None and name != "tiny":
         raise ValueError(f"model.path: model={name} needs a hub id or a folder, model.path=...")
     source = str(asset("tiny") if path is None else path)
-    _check_source(source)
-    try:
+    check_source(source)
+    with reading(source, "tokenizer"):
         tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-        text_encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=torch.float32)
-        vae = AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=torch.float32)
-        unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=torch.float32)
+    with reading(source, "scheduler"):
         noise_schedule = DDIMScheduler.from_pretrained(source, subfolder="scheduler")
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"model.path={source}: cannot be loaded ({reason})") from error
+    models = []
+    for part, kind, options in (
+        ("text_encoder", CLIPTextModel, {"dtype": torch.float32, "ignore_mismatched_sizes": True}),
+        ("vae", AutoencoderKL, {"torch_dtype": torch.float32}),
+        ("unet", UNet2DConditionModel, {"torch_dtype": torch.float32}),
+    ):
+        with reading(source, part):
+            model, report = kind.from_pretrained(source, subfolder=part, output_loading_info=True, **options)
+        check_weights(source, part, model, report)
+        models.append(model)
+    text_encoder, vae, unet = models
+    check_parts(source, tokenizer, text_encoder, vae, unet, noise_schedule)
+    if prediction_type not in (None, noise_schedule.config.prediction_type):
+        found = noise_schedule.config.prediction_type
+        raise ValueError(f"model.path={source}: prediction_type={found}: accepted {prediction_type}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     for module in (text_encoder, vae, unet):
         module.requires_grad_(False).eval().to(device)
@@ -97,17 +109,6 @@ def load_base(
             f"the base at {path or 'assets'} has {base.image_size} and {base.cell}"
         )
     return base
-
-
-def _check_source(source: str) -> None:
-    """Raises ValueError when it is neither a complete folder nor a possible hub id."""
-    folder = Path(source)
-    if folder.is_dir():
-        missing = ", ".join(part for part in _PARTS if not (folder / part).is_dir())
-        if missing:
-            raise ValueError(f"model.path={source}: no {missing} folder; expected diffusers' layout")
-    elif source.count("/") != 1 or folder.is_absolute() or source.startswith("."):
-        raise ValueError(f"model.path={source}: no such folder (a folder in diffusers' layout, or a hub id)")
 
 
 def quiet_libraries() -> None:

@@ -71,7 +71,8 @@ def save_baseline(network: BaselineUNet, folder: Path) -> Path:
 def load_baseline(path: Path) -> BaselineUNet:
     """Read what `save_baseline` wrote, from the file or its folder; frozen and in eval mode.
 
-    Raises ValueError naming the file when it is missing or no supervised baseline.
+    Raises ValueError naming the file when it is missing or no supervised baseline, or when a weight is not
+    finite.
     """
     file = path / BASELINE_FILE if path.is_dir() else path
     if not file.is_file():
@@ -80,7 +81,14 @@ def load_baseline(path: Path) -> BaselineUNet:
         with safe_open(file, framework="pt") as opened:
             shape = json.loads((opened.metadata() or {})["shape"])
         network = BaselineUNet(cell=shape["cell"], widths=tuple(shape["widths"]))
-        network.load_state_dict(load_file(file))
-    except (SafetensorError, KeyError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file}: not a supervised baseline ({error})") from error
+        weights = load_file(file)
+        network.load_state_dict(weights)
+    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file}: not a supervised baseline ({reason})") from error
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight.float()).all()]
+    if broken:
+        raise ValueError(
+            f"{file}: {len(broken)} of {len(weights)} weights are not finite, for example {broken[0]}"
+        )
     return network.requires_grad_(False).eval()

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -118,7 +119,7 @@ def save_persona_net(net: PersonaNet, folder: Path) -> Path:
 def load_persona_net(folder: Path) -> tuple[PersonaNet, str]:
     """Load folder/persona.safetensors: the network in float32 on the CPU, frozen, and the file's sha256.
 
-    Raises ValueError naming the file when it is missing or holds another network.
+    Raises ValueError naming the file when it is missing, holds another network or a value that is not finite.
     """
     file = folder / WEIGHTS_FILE
     if not file.is_file():
@@ -128,4 +129,6 @@ def load_persona_net(folder: Path) -> tuple[PersonaNet, str]:
         net.load_state_dict({name: value.float() for name, value in load_file(file).items()})
     except (RuntimeError, OSError, SafetensorError) as error:
         raise ValueError(f"{file}: not this feature network ({str(error).splitlines()[0]})") from error
+    if not all(torch.isfinite(weight).all() for weight in net.state_dict().values()):
+        raise ValueError(f"{file}: some of its weights are not finite")
     return net.requires_grad_(False).eval(), hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,9 +1,12 @@
 """Pixelation of files: one image, one GIF, or a folder of both on all cores."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pixelpersona.files import whole, write_whole
-from pixelpersona.pixel.frames import save_gif, snap_clip
+from pixelpersona.files import refusal, whole, write_whole
+from pixelpersona.pixel.frames import MAX_GIF_SIDE, save_gif, snap_clip
+from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import CLIP_SUFFIXES, PHOTO_SUFFIXES, PhotoError, open_clip, open_photo
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator, resized
 from pixelpersona.pixel.snap import save_png
+from pixelpersona.pixel.transparency import leave_index_free
 
 REJECTED = "rejected.jsonl"
 
 _FIT_SIDE = 512  # largest side of the images that a shared palette is fitted to, to limit memory
+_MAX_PIXELS = 64_000_000  # of a file, all frames together: as many as `open_photo` and `open_clip` read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +54,25 @@ class FilePixelator:
         try:
             is_clip = job.source.suffix.lower() in CLIP_SUFFIXES
             save = self._clip(job.source) if is_clip else self._image(job.source)
-        except PhotoError as error:
-            return error.reason
-        except ValueError as error:  # specific to this image: smaller than one cell, nothing opaque
-            return str(error)
-        with whole(job.target) as draft:  # errors in writing concern all files: not caught
-            save(draft)
+            with whole(job.target) as draft:
+                save(draft)
+        except (PhotoError, ValueError, MemoryError) as error:
+            if _concerns_all_files(error):
+                raise
+            return _reason(error)
+        except OSError as error:  # specific to this file: its name is too long, or the name of a folder
+            return f"cannot be written as {job.target.name} ({error.strerror})"
         return None
 
     def _image(self, source: Path) -> Callable[[Path], None]:
         """Draw the image; returns the function that writes it to a file."""
         (image,) = _frames(source)
-        made = self.fitted.apply(image) if self.fitted else Pixelator(self.recipe).fit_apply(image)
-        return lambda file: save_png(made.snapped, file, self.scale, opaque=made.drawn)
+        pixelator = self.fitted or Pixelator(self.recipe)
+        _check_output(pixelator.grid(image), self.scale)
+        _check_visible([image], self.recipe.alpha)
+        made = pixelator.apply(image) if self.fitted else pixelator.fit_apply(image)
+        (snapped,), opaque = leave_index_free([made.snapped], None if made.drawn is None else [made.drawn])
+        return lambda file: save_png(snapped, file, self.scale, opaque=opaque[0] if opaque else None)
 
     def _clip(self, source: Path) -> Callable[[Path], None]:
         """Draw the clip; returns the function that writes it to a file."""
@@ -70,9 +82,14 @@ class FilePixelator:
             )
         clip = open_clip(source)
         frames = [np.asarray(frame) for frame in clip.frames]
-        pixelator = self.fitted or Pixelator(self.recipe).fit(_not_empty(frames, self.recipe.alpha))
+        durations, loop = clip.durations, clip.loop
+        del clip  # its frames need as much memory as the arrays
+        pixelator = self.fitted or Pixelator(self.recipe)
         grid = pixelator.grid(frames[0])
-        snapped, opaque = snap_clip(
+        _check_output(grid, self.scale, len(frames), MAX_GIF_SIDE)
+        if not self.fitted:
+            pixelator.fit(_not_empty(frames, self.recipe.alpha))
+        drawn, masks = snap_clip(
             [resized(frame, grid) for frame in frames],
             grid,
             pixelator.palette,
@@ -80,24 +97,29 @@ class FilePixelator:
             self.recipe.alpha,
             pixelator.clarified if self.recipe.changes_image else None,
         )
-        return lambda file: save_gif(snapped, clip.durations, file, self.scale, clip.loop, opaque)
+        snapped, opaque = leave_index_free(drawn, masks)
+        return lambda file: save_gif(snapped, durations, file, self.scale, loop, opaque)
 
 
 def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
     """The fitted pixelator that `FilePixelator(recipe)` uses for this file.
 
-    Raises PhotoError when it cannot be read.
+    Raises PhotoError when it cannot be read, ValueError when it has no cell, too many, or no opaque pixel.
     """
-    return Pixelator(recipe).fit(_not_empty(_frames(source), recipe.alpha))
+    frames, pixelator = _frames(source), Pixelator(recipe)
+    _check_output(pixelator.grid(frames[0]), 1, len(frames))
+    return pixelator.fit(_not_empty(frames, recipe.alpha))
 
 
 def plan_folder(source: Path, target: Path) -> list[FileJob]:
     """A job for every image and GIF below a folder, sorted by path, except those already inside `target`.
 
     A file becomes <name>.png or <name>.gif; files that would get the same name keep their suffix before it.
-    Raises ValueError when there is none.
+    Raises ValueError when there is none, or when `target` is or contains the folder.
     """
     inside = target.resolve()
+    if source.resolve().is_relative_to(inside):
+        raise ValueError(f"out={target}: is or contains photo={source}; accepted a folder that does not")
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*"))
@@ -108,34 +130,44 @@ def plan_folder(source: Path, target: Path) -> list[FileJob]:
     if not files:
         accepted = ", ".join(sorted(PHOTO_SUFFIXES | CLIP_SUFFIXES))
         raise ValueError(f"photo={source}: no picture in this folder; accepted {accepted}")
+    return [FileJob(source / file, target / name) for file, name in _target_names(files).items()]
+
+
+def _target_names(files: Sequence[Path]) -> dict[Path, Path]:
+    """file -> the name of its result; no two are equal."""
     ending = {file: ".gif" if file.suffix.lower() in CLIP_SUFFIXES else ".png" for file in files}
-    wanted = Counter(str(file.with_suffix(ending[file])).casefold() for file in files)
-    jobs = []
-    for file in files:
-        name = file.with_suffix(ending[file])
-        if wanted[str(name).casefold()] > 1:
-            name = file.with_name(file.name + ending[file])
-        jobs.append(FileJob(source / file, target / name))
-    return jobs
+    short = {file: file.with_suffix(ending[file]) for file in files}
+    names = dict(short)
+    while True:  # a longer name may be that of another file: a.jpg.png of a.jpg and of a.jpg.png
+        wanted = Counter(str(name).casefold() for name in names.values())
+        alike = [file for file in files if wanted[str(names[file]).casefold()] > 1]
+        longer = {
+            file: file.with_name(file.name + ending[file]) for file in alike if names[file] == short[file]
+        }
+        if not longer:
+            return names
+        names |= longer
 
 
 def fit_shared(recipe: Pixelation, jobs: Sequence[FileJob]) -> Pixelator:
-    """A pixelator with one palette for all files, which have equal weight; clips count by their first frame.
+    """A pixelator with one palette for all files, which have equal weight; a clip counts by one frame.
 
-    Unreadable files are skipped (`pixelate_folder` reports them), and the order of the jobs does not matter.
-    Raises ValueError when no file can be read.
+    Files that cannot be used are skipped (`pixelate_folder` reports them), and the order of the jobs does not
+    matter. Raises ValueError when no file can be used.
     """
-    images = []
+    pixelator = Pixelator(recipe)
+    images: list[NDArray[np.uint8]] = []
+    skipped: list[str] = []
     for job in tqdm(
         sorted(jobs, key=lambda job: job.source), desc="one palette", unit="picture", leave=False
     ):
         try:
-            images.append(_small(job.source))
-        except PhotoError:
-            continue
+            images.append(_small(job.source, pixelator))
+        except (PhotoError, ValueError, MemoryError) as error:
+            skipped.append(f"{job.source}: {_reason(error)}")
     if not images:
-        raise ValueError(f"{jobs[0].source.parent}: no picture can be read")
-    return Pixelator(recipe).fit(images)
+        raise ValueError(f"none of {len(jobs)} pictures can be used; the first: {skipped[0]}")
+    return pixelator.fit(images)
 
 
 def pixelate_folder(
@@ -147,22 +179,78 @@ def pixelate_folder(
 ) -> dict[Path, str]:
     """Draw all files; rejected ones are listed in target/rejected.jsonl and returned, file -> reason.
 
-    The written bytes do not depend on the number of workers or the order of the jobs.
+    The written bytes do not depend on the number of workers or the order of the jobs. What is wrong with one
+    file never ends the run; raises ValueError when the disk is full or cannot be written.
     """
-    for job in jobs:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
     reasons: dict[Path, str] = {}
-    with tqdm(total=len(jobs), desc="pictures to pixel art", unit="picture") as bar:
-        for number, reason in unordered(pixelate, jobs, choose_num_workers(len(jobs), num_workers)):
-            if reason is not None:
-                reasons[jobs[number].source] = reason
-            bar.update()
+    draw = partial(_reason_or_none, pixelate)
+    try:
+        with tqdm(total=len(jobs), desc="pictures to pixel art", unit="picture") as bar:
+            for number, reason in unordered(draw, jobs, choose_num_workers(len(jobs), num_workers)):
+                if reason is not None:
+                    reasons[jobs[number].source] = reason
+                bar.update()
+    except BaseException:  # a full disk, Ctrl-C: keep what is known so far
+        if reasons:
+            with suppress(ValueError):
+                _write_rejected(reasons, target)
+        raise
+    return _write_rejected(reasons, target)
+
+
+def _write_rejected(reasons: dict[Path, str], target: Path) -> dict[Path, str]:
+    """Write target/rejected.jsonl; returns its rows, file -> reason, sorted."""
     rejected = {file: reasons[file] for file in sorted(reasons)}
     lines = [json.dumps({"id": str(f), "reason": r}, ensure_ascii=False) for f, r in rejected.items()]
-    target.mkdir(parents=True, exist_ok=True)
     text = "".join(line + "\n" for line in lines)
     write_whole(target / REJECTED, text.encode("utf-8", "backslashreplace"))
     return rejected
+
+
+def _reason_or_none(pixelate: FilePixelator, job: FileJob) -> str | None:
+    """`pixelate(job)`, with an error nobody thought of as a reason as well."""
+    try:
+        return pixelate(job)
+    except Exception as error:
+        if _concerns_all_files(error):
+            raise
+        return f"{type(error).__name__}: {error}"
+
+
+def _concerns_all_files(error: Exception) -> bool:
+    """Whether the error is that of `files.whole` for a disk that is full or cannot be written."""
+    return isinstance(error, ValueError) and error.__cause__ is not None and bool(refusal(error.__cause__))
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be used, in one line."""
+    if isinstance(error, PhotoError):
+        return error.reason
+    return "not enough memory to draw it" if isinstance(error, MemoryError) else str(error)
+
+
+def _check_output(grid: Grid, scale: int, num_frames: int = 1, max_side: int = _MAX_PIXELS) -> None:
+    """Raise ValueError naming the accepted scale, before a file with too many pixels is drawn."""
+    columns, rows = grid.columns, grid.rows
+    accepted = min(math.isqrt(_MAX_PIXELS // (columns * rows * num_frames)), max_side // max(columns, rows))
+    frames = f" in {num_frames} frames" if num_frames > 1 else ""
+    if accepted < 1:
+        side = f", {max_side} a side" if max_side < _MAX_PIXELS else ""
+        limit = f"{_MAX_PIXELS / 1e6:g} million cells{side}"
+        raise ValueError(f"{columns}x{rows} cells{frames}: accepted {limit}; give larger cells")
+    if scale > accepted:
+        size = f"{columns * scale}x{rows * scale} pixels{frames}"
+        raise ValueError(f"scale={scale}: {size}; accepted 1 to {accepted} for {columns}x{rows} cells")
+
+
+def _check_visible(frames: Sequence[NDArray[np.uint8]], alpha: float) -> None:
+    """Raise ValueError when no pixel of any frame is opaque enough to be drawn."""
+    if not any(_is_visible(frame, alpha) for frame in frames):
+        raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
+
+
+def _is_visible(frame: NDArray[np.uint8], alpha: float) -> bool:
+    return frame.shape[2] == 3 or bool((frame[..., 3] >= alpha * 255.0).any())
 
 
 def _frames(source: Path) -> list[NDArray[np.uint8]]:
@@ -174,12 +262,23 @@ def _frames(source: Path) -> list[NDArray[np.uint8]]:
 
 def _not_empty(frames: Sequence[NDArray[np.uint8]], alpha: float) -> list[NDArray[np.uint8]]:
     """The frames with an opaque pixel, or all frames if there is none, so that the fit raises its error."""
-    seen = [frame for frame in frames if frame.shape[2] == 3 or (frame[..., 3] >= alpha * 255.0).any()]
+    seen = [frame for frame in frames if _is_visible(frame, alpha)]
     return seen or list(frames)
 
 
-def _small(file: Path) -> NDArray[np.uint8]:
-    is_clip = file.suffix.lower() in CLIP_SUFFIXES
-    image = open_clip(file).frames[0] if is_clip else open_photo(file, keep_alpha=True)
-    image.thumbnail((_FIT_SIDE, _FIT_SIDE), Image.Resampling.BOX)
-    return np.asarray(image)
+def _small(file: Path, pixelator: Pixelator) -> NDArray[np.uint8]:
+    """The image, or the first frame of a clip in which something is visible, with sides of 512 at most.
+
+    A long image stays larger, so that its short side still has a cell.
+    Raises PhotoError when it cannot be read, ValueError when it has no cell or nothing is visible.
+    """
+    frames, alpha = _frames(file), pixelator.recipe.alpha
+    grid = pixelator.grid(frames[0])
+    _check_output(grid, 1, len(frames))
+    image = Image.fromarray(_not_empty(frames, alpha)[0])
+    side = max(_FIT_SIDE, math.ceil(max(image.size) * grid.cell / min(image.size)))
+    image.thumbnail((side, side), Image.Resampling.BOX)
+    small = np.asarray(image)
+    pixelator.grid(small)
+    _check_visible([small], alpha)
+    return small

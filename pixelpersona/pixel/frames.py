@@ -16,9 +16,10 @@ from pixelpersona.pixel.transparency import drawn_cells, reveal
 
 Masks = tuple[NDArray[np.bool_], ...]
 
+MAX_GIF_SIDE = 65535  # pixels; a GIF stores them in two bytes
+
 _THRESHOLD = 0.04  # twice a just visible difference: above camera noise on the mean of a cell
 _OPACITY_MARGIN = 0.1  # hysteresis of a cell's opacity
-_LARGEST_SIDE = 65535  # a GIF stores it in two bytes
 _MILLISECONDS = 10  # a GIF counts hundredths of a second
 
 
@@ -144,8 +145,8 @@ def _check_gif(
     if opaque is not None and [mask.shape for mask in opaque] != [shape] * len(frames):
         raise ValueError(f"opaque: needs a mask {shape} for each of {len(frames)} frames")
     rows, columns = shape[0] * scale, shape[1] * scale
-    if scale < 1 or max(rows, columns) > _LARGEST_SIDE:
-        raise ValueError(f"scale={scale}: {columns}x{rows} pixels; accepted 1 to {_LARGEST_SIDE} a side")
+    if scale < 1 or max(rows, columns) > MAX_GIF_SIDE:
+        raise ValueError(f"scale={scale}: {columns}x{rows} pixels; accepted 1 to {MAX_GIF_SIDE} a side")
     if loop is not None and not 0 <= loop <= 65535:
         raise ValueError(f"loop={loop}: accepted 0 to 65535")
     if not all(0 <= round(duration / _MILLISECONDS) <= 65535 for duration in durations):

@@ -10,6 +10,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from pixelpersona.pixel.gif_blocks import Gif, GifFrame, read_gif
+
 PHOTO_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 CLIP_SUFFIXES: frozenset[str] = frozenset({".gif"})
 
@@ -88,41 +90,52 @@ def open_photo(
 def open_clip(source: Path | bytes) -> Clip:
     """Read all frames of a GIF file, or of its bytes, as displayed, without metadata.
 
-    Frames are RGBA if a pixel of any is transparent, else RGB. Durations are in milliseconds, 0 if the file
-    has none. A still GIF gives one frame. Limits: 1000 frames, 64 million bytes, and 64 million pixels in all
-    frames together, counted while reading. Raises PhotoError if the clip is missing, empty, in another
-    format, damaged, truncated or too large.
+    All frames have the size of the canvas, which holds the GIF's screen and every frame. What no frame has
+    drawn yet, and what a frame's disposal clears, is transparent, as browsers show it. Frames are RGBA if a
+    pixel of any is transparent, else RGB. Durations are in milliseconds, 0 if the file has none. A still GIF
+    gives one frame. Limits, checked before a pixel is decoded: 1000 frames, 64 million bytes, and 64 million
+    pixels in all frames together. Raises PhotoError if the clip is missing, empty, in another format,
+    damaged, truncated or too large.
     """
     file = str(source) if isinstance(source, Path) else "clip"
     readable = _readable(source, file)
     num_bytes = readable.stat().st_size if isinstance(readable, Path) else len(readable.getbuffer())
     if num_bytes > _MAX_CLIP_BYTES:
         raise PhotoError(f"{num_bytes} bytes; accepted {_MAX_CLIP_BYTES} or less", file)
-    return _read(source, file, _CLIP_FORMATS, "GIF", _MAX_PIXELS, lambda opened: _read_frames(opened, file))
+    data = readable.read_bytes() if isinstance(readable, Path) else readable.getvalue()
+    try:
+        gif = read_gif(data, max_frames=_MAX_FRAMES, max_pixels=_MAX_PIXELS)
+        frames = _displayed(gif, file)
+    except ValueError as error:
+        raise PhotoError(str(error), file) from error
+    except MemoryError as error:
+        raise PhotoError("not enough memory to decode it", file) from error
+    return Clip(frames, tuple(frame.duration for frame in gif.frames), gif.loop)
 
 
-def _read_frames(opened: Image.Image, file: str) -> Clip:
-    width, height = opened.size
+def _displayed(gif: Gif, file: str) -> tuple[Image.Image, ...]:
+    """The canvas after each frame, RGBA if a pixel of any is transparent, else RGB."""
+    canvas = Image.new("RGBA", (gif.width, gif.height))
     frames: list[Image.Image] = []
-    durations: list[int] = []
-    while True:
-        if (len(frames) + 1) * width * height > _MAX_PIXELS:
-            size = f"{width}x{height} pixels, {len(frames) + 1} frames or more"
-            raise PhotoError(f"{size}; accepted {_MAX_PIXELS / 1e6:g} million pixels", file)
-        if len(frames) == _MAX_FRAMES:
-            raise PhotoError(f"more than {_MAX_FRAMES} frames", file)
-        opened.load()
-        frames.append(_plain_copy(_to_srgb(opened)))
-        durations.append(int(opened.info.get("duration", 0)))
-        try:
-            opened.seek(len(frames))
-        except EOFError:
-            break
-    loop = opened.info.get("loop")
-    # Frames that store only changes have an alpha channel as well: check the displayed pixels.
-    transparent = any(frame.mode == "RGBA" and np.asarray(frame)[..., 3].min() < 255 for frame in frames)
-    frames = [frame.convert("RGBA" if transparent else "RGB") for frame in frames]
-    return Clip(tuple(frames), tuple(durations), None if loop is None else int(loop))
+    for frame in gif.frames:
+        before = canvas.copy() if frame.disposal == 3 else None
+        if frame.width and frame.height:
+            _draw_over(canvas, frame, file)
+        is_opaque = canvas.getchannel("A").getextrema()[0] == 255
+        frames.append(canvas.convert("RGB") if is_opaque else canvas.copy())
+        if frame.disposal == 2:
+            right, bottom = frame.left + frame.width, frame.top + frame.height
+            canvas.paste((0, 0, 0, 0), (frame.left, frame.top, right, bottom))
+        canvas = canvas if before is None else before
+    if any(frame.mode == "RGBA" for frame in frames):
+        frames = [frame.convert("RGBA") for frame in frames]
+    return tuple(frames)
+
+
+def _draw_over(canvas: Image.Image, frame: GifFrame, file: str) -> None:
+    """Decode a frame and paste it, without its transparent pixels, in its place."""
+    drawn = _read(frame.file, file, _CLIP_FORMATS, "GIF", _MAX_PIXELS, lambda opened: opened.convert("RGBA"))
+    canvas.paste(drawn, (frame.left, frame.top), drawn)
 
 
 def _read(

@@ -24,16 +24,16 @@ FITS = ("pyxelate", "exact", "kmeans", "median_cut")
 class Pixelation(Clarity, Cleanup):
     """How an image becomes pixel art; the inherited settings are those of `clarify` and `clean_up`.
 
-    factor: source pixels per cell. height, width: number of cells, instead of factor; if only one is given
-    the other follows from the aspect ratio. palette: number of colours (2 to 256), auto, a name of
-    `palette_files.PALETTE_NAMES`, or a list of "#rrggbb". palette_file: .hex .gpl .pal .act .png, instead of
-    palette. fit: pyxelate, exact (as upstream, slower), kmeans (perceptual OKLab) or median_cut. locked:
-    "#rrggbb" colours that a fitted palette must contain. dither: one of `dither.DITHERS`. downsample: one of
-    `downsample.METHODS`; gradient is Pyxelate's. svd, sobel, depth: see `Pyx`. alpha: opacity 0-1 from which
-    a cell is drawn.
+    factor: source pixels per cell; 6 unless height or width is given. height, width: number of cells, instead
+    of factor; if only one is given the other follows from the aspect ratio. palette: number of colours (2 to
+    256), auto, a name of `palette_files.PALETTE_NAMES`, or a list of "#rrggbb". palette_file: .hex .gpl .pal
+    .act .png, instead of palette. fit: pyxelate, exact (as upstream, slower), kmeans (perceptual OKLab) or
+    median_cut. locked: "#rrggbb" colours that a fitted palette must contain. dither: one of `dither.DITHERS`.
+    downsample: one of `downsample.METHODS`; gradient is Pyxelate's. svd, sobel, depth: see `Pyx`. alpha:
+    opacity 0-1 from which a cell is drawn.
     """
 
-    factor: int | None = 6
+    factor: int | None = None
     height: int | None = None
     width: int | None = None
     palette: Any = 32
@@ -58,6 +58,9 @@ class Pixelation(Clarity, Cleanup):
             raise ValueError(
                 f"pixelate.coherence={self.coherence}: accepted 0 with a dither, which smoothing would undo"
             )
+        for key in ("height", "width"):
+            if self.factor is not None and getattr(self, key) is not None:
+                raise ValueError(f"pixelate.factor={self.factor}: accepted without pixelate.{key}")
         given = self.given_palette()
         num_colors = None if given is not None else self.num_colors
         if self.locked_colors() is not None and given is not None:
@@ -101,13 +104,12 @@ class Pixelation(Clarity, Cleanup):
 
     def pyx(self, palette: Palette | None = None) -> Pyx:
         """A `Pyx` with these settings, and with this palette or one to be fitted."""
-        sized = self.height is not None or self.width is not None
         number = self.palette if isinstance(self.palette, int) else 32  # any: the palette is fitted elsewhere
         try:
             return Pyx(
                 height=self.height,
                 width=self.width,
-                factor=None if sized else self.factor,
+                factor=self.factor,
                 palette=number if palette is None else palette,
                 dither=self.dither,
                 svd=self.svd,

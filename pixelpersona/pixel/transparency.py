@@ -4,11 +4,15 @@ Fringes come from hidden colours, often black or white, that are averaged into c
 Therefore hidden pixels first take the colour of the nearest visible one.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from pixelpersona.pixel.grid import Grid, cut
+from pixelpersona.pixel.palette import MAX_COLORS, Palette, nearest
+from pixelpersona.pixel.snap import Snapped
 
 
 def reveal(image: NDArray[np.uint8], visible: float) -> NDArray[np.uint8]:
@@ -33,3 +37,28 @@ def drawn_cells(image: NDArray[np.uint8], grid: Grid, visible: float) -> NDArray
     opacity = cut(image[..., 3:], grid).mean(axis=(2, 3, 4))
     drawn: NDArray[np.bool_] = opacity >= visible * 255.0
     return drawn
+
+
+def leave_index_free(
+    frames: Sequence[Snapped], opaque: Sequence[NDArray[np.bool_]] | None
+) -> tuple[tuple[Snapped, ...], tuple[NDArray[np.bool_], ...] | None]:
+    """Frames and masks for which `snap.with_transparent` finds an index for cells that are not drawn.
+
+    frames: of one palette. opaque: which cells are drawn, bool [rows, columns] each; None for all.
+    Only drawn cells of all 256 colours are changed: if every cell is drawn, the masks are left out, otherwise
+    cells of the rarest colour take the nearest other one.
+    """
+    if opaque is None or len(frames[0].palette) < MAX_COLORS:
+        return tuple(frames), None if opaque is None else tuple(opaque)
+    counts = np.zeros(MAX_COLORS, np.int64)
+    for frame, mask in zip(frames, opaque, strict=True):
+        counts += np.bincount(frame.indices[mask], minlength=MAX_COLORS)
+    if counts.min() == 0:
+        return tuple(frames), tuple(opaque)
+    if all(mask.all() for mask in opaque):
+        return tuple(frames), None
+    palette, rarest = frames[0].palette, int(counts.argmin())
+    others = np.delete(np.arange(MAX_COLORS, dtype=np.uint8), rarest)
+    instead = others[nearest(palette.rgb[rarest : rarest + 1], Palette(palette.rgb[others]))[0]]
+    changed = (np.where(frame.indices == rarest, instead, frame.indices) for frame in frames)
+    return tuple(Snapped(indices, palette, frames[0].grid) for indices in changed), tuple(opaque)

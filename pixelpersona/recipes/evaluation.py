@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
             benchmark,
             adapter_sha256=None if variant.weights is None else variant.weights.sha256,
             num_parameters=variant.num_parameters,
-            losses={key: values[: len(benchmark.photos)] for key, values in variant.losses.items()},
+            losses=variant.losses,
         )
         results.append(result)
         if variant.weights is not None:
@@ -137,7 +138,14 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         raise ValueError(f"paths.runs={config.paths.runs}: no such folder; train something first")
     check_eval(evaluation, model.image_size)
     pair_set = make_pairs(config)
-    base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    base = load_base(
+        model.path,
+        name=model.name,
+        image_size=model.image_size,
+        cell=model.cell,
+        # noise_loss compares with the noise; trade-offs have no losses.
+        prediction_type=None if evaluation.strengths else "epsilon",
+    )
     postprocess = Postprocess(**asdict(config.postprocess))
     path = evaluation.features_path
     pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
@@ -192,9 +200,22 @@ def target_of(inputs: Inputs) -> RecordedTarget:
 
 
 def fine_tunes(base: BaseModel, runs: Path) -> Iterator[tuple[TrainedWeights, BaseModel, int]]:
-    """Every LoRA of this base below `runs`: its file, the base with it merged, its number of parameters."""
+    """Every LoRA of this base below `runs`: its file, the base with it merged, its number of parameters.
+
+    One that cannot be used (see `merge_lora`: damaged, not finite, all zero) is named on stderr and left out.
+    """
     for trained in _of_this_base(base, find_trained(runs, ADAPTER_FILE)):
-        yield trained, *merge_lora(base, trained.file)
+        try:
+            merged, num_parameters = merge_lora(base, trained.file)
+        except ValueError as error:
+            _leave_out(trained, error)
+        else:
+            yield trained, merged, num_parameters
+
+
+def _leave_out(trained: TrainedWeights, error: ValueError) -> None:
+    reason = str(error).removeprefix("adapter.path=")
+    print(f"{trained.name}: left out, {reason}", file=sys.stderr)
 
 
 def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
@@ -205,6 +226,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
     heldout = encode_pairs(
         inputs.pair_set, "heldout", Codec(base), config.paths.cache, photos=shift_strength > 0.0
     )
+    num_photos = len(inputs.benchmark.photos)
     num_colors, target = postprocess.num_colors, target_of(inputs)
     nearest = Pixelation(factor=base.cell, palette=num_colors, fit="kmeans", downsample="nearest")
     pyxelate = Pixelation(factor=base.cell, palette=num_colors)
@@ -218,7 +240,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         yield Variant(name, DirectStylizer(draw, cell=base.cell, postprocess=postprocess))
 
     stylizer = Stylizer(base, sampler=sampler, prompt=prompt, postprocess=postprocess)
-    yield Variant("base", stylizer, losses=_losses(base, heldout, shift_strength))
+    yield Variant("base", stylizer, losses=_losses(base, heldout, shift_strength, num_photos))
     if sampler.guidance != 1.0:
         unguided = replace(sampler, guidance=1.0)
         yield Variant("base-g1", Stylizer(base, sampler=unguided, prompt=prompt, postprocess=postprocess))
@@ -226,7 +248,11 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
     for trained in _of_this_base(base, find_trained(runs, BASELINE_FILE)):
         # A baseline is taken at its best weights; a LoRA at its last, which are what a user gets.
         trained = best_weights(trained)
-        network = load_baseline(trained.file)
+        try:
+            network = load_baseline(trained.file)
+        except ValueError as error:
+            _leave_out(trained, error)
+            continue
         yield Variant(
             trained.name,
             DirectStylizer(NetworkDraw(network), cell=base.cell, postprocess=postprocess),
@@ -239,7 +265,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
             Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess),
             weights=trained,
             num_parameters=num_parameters,
-            losses=_losses(tuned, heldout, shift_strength),
+            losses=_losses(tuned, heldout, shift_strength, num_photos),
         )
 
 
@@ -257,16 +283,19 @@ def _of_this_base(base: BaseModel, found: Sequence[TrainedWeights]) -> Iterator[
             )
 
 
-def _losses(base: BaseModel, heldout: LatentSet, residual_shift_strength: float) -> dict[str, list[float]]:
-    """Loss over all noise levels, and along the residual shift where the base's LoRAs learn one."""
+def _losses(
+    base: BaseModel, heldout: LatentSet, residual_shift_strength: float, num_photos: int
+) -> dict[str, list[float]]:
+    """Of the first photos: loss over all noise levels, and along the residual shift where LoRAs learn one."""
     # The cached text states are those of the base's own text encoder, which a LoRA may have changed.
     heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
     objective = DiffusionObjective(
         base.unet, base.noise_schedule, residual_shift_strength=residual_shift_strength
     )
-    losses = {"noise_loss": fixed_noise_loss(objective, heldout).tolist()}
+    measure = partial(fixed_noise_loss, objective, heldout, num_pictures=num_photos)
+    losses = {"noise_loss": measure().tolist()}
     if residual_shift_strength:
-        losses["residual_shift_loss"] = fixed_noise_loss(objective, heldout, on_path=True).tolist()
+        losses["residual_shift_loss"] = measure(on_path=True).tolist()
     return losses
 
 

@@ -33,12 +33,13 @@ def export_adapter(config: ExportConfig) -> None:
     path = adapter_file(config.adapter.path, base_name=model.name, base_path=model.path)
     if path is None:
         raise ValueError(f"adapter.path: model={model.name} has no packaged LoRA; give adapter.path=...")
-    lora = read_lora(path)
-    sha256 = file_sha256(lora.file)
-    results = find_results(lora.file, sha256, config.result)
-    base = None
+    base, merged = None, None
     if config.format is Format.merged:
         base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+        merged = merge_lora(base, path)[0]
+    lora = read_lora(path, base)
+    sha256 = file_sha256(lora.file)
+    results = find_results(lora.file, sha256, config.result)
     warnings = export_warnings(
         results,
         sha256,
@@ -51,7 +52,7 @@ def export_adapter(config: ExportConfig) -> None:
     for warning in warnings:
         print(f"WARNING: {warning}{hint}", file=sys.stderr)
     with writing_into(config.out, "nothing was written there"), _draft_folder(config.out) as draft:
-        _write(config, lora, base, draft, results, sha256, warnings)
+        _write(config, lora, merged, draft, results, sha256, warnings)
     print(f"wrote {config.out}")
 
 
@@ -73,7 +74,7 @@ def find_results(file: Path, adapter_sha256: str, given: Path | None) -> EvalRes
 def _write(
     config: ExportConfig,
     lora: LoraFile,
-    base: BaseModel | None,
+    merged: BaseModel | None,
     folder: Path,
     results: EvalResults | None,
     sha256: str,
@@ -92,9 +93,9 @@ def _write(
             file = write_kohya(lora, folder / f"{title}.safetensors")
             info = replace(info, weights=file.name)
         case Format.merged:
-            assert base is not None
+            assert merged is not None
             dtype = torch.float16 if config.weights is Weights.fp16 else torch.float32
-            save_base(merge_lora(base, lora.file)[0], folder, dtype=dtype)
+            save_base(merged, folder, dtype=dtype)
             info = replace(info, merged=True)
     write_card(folder, info, results if measured else None, title if measured else "")
 

@@ -42,7 +42,13 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             return
         with run.accelerator.main_process_first():  # rank 0 fills the caches, the others then read them
             # The base, and what it makes of the pairs: latents and text states, encoded once.
-            base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+            base = load_base(
+                model.path,
+                name=model.name,
+                image_size=model.image_size,
+                cell=model.cell,
+                prediction_type="epsilon",
+            )
             codec, cache = Codec(base), config.paths.cache
             with_photos = config.loss.residual_shift_strength > 0.0
             train_set = encode_pairs(

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from pixelpersona.config.pixelate import PixelateConfig
+from pixelpersona.files import check_targets
 from pixelpersona.pixel.batch import (
     REJECTED,
     FileJob,
@@ -35,7 +36,8 @@ def _pixelate_file(config: PixelateConfig, recipe: Pixelation) -> None:
     suffix = ".gif" if config.photo.suffix.lower() in CLIP_SUFFIXES else ".png"
     if config.out.suffix.lower() != suffix:
         raise ValueError(f"out={config.out}: accepted a name that ends in {suffix}")
-    config.out.parent.mkdir(parents=True, exist_ok=True)
+    targets = {"out": config.out, "palette_out": config.palette_out}
+    check_targets(config.photo, targets, overwrite=config.overwrite)
     fitted = fit_file(recipe, config.photo) if config.palette_out is not None else None
     reason = FilePixelator(recipe, config.scale, fitted)(FileJob(config.photo, config.out))
     if reason is not None:
@@ -53,6 +55,12 @@ def _pixelate_folder(config: PixelateConfig, recipe: Pixelation) -> None:
     if config.palette_out is not None and not config.shared:
         raise ValueError("palette_out: each picture of a folder has its own; accepted with shared=true")
     jobs = plan_folder(config.photo, config.out)
+    if config.palette_out is not None:
+        pictures = {file.resolve() for job in jobs for file in (job.source, job.target)}
+        if config.palette_out.resolve() in pictures:
+            raise ValueError(
+                f"palette_out={config.palette_out}: is a picture of the folder; accepted another name"
+            )
     fitted = fit_shared(recipe, jobs) if config.shared else None
     pixelator = FilePixelator(recipe, config.scale, fitted)
     rejected = pixelate_folder(jobs, pixelator, config.out, num_workers=config.num_workers)

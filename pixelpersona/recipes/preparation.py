@@ -39,9 +39,10 @@ def prepare(config: PrepareConfig) -> None:
             cell=config.model.cell,
         )
         codec = Codec(base)
+        photos = config.finetune.residual_shift_strength > 0.0  # as `train` needs them by default
         for split in ("train", "heldout"):
             mirrored = config.dataset.mirror and split == "train"
-            encode_pairs(pair_set, split, codec, config.paths.cache, mirrored=mirrored)
+            encode_pairs(pair_set, split, codec, config.paths.cache, mirrored=mirrored, photos=photos)
     sizes = ", ".join(f"{len(pair_set.pairs(split))} {split}" for split in ("train", "heldout"))
     print(f"pairs: {sizes}; in {pair_set.folder}")
 

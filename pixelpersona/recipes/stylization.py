@@ -2,11 +2,12 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from PIL import Image
 
 from pixelpersona.config.stylize import StylizeConfig
-from pixelpersona.files import whole
+from pixelpersona.files import check_targets, whole
 from pixelpersona.inference.portrait import Portrait
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.search import best_portrait, most_alike
@@ -37,7 +38,7 @@ def stylize(config: StylizeConfig) -> None:
             file=sys.stderr,
         )
     portrait = _draw(config, samplers, postprocess, expose(square))
-    cells = config.out.with_suffix(".cells.png")
+    cells = _cells_file(config.out)
     with whole(config.out) as draft:
         save_png(portrait.snapped, draft, config.scale)
     with whole(cells) as draft:
@@ -55,11 +56,18 @@ def check_stylize(config: StylizeConfig) -> None:
         raise ValueError(f"scale={config.scale}: accepted 1 to 64")
     if config.out.suffix.lower() != ".png":
         raise ValueError(f"out={config.out}: accepted a file name ending in .png")
+    targets = {"out": config.out, "out, at true size": _cells_file(config.out)}
+    check_targets(config.photo, targets, overwrite=config.overwrite)
     for strength in config.search.strengths:
         if not 0.0 < strength <= 1.0:
             raise ValueError(f"search.strengths={strength}: accepted above 0, up to 1")
     if not -1.0 <= config.search.min_grid_contrast <= 1.0:
         raise ValueError(f"search.min_grid_contrast={config.search.min_grid_contrast}: accepted -1 to 1")
+
+
+def _cells_file(out: Path) -> Path:
+    """The indexed PNG of true size beside the enlarged picture: me.cells.png of me.png."""
+    return out.with_suffix(".cells.png")
 
 
 def _draw(

@@ -1,6 +1,5 @@
 """The steps that all training recipes share: start, state, record, callbacks, loop, end."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from pixelpersona.training.callbacks import (
     SampleCallback,
     ValidationCallback,
 )
-from pixelpersona.training.checkpoints import TrainState, resume_from
+from pixelpersona.training.checkpoints import TrainState, resume_from, set_aside
 from pixelpersona.training.dataset_artifact import log_dataset
 from pixelpersona.training.interrupt import StopRequest, ending
 from pixelpersona.training.loop import Batches, Callback, train
@@ -113,6 +112,8 @@ def check_loop(loop: LoopConfig) -> None:
         raise ValueError(f"loop.best_metric={loop.best_metric}: accepted {', '.join(measured)}")
     if loop.num_best_kept < 1:
         raise ValueError(f"loop.num_best_kept={loop.num_best_kept}: accepted 1 or more")
+    if loop.num_checkpoints_kept < 1:
+        raise ValueError(f"loop.num_checkpoints_kept={loop.num_checkpoints_kept}: accepted 1 or more")
 
 
 def count_steps(loop: LoopConfig, steps_per_epoch: int) -> int:
@@ -131,6 +132,7 @@ def make_state(
     identity: what a checkpoint must have been made with to be continued, besides the common settings.
     """
     config, loop = run.config, run.config.loop
+    objective.to(run.accelerator.device)  # before its parameters are copied for the moving average
     options = asdict(config.optimizer)
     groups = [
         ParameterGroup(
@@ -168,6 +170,7 @@ def make_state(
             num_warmup_steps=config.lr_schedule.num_warmup_steps,
         ),
         ema=ema,
+        scaler=run.accelerator.scaler,
         identity=identity | common,
     )
 
@@ -175,9 +178,12 @@ def make_state(
 def resume_and_record(run: TrainingRun, state: TrainState, base_sha256: str) -> Tracker:
     """Load the checkpoint that `loop.resume` asks for; write the run's record; open its tracker."""
     config = run.config
-    resumed = resume_from(state, config.loop.resume, run.folder / "checkpoints")
+    resume = config.loop.resume
+    resumed = resume_from(state, resume, run.folder / "checkpoints", is_main=run.is_main)
     if not run.is_main:
         return NoTracker()
+    if resume not in ("auto", "never"):
+        set_aside(run.folder / "best", state.step + 1)
     mark_unfinished(run.folder)
     write_record(run.folder, config, run.overrides, {"pairs": run.pair_set.sha256, "base": base_sha256})
     tracker = open_tracker(
@@ -264,8 +270,8 @@ def train_and_finish(
                     kept=kept,
                 )
             )
-        started, first_step = time.perf_counter(), state.step
-        train(
+        first_step = state.step
+        seconds = train(
             state,
             batches,
             num_steps=num_steps,
@@ -286,13 +292,14 @@ def train_and_finish(
             title=config.name,
         )
         if run.is_main:
-            append_speed(
-                run.folder,
-                seconds=time.perf_counter() - started,
-                num_steps=state.step - first_step,
-                batch_size=loop.batch_size,
-                num_processes=run.accelerator.num_processes,
-            )
+            if state.step > first_step:
+                append_speed(
+                    run.folder,
+                    seconds=seconds,
+                    num_steps=state.step - first_step,
+                    batch_size=loop.batch_size,
+                    num_processes=run.accelerator.num_processes,
+                )
             _finish(run, state, tracker, save, describe)
 
 

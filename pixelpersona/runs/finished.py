@@ -17,6 +17,7 @@ FINISHED = "finished.json"
 
 # Names, places and trackers do not change what is trained; photos are identified by their pairs.
 _IGNORED = ("name", "timing", "paths", "tracker", "dataset.path", "dataset.num_workers", "loop.resume")
+_LENGTH = {"loop.num_steps", "loop.num_epochs"}
 _NUM_SHOWN = 5
 _MAX_CHARACTERS = 60
 
@@ -35,8 +36,11 @@ def is_finished(folder: Path, config: Any, inputs: Mapping[str, object]) -> bool
     if changed:
         shown = [f"{key} was {_short(theirs[key])}, is {_short(mine[key])}" for key in changed[:_NUM_SHOWN]]
         rest = f"; {len(changed) - _NUM_SHOWN} more" if len(changed) > _NUM_SHOWN else ""
+        why = ""
+        if _LENGTH & set(changed):
+            why = "a finished run is not trained further, its learning rate was scheduled over its steps; "
         raise ValueError(
-            f"{folder}: holds a finished run with other settings ({'; '.join(shown)}{rest}); "
+            f"{folder}: holds a finished run with other settings ({'; '.join(shown)}{rest}); {why}"
             "accepted another name=..., or loop.resume=never to train it anew"
         )
     # Where inputs differ, or another version had other keys, the checkpoints' own identity decides.

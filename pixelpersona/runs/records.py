@@ -103,7 +103,10 @@ def write_overrides(result: Path, overrides: Sequence[str]) -> None:
 def append_speed(
     folder: Path, *, seconds: float, num_steps: int, batch_size: int, num_processes: int
 ) -> None:
-    """Append a row to timings.jsonl: speeds differ between runs, so they are not in metrics.jsonl."""
+    """Append a row to timings.jsonl: speeds differ between runs, so they are not in metrics.jsonl.
+
+    seconds: of the optimizer steps alone, above 0, without validation, samples and checkpoints.
+    """
     row = {
         "seconds": round(seconds, 3),
         "steps": num_steps,

@@ -130,7 +130,8 @@ class BestCallback:
         value = state.scores.get(self.metric, float("nan"))
         if math.isnan(value):
             return
-        others = [(v, step) for v, step in state.best if step != state.step]
+        # Of a run that was resumed from an earlier step, some weights may have been replaced or set aside.
+        others = [(v, step) for v, step in state.best if step != state.step and self._place(step).is_dir()]
         sign = -1.0 if self.higher_is_better else 1.0
         ranked = sorted([*others, (value, state.step)], key=lambda kept: (sign * kept[0], kept[1]))
         ranked = ranked[: self.num_kept]
@@ -139,8 +140,11 @@ class BestCallback:
             self._write(ranked)
         state.best = ranked
 
+    def _place(self, step: int) -> Path:
+        return self.folder / f"step-{step:06d}"
+
     def _keep(self, step: int) -> None:
-        target = self.folder / f"step-{step:06d}"
+        target = self._place(step)
         draft = self.folder / f"{target.name}.tmp"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

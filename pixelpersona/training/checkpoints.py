@@ -6,9 +6,11 @@ earlier checkpoints intact.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,17 +35,18 @@ class TrainState:
     """Everything that a resumed run needs to give the same result.
 
     step: optimizer steps taken. objective: the module under training; only parameters with requires_grad are
-    stored. scores: name → value measured at this step. best: (value, step) of the best weights, best first
-    (see `callbacks.BestCallback`). tracker_id: id of the W&B run. num_callbacks_done: number of the loop's
-    callbacks that have run at this step; a stop may come between two. num_rows: rows of metrics.jsonl when
-    the checkpoint was made; None where it was not recorded. identity: what a checkpoint must have been made
-    with to be continued.
+    stored. scaler: the GradScaler of fp16, None for other precisions. scores: name → value measured at this
+    step. best: (value, step) of the best weights, best first (see `callbacks.BestCallback`). tracker_id: id
+    of the W&B run. num_callbacks_done: number of the loop's callbacks that have run at this step; a stop may
+    come between two. num_rows: rows of metrics.jsonl when the checkpoint was made; None where it was not
+    recorded. identity: what a checkpoint must have been made with to be continued.
     """
 
     objective: nn.Module
     optimizer: torch.optim.Optimizer
     lr_schedule: torch.optim.lr_scheduler.LRScheduler
     ema: EMAModel | None = None
+    scaler: torch.amp.GradScaler | None = None
     step: int = 0
     scores: dict[str, float] = field(default_factory=dict)
     best: list[tuple[float, int]] = field(default_factory=list)
@@ -58,7 +61,7 @@ class TrainState:
 
 
 def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Path:
-    """Write folder/step-NNNNNN and delete all but the newest `num_kept`. Returns the new folder.
+    """Write folder/step-NNNNNN and delete all but the newest `num_kept` up to it. Returns the new folder.
 
     Raises ValueError, leaving earlier checkpoints intact, when a weight is not finite or the folder cannot be
     written (disk full, read-only).
@@ -73,6 +76,7 @@ def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Pa
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         save_file(weights, draft / "weights.safetensors")
+        (draft / "weights.safetensors").chmod(0o644)  # safetensors writes 0600
         torch.save(_other_state(state), draft / "state.pt")
         files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
         manifest = {"step": state.step, "identity": state.identity, "sha256": files}
@@ -90,7 +94,8 @@ def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Pa
     except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: from torch.save
         shutil.rmtree(draft, ignore_errors=True)
         raise ValueError(f"{target}: cannot be written ({' '.join(str(error).split())})") from error
-    for old in list_checkpoints(folder)[:-num_kept]:
+    earlier = [path for path in list_checkpoints(folder) if _step_of(path) < state.step]
+    for old in earlier[: max(0, len(earlier) + 1 - num_kept)]:
         shutil.rmtree(old)
     return target
 
@@ -99,9 +104,17 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first, without the drafts of killed runs."""
     if not folder.is_dir():
         return []
-    return sorted(
-        path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / _MANIFEST).is_file()
-    )
+    return [path for path in _step_folders(folder) if (path / _MANIFEST).is_file()]
+
+
+def _step_folders(folder: Path) -> list[Path]:
+    """The folders step-N, by N; N may have more than six digits."""
+    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+    return sorted(found, key=_step_of)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
@@ -132,6 +145,9 @@ def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
     state.lr_schedule.load_state_dict(other["lr_schedule"])
     if state.ema is not None and other["ema"] is not None:
         state.ema.load_state_dict(other["ema"])
+        state.ema.to(next(iter(parameters.values())).device)
+    if state.scaler is not None and other.get("scaler"):  # not in older checkpoints
+        state.scaler.load_state_dict(other["scaler"])
     state.step, state.tracker_id = other["step"], other["tracker_id"]
     state.scores, state.best = other["scores"], [(value, step) for value, step in other["best"]]
     state.num_callbacks_done = other["num_callbacks_done"]
@@ -157,9 +173,12 @@ def resume_latest(state: TrainState, folder: Path) -> bool:
     return False
 
 
-def resume_from(state: TrainState, resume: str, folder: Path) -> bool:
+def resume_from(state: TrainState, resume: str, folder: Path, *, is_main: bool = True) -> bool:
     """Resume from "auto" (the newest checkpoint in `folder`), "never", or a checkpoint's path.
 
+    A checkpoint given by its path becomes the newest in `folder`, copied there if it lies elsewhere, and
+    those after it are set aside, so that "auto" goes on from it.
+    is_main: whether this process is rank 0, the only one that changes `folder`.
     Returns whether a checkpoint was loaded. Raises ValueError as `load_checkpoint` does, also for a missing
     path.
     """
@@ -169,7 +188,38 @@ def resume_from(state: TrainState, resume: str, folder: Path) -> bool:
     if resume == "auto":
         return resume_latest(state, folder)
     load_checkpoint(state, Path(resume))
+    if is_main:
+        _make_newest(Path(resume), folder, state.step)
     return True
+
+
+def _make_newest(checkpoint: Path, folder: Path, step: int) -> None:
+    own = folder / f"step-{step:06d}"
+    if own.is_dir() and own.samefile(checkpoint):
+        set_aside(folder, step + 1)
+        return
+    draft = folder / f"{own.name}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(checkpoint, draft)
+    set_aside(folder, step)
+    draft.rename(own)
+
+
+def set_aside(folder: Path, first_step: int) -> None:
+    """Move folder/step-N of N >= first_step, and the list of them, into folder/set-aside-1 (or -2, -3, ...).
+
+    The run goes on from an earlier step: left in place, they would be taken for its newest. Logs a warning.
+    """
+    later = [path for path in _step_folders(folder) if _step_of(path) >= first_step]
+    if not later:
+        return
+    names = (f"set-aside-{number}" for number in itertools.count(1))
+    target = next(folder / name for name in names if not (folder / name).exists())
+    target.mkdir()
+    for path in [*reversed(later), *folder.glob("*.json")]:
+        path.rename(target / path.name)
+    moved = ", ".join(path.name for path in later)
+    _log.warning("%s: %s moved to %s, the run continues from an earlier step", folder, moved, target.name)
 
 
 def drop_checkpoints(folder: Path) -> None:
@@ -183,6 +233,7 @@ def _other_state(state: TrainState) -> dict[str, Any]:
         "optimizer": state.optimizer.state_dict(),
         "lr_schedule": state.lr_schedule.state_dict(),
         "ema": state.ema.state_dict() if state.ema is not None else None,
+        "scaler": state.scaler.state_dict() if state.scaler is not None else None,
         "step": state.step,
         "scores": state.scores,
         "best": state.best,
@@ -209,7 +260,10 @@ def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkp
         f"{key} was {theirs.get(key)}, is {mine.get(key)}" for key in keys if mine.get(key) != theirs.get(key)
     ]
     if changed:
-        raise ValueError(f"{checkpoint}: made by a run with other settings ({'; '.join(changed)})")
+        raise ValueError(
+            f"{checkpoint}: made by a run with other settings ({'; '.join(changed)}); "
+            "accepted the settings of that run, or another name=..."
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -5,8 +5,9 @@ gradient is that of the whole batch, so the result is the same up to rounding ho
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -44,11 +45,14 @@ class Callback(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """One optimizer step: steps taken so far, loss, gradient norm before clipping, lr per group."""
+    """One optimizer step: steps taken so far, loss, gradient norm before clipping, lr per group.
+
+    grad_norm: None where the gradient overflowed in fp16 and the GradScaler skipped the step.
+    """
 
     step: int
     loss: float
-    grad_norm: float
+    grad_norm: float | None
     lr: dict[str, float]
 
 
@@ -74,8 +78,10 @@ def train(
     max_grad_norm: float = 1.0,
     log_every_steps: int = 10,
     title: str = "train",
-) -> None:
+) -> float:
     """Train from the current step of `state` to `num_steps` optimizer steps.
+
+    Returns the seconds that the steps took, without callbacks and checkpoints.
 
     checkpoints: saves the state after the other callbacks of its step, and before a requested stop.
     Raises NonFiniteError before a step that would write a NaN into the weights, and Interrupted after
@@ -84,7 +90,10 @@ def train(
     """
     objective, optimizer = accelerator.prepare(state.objective, state.optimizer)
     objective.train()
+    if state.ema is not None:
+        state.ema.to(accelerator.device)  # it was made, or loaded, before the objective was moved
     parts = _own_parts(accelerator)
+    seconds = 0.0
     progress = tqdm(
         total=num_steps, initial=state.step, desc=title, unit="step", disable=not accelerator.is_main_process
     )
@@ -95,6 +104,7 @@ def train(
                 state, callbacks, checkpoints, tracker, stop
             )  # those that a stop had interrupted
         while state.step < num_steps and not _asked_to_stop(stop, accelerator):
+            began = time.perf_counter()
             losses: list[torch.Tensor] = []
             ids: list[str] = []
             for number, part in enumerate(parts):
@@ -114,6 +124,7 @@ def train(
                 error.add_samples(gather_object(ids))
                 tracker.alert("not finite", str(error))
                 raise
+            seconds += time.perf_counter() - began
             if result.step % log_every_steps == 0 or result.step == num_steps:
                 tracker.scalars(_scalars(result), result.step)
                 progress.set_postfix(loss=f"{result.loss:.4f}", refresh=False)
@@ -124,6 +135,7 @@ def train(
             if checkpoints is not None and not saved:
                 _save(state, checkpoints, tracker)
             raise Interrupted(stop.signum)
+    return seconds
 
 
 def _own_parts(accelerator: Accelerator) -> list[tuple[Part, ...]]:
@@ -193,8 +205,8 @@ def _optimizer_step(
     lr = {group["name"]: float(group["lr"]) for group in optimizer.param_groups}
     grad_norm = float(accelerator.clip_grad_norm_(parameters, max_grad_norm))
     value = float(loss.detach())
-    scaling = accelerator.scaler is not None  # fp16: the scaler itself skips an overflowed step
-    if not math.isfinite(value) or not (math.isfinite(grad_norm) or scaling):
+    overflowed = not math.isfinite(grad_norm)
+    if not math.isfinite(value) or (overflowed and not _can_rescale(accelerator)):
         raise NonFiniteError(
             f"step {state.step + 1}: loss {value}, gradient norm {grad_norm}; stopped before the step, "
             "earlier checkpoints are good"
@@ -207,10 +219,15 @@ def _optimizer_step(
     state.step += 1
     state.num_callbacks_done = 0
     state.scores.clear()
-    return StepResult(step=state.step, loss=value, grad_norm=grad_norm, lr=lr)
+    return StepResult(state.step, value, None if overflowed else grad_norm, lr)
+
+
+def _can_rescale(accelerator: Accelerator) -> bool:
+    """Whether fp16's GradScaler may skip the step and halve its scale; below 1 that no longer helps."""
+    return accelerator.scaler is not None and accelerator.scaler.get_scale() >= 1.0
 
 
 def _scalars(result: StepResult) -> dict[str, float]:
-    values = asdict(result)
-    rates = {f"train/lr/{name}": lr for name, lr in values.pop("lr").items()}
-    return {"train/loss": values["loss"], "train/grad_norm": values["grad_norm"], **rates}
+    rates = {f"train/lr/{name}": lr for name, lr in result.lr.items()}
+    norm = {} if result.grad_norm is None else {"train/grad_norm": result.grad_norm}
+    return {"train/loss": result.loss, **norm, **rates}

@@ -10,46 +10,65 @@ from pixelpersona.training.objectives.diffusion import DiffusionObjective, strat
 from pixelpersona.training.objectives.regression import RegressionObjective
 
 
+def noise_levels(num_levels: int, num_timesteps: int) -> list[int]:
+    """Timesteps in the middle of `num_levels` equal parts of [0, num_timesteps), low noise first.
+
+    The midpoints are the set of lowest discrepancy (Niederreiter 1992, theorem 2.6).
+    """
+    return [int((level + 0.5) * num_timesteps / num_levels) for level in range(num_levels)]
+
+
 @torch.no_grad()
 def fixed_noise_loss(
     objective: DiffusionObjective,
     latents: LatentSet,
     *,
-    num_draws: int = 2,
+    num_pictures: int | None = None,
+    num_levels: int = 2,
     batch_size: int = 16,
     seed: int = 0,
     on_path: bool = False,
 ) -> Tensor:
-    """Unweighted mean squared error on the noise for every held-out picture, float32 [N].
+    """Unweighted mean squared error on the noise for every held-out picture, float32 [num_pictures].
 
-    Noise levels are spread over the whole schedule, `num_draws` per picture, whatever range the objective
-    trains on, so that runs with different losses are comparable. on_path: instead along the residual shift
-    from photo to pixel art (the objective's `residual_shift_strength`); such losses are comparable at one
-    strength only. Raises ValueError when the objective has no residual shift.
+    Every picture is measured at the same `num_levels` levels of the whole schedule, whatever range the
+    objective trains on, so that runs with different losses are comparable. Two neighbouring levels share a
+    noise with opposite signs (antithetic variates, Hammersley & Morton 1956). The noise is a function of
+    (seed, id, pair of levels), so a picture's value depends neither on how many are measured nor on their
+    order. Costs `num_levels` forward passes per picture.
+
+    num_pictures: measure only the first ones; None for all. on_path: instead along the residual shift from
+    photo to pixel art (the objective's `residual_shift_strength`); such losses are comparable at one strength
+    only. Raises ValueError when the objective has no residual shift.
     """
     if on_path and not objective.shift_scale:
         raise ValueError("on_path: the objective has residual_shift_strength 0")
+    num_timesteps = objective.max_timestep if on_path else len(objective.noise_schedule.alphas_cumprod)
+    device = objective.unet.device
+    total = torch.zeros(len(latents))[:num_pictures]
     weighting, kind = objective.snr_gamma, objective.kind
     objective.snr_gamma, objective.kind = None, "mse"
-    num_timesteps = objective.max_timestep if on_path else len(objective.noise_schedule.alphas_cumprod)
-    total = torch.zeros(len(latents))
-    device = objective.unet.device
     try:
-        for draw in range(num_draws):
-            rng = step_rng(seed, draw, "validation")
-            t = stratified_timesteps(len(latents), num_timesteps, rng)
-            eps = torch.randn(latents.latents.shape, generator=rng)
-            if on_path:
-                eps = objective.shift_noise(eps, latents.latents, latents.photos)
-            for start in range(0, len(latents), batch_size):
-                part = slice(start, start + batch_size)
-                text = latents.text[latents.text_index[part]]
-                batch = LatentBatch(latents.latents[part], text, latents.ids[part])
-                loss = objective.per_sample(batch, t[part].to(device), eps[part].to(device))
-                total[part] += loss.float().cpu()
+        for start in range(0, len(total), batch_size):
+            part = slice(start, min(start + batch_size, len(total)))
+            text = latents.text[latents.text_index[part]]
+            batch = LatentBatch(latents.latents[part], text, latents.ids[part])
+            for level, timestep in enumerate(noise_levels(num_levels, num_timesteps)):
+                t = torch.full((len(batch.ids),), timestep, device=device)
+                noise = torch.stack([_noise(batch.latents[0], seed, level // 2, id) for id in batch.ids])
+                eps = -noise if level % 2 else noise
+                if on_path:
+                    photos = None if latents.photos is None else latents.photos[part]
+                    eps = objective.shift_noise(eps, batch.latents, photos)
+                total[part] += objective.per_sample(batch, t, eps.to(device)).float().cpu()
     finally:
         objective.snr_gamma, objective.kind = weighting, kind
-    return total / num_draws
+    return total / num_levels
+
+
+def _noise(like: Tensor, seed: int, number: int, picture: str) -> Tensor:
+    """Unit normal noise of the shape of `like`, a function of (seed, number, picture)."""
+    return torch.randn(like.shape, generator=step_rng(seed, number, f"validation of {picture}"))
 
 
 @torch.no_grad()
@@ -87,5 +106,13 @@ def loss_by_level(
 
 @torch.no_grad()
 def regression_loss(objective: RegressionObjective, batches: PairBatches) -> Tensor:
-    """The supervised baseline's loss of every held-out pair, float32 [N rounded up to whole batches]."""
-    return torch.cat([objective.per_sample(batches.at(step)).float().cpu() for step in range(len(batches))])
+    """The supervised baseline's loss of every held-out pair, float32 [N].
+
+    The last batch is filled up with pairs of the next epoch, which are not counted again.
+    """
+    losses: dict[str, Tensor] = {}
+    for step in range(len(batches)):
+        batch = batches.at(step)
+        for pair_id, loss in zip(batch.ids, objective.per_sample(batch).float().cpu(), strict=True):
+            losses.setdefault(pair_id, loss)
+    return torch.stack(list(losses.values()))

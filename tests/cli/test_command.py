@@ -35,8 +35,9 @@ def test_body_gets_the_typed_configuration(call: Call) -> None:
     assert config.steps == 10
 
 
-def test_experiment_overrides_groups_and_keys(call: Call) -> None:
-    (config,) = call("experiment=demo")
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_experiment_overrides_groups_and_keys(call: Call, plus: str) -> None:
+    (config,) = call(f"{plus}experiment=demo")
     assert (config.lora.rank, config.steps) == (8, 20)
 
 
@@ -87,6 +88,22 @@ def test_config_dir_adds_options(call: Call, tmp_path: Path) -> None:
     (tmp_path / "more" / "lora" / "mine.yaml").write_text("{rank: 5, alpha: 1, path: null}")
     (config,) = call("lora=mine", "--config-dir", str(tmp_path / "more"))
     assert config.lora.rank == 5
+
+
+def test_the_recorded_command_keeps_the_config_dir(call: Call, tmp_path: Path) -> None:
+    folders = (tmp_path / "more", Path("내 conf"))  # one outside of the working directory, one inside
+    seen: list[list[str]] = []
+    for folder in folders:
+        (folder / "lora").mkdir(parents=True)
+        (folder / "lora" / "mine.yaml").write_text("{rank: 5, alpha: 1, path: null}")
+        call("lora=mine", f"--config-dir={folder}", body=lambda _: seen.append(overrides(Config)))
+    assert seen == [[f"--config-dir={folder}", "lora=mine"] for folder in folders]
+
+
+@pytest.mark.parametrize("word", ["hydra.run.dir=elsewhere", "hydra.sweep.subdir=elsewhere"])
+def test_a_folder_that_would_stay_empty_is_refused(failure: Failure, word: str) -> None:
+    assert failure(word).startswith(f"{word}: accepted only the default")
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_hydra_internals_are_not_used() -> None:

@@ -20,6 +20,8 @@ def test_info_takes_an_optional_value() -> None:
     ("words", "line"),
     [
         (["--rank", "a=1"], "^--rank: no such flag; settings are given as key=value"),
+        (["--lora.rank=8"], "^--lora.rank=8: settings have no dashes; write lora.rank=8 "),
+        (["-m", "a=1", "-lr=2"], "^-lr=2: settings have no dashes; write lr=2 "),
         (["--multi"], "^--multi: no such flag"),
         (["--cfg=jbo"], "--cfg.*invalid choice: 'jbo'"),
         (["--config-dir"], "--config-dir.*expected one argument"),

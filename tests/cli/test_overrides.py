@@ -1,4 +1,4 @@
-"""Quoting of path keys: any file name reaches the configuration as it was typed."""
+"""Quoting: any file name and text reaches the configuration as it was typed."""
 
 import shlex
 
@@ -8,27 +8,100 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from pixelpersona.cli.overrides import as_typed, command_line, drop_plus, quote_paths
+from pixelpersona.cli.overrides import as_typed, command_line, drop_plus, quote, refuse_folders
+from pixelpersona.cli.schemas import TypedKeys
 
-KEYS = frozenset({"photo", "lora.path"})
+KEYS = TypedKeys(
+    all=frozenset(
+        {"photo", "lora.path", "title", "group", "tags", "palette", "betas", "steps", "decay", "best"}
+    ),
+    optional=frozenset({"group", "decay", "best"}),
+    paths=frozenset({"photo", "lora.path", "best"}),
+    texts=frozenset({"title", "group"}),
+    lists=frozenset({"tags", "betas"}),
+    text_lists=frozenset({"tags", "palette"}),
+)
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 # The special characters of Hydra's and OmegaConf's grammars, in any order.
 GRAMMAR = st.text(alphabet="$\\{}'\"x ,=()[]:", min_size=1, max_size=12)
 
 
-@given(NAMES | GRAMMAR)
-def test_any_text_survives_hydra_and_omegaconf(name: str) -> None:
-    quoted_already = len(name) >= 2 and name[0] == name[-1] and name[0] in "'\""
-    if quoted_already or name.strip().lower() == "null":
+ITEMS = st.text(alphabet="#한글 a1e.=:;(){}/\\!?&-'", min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+@pytest.mark.parametrize("key", ["photo", "title"])
+@given(name=NAMES | GRAMMAR)
+def test_any_text_survives_hydra_and_omegaconf(key: str, name: str) -> None:
+    quoted_already = len(name) >= 2 and name[0] in "'\"" and name[-1] in "'\""
+    if quoted_already or name.strip().lower() == "null" or name.startswith("~"):
         return
-    (word,) = quote_paths([f"photo={name}"], KEYS)
+    (word,) = quote([f"{key}={name}"], KEYS)
     (override,) = OverridesParser.create().parse_overrides([word])
     assert not override.is_sweep_override()
-    assert OmegaConf.create({"photo": override.value()}).photo == name
-    assert as_typed([word], KEYS) == [f"photo={name}"]
+    assert OmegaConf.create({key: override.value()})[key] == name
+    assert as_typed([word], KEYS) == [f"{key}={name}"]
     # A sweep formats each job's overrides again.
-    (again,) = OverridesParser.create().parse_overrides([f"photo={override.get_value_element_as_str()}"])
+    (again,) = OverridesParser.create().parse_overrides([f"{key}={override.get_value_element_as_str()}"])
     assert again.value() == override.value()
+
+
+@given(st.lists(ITEMS, min_size=1, max_size=4))
+def test_any_list_of_texts_survives_hydra(items: list[str]) -> None:
+    if any(item[0] in "'\"" or item.lower() == "null" for item in items):
+        return
+    typed = f"tags=[{','.join(items)}]"
+    (word,) = quote([typed], KEYS)
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.value() == items
+    assert as_typed([word], KEYS) == [typed]
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [
+        ("tags=[#3a7bd5,123e45,000000]", "tags=['#3a7bd5','123e45','000000']"),
+        ("palette=[#3a7bd5, 123e45]", "palette=['#3a7bd5','123e45']"),
+        ("tags=['#3a7bd5',\"a,b\"]", "tags=['#3a7bd5',\"a,b\"]"),
+        ("tags=[a],[b,c]", "tags=['a'],['b','c']"),
+        ("tags=a", "tags=['a']"),
+        ("tags=a,b", "tags=['a'],['b']"),
+        ("tags=[]", "tags=[]"),
+        ("tags=choice([a],[b])", "tags=choice([a],[b])"),
+        ("palette=pico8", "palette=pico8"),
+        ("palette=8,16", "palette=8,16"),
+        ("betas=0.3", "betas=[0.3]"),
+        ("betas=0.3,0.5", "betas=[0.3],[0.5]"),
+        ("betas=[0.3,0.5]", "betas=[0.3,0.5]"),
+        ("betas=${weights}", "betas=${weights}"),
+        ("title=a, b", "title='a, b'"),
+        ("title='a','b'", "title='a','b'"),
+        ("title=choice(a,b)", "title=choice(a,b)"),
+        ("title=r-${steps}-${oc.env:X}-${other}", r"title='r-${steps}-${oc.env:X}-\${other}'"),
+        ("photo=r-${steps}", r"photo='r-\${steps}'"),
+        ("title=None", "title='None'"),
+        ("group=None", "group=null"),
+        ("best=None", "best=null"),
+        ("decay=None", "decay=null"),
+        ("decay=None,0.99", "decay=null,0.99"),
+        ("steps=None", "steps=None"),
+    ],
+)
+def test_values_are_quoted_as_their_key_needs_it(typed: str, quoted: str) -> None:
+    assert quote([typed], KEYS) == [quoted]
+
+
+def test_home_is_expanded_in_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["photo=~/x 1.jpg", "photo='~/x.jpg'", "title=~/x", "photo=./~x"]
+    expected = ["photo='/home/me/x 1.jpg'", "photo='~/x.jpg'", "title='~/x'", "photo='./~x'"]
+    assert quote(words, KEYS) == expected
+
+
+@pytest.mark.parametrize("word", ["hydra.run.dir=x", "+hydra.sweep.subdir=x"])
+def test_folders_of_hydra_are_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="accepted only the default"):
+        refuse_folders(["steps=3", word])
+    refuse_folders(["hydra.run.dir=.", "hydra.launcher.n_jobs=2"])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +116,7 @@ def test_words_that_need_their_quotes_keep_them(word: str) -> None:
     "word", ["lora.rank=4,8", "photo='a b.jpg'", 'photo="a b.jpg"', "photo=null", "photo", "-m", "lora=r8"]
 )
 def test_other_words_are_not_changed(word: str) -> None:
-    assert quote_paths([word], KEYS) == [word]
+    assert quote([word], KEYS) == [word]
 
 
 def test_plus_is_kept_for_groups_and_hydra_only() -> None:

@@ -8,12 +8,21 @@ from pixelpersona.cli import schemas
 from pixelpersona.cli.schemas import (
     compose_config,
     config_folder,
+    default_groups,
     group_options,
     path_keys,
     register,
     schema_keys,
+    typed_keys,
 )
+from pixelpersona.config.dashboard import DashboardConfig
 from pixelpersona.config.evaluate import EvaluateConfig
+from pixelpersona.config.export import ExportConfig
+from pixelpersona.config.pixelate import PixelateConfig
+from pixelpersona.config.prepare import PrepareConfig
+from pixelpersona.config.pretrain import PretrainConfig
+from pixelpersona.config.report import ReportConfig
+from pixelpersona.config.stylize import StylizeConfig
 from pixelpersona.config.train import TrainConfig
 from tests.cli.paint import Config
 
@@ -36,6 +45,59 @@ def test_keys_of_a_schema() -> None:
 
 def test_path_keys_come_from_types_and_metadata() -> None:
     assert path_keys(Config) == {"photo", "model", "timing", "lora.path", "paths.runs", "paths.cache"}
+
+
+# Keys of one word, over which a plain comma sweeps. Any other text key has metadata {"text": True}.
+WORDS = {
+    "dataset.framing",
+    "framing",
+    "loop.best_metric",
+    "loss.kind",
+    "lr_schedule.kind",
+    "model.framing",
+    "model.name",
+    "pixelate.dither",
+    "pixelate.downsample",
+    "pixelate.fit",
+    "sampler.kind",
+}
+SCHEMAS = [
+    DashboardConfig, EvaluateConfig, ExportConfig, PixelateConfig, PrepareConfig, PretrainConfig,
+    ReportConfig, StylizeConfig, TrainConfig,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_every_text_key_takes_any_text_or_is_a_word(schema: type) -> None:
+    keys = typed_keys(schema)
+    strings = {key for key, kind, _ in schema_keys(schema) if kind is str}
+    assert strings - keys.texts - keys.paths <= WORDS
+    assert not keys.texts & WORDS
+
+
+def test_keys_are_sorted_by_what_their_values_are() -> None:
+    keys = typed_keys(PixelateConfig)
+    assert {"name", "out"} <= keys.texts
+    assert {"photo", "out", "palette_out"} <= keys.paths
+    assert {"timing", "palette_out", "num_workers", "pixelate.factor"} <= keys.optional
+    assert "scale" not in keys.optional
+    assert keys.lists == {"pixelate.locked"}
+    assert keys.text_lists == {"pixelate.locked", "pixelate.palette"}
+
+
+def test_default_groups_are_those_of_the_defaults_list(folder: Path, tmp_path: Path) -> None:
+    assert default_groups("paint", None, folder) == {"hydra", "paths", "lora", "experiment"}
+    assert default_groups("nowhere", tmp_path, folder) == frozenset()
+
+
+@pytest.mark.parametrize("option", group_options("pixelate", config_folder()))
+@pytest.mark.parametrize(("words", "has_factor"), [([], True), (["pixelate.height=9"], False)])
+def test_factor_gives_way_to_height_and_width(option: str, words: list[str], has_factor: bool) -> None:
+    register("train", TrainConfig)
+    tree = compose_config(config_folder(), "train", [f"pixelate={option}", *words])
+    assert (tree.pixelate.factor is not None) == has_factor
+    given = compose_config(config_folder(), "train", ["pixelate.factor=5", "pixelate.height=9"])
+    assert given.pixelate.factor == 5
 
 
 def test_config_folder_is_absolute_and_exists() -> None:

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from skimage.data import astronaut
 
 from pixelpersona import train
-from pixelpersona.cli.schemas import config_folder, register
+from pixelpersona.cli.overrides import quote
+from pixelpersona.cli.schemas import config_folder, register, typed_keys
 from pixelpersona.cli.sweeps import Sweep, plan_sweep
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.files import read_jsonl
@@ -69,7 +70,7 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 
 def plan(*words: str) -> Sweep:
     register("train", TrainConfig)
-    return plan_sweep(words, "train", config_folder(), train.run_folder)
+    return plan_sweep(quote(words, typed_keys(TrainConfig)), "train", config_folder(), train.run_folder)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,9 @@ def plan(*words: str) -> Sweep:
         (["optimizer.lr=1e-3,2e-3", "lora.rank=8"], ["lora-r8-lr_0.001", "lora-r8-lr_0.002"]),
         (["loop.seed=range(2)", "dataset.mirror=true,false"], None),
         (["name=mine", "lora.rank=4,8"], ["mine-rank_4", "mine-rank_8"]),
-        (["name=a,b"], ["a", "b"]),
+        (["name='a','b'"], ["a", "b"]),
+        (["name=choice(a,b)"], ["a", "b"]),
+        (["name=r${lora.rank}-실험, 1", "lora.rank=4,8"], ["r4-실험, 1", "r8-실험, 1"]),
         (["method=lora,supervised"], ["lora-r4", "supervised"]),
         (["loop.seed=1"], ["lora-r4"]),
         (["experiment=rank_sweep"], ["lora-r4", "lora-r8", "lora-r16", "lora-r32"]),
@@ -132,6 +135,19 @@ def test_a_sweep_over_models_uses_their_finetune_settings() -> None:
     sweep = plan_sweep(["model=tiny,sd15"], "train", config_folder(), run_folder)
     assert rates == [6e-3, 1e-4]
     assert [job.name for job in sweep.jobs] == ["lora-r4-tiny", "lora-r4-sd15"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["optimizer.lr=-1,1e-3"], "optimizer.lr=-1.0: accepted 0 or more"),
+        (["optimizer.groups.text.lr_scale=-1"], "optimizer.groups.text.lr_scale=-1.0: accepted 0 or more"),
+        (["loop.seed=1,99999999999"], "loop.seed=99999999999: accepted 0 to 4294967295"),
+    ],
+)
+def test_a_value_out_of_its_range_stops_the_sweep_before_its_first_job(words: list[str], line: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        plan(*words)
 
 
 @pytest.mark.parametrize("words", [["lora.rank=interval(1,8)"], ["optimizer.lr=interval(0.001,0.01)"]])

@@ -190,5 +190,5 @@ def test_errors_name_the_key(micro_base: BaseModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"adapter\.path=.*missing: no such LoRA"):
         load_lora(micro_base, tmp_path / "missing")
     (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"not safetensors")
-    with pytest.raises(ValueError, match=r"adapter\.path=.*: not a LoRA of this base"):
+    with pytest.raises(ValueError, match=r"adapter\.path=.*: not a LoRA \("):
         load_lora(micro_base, tmp_path)

@@ -24,3 +24,8 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "supervised_baseline.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="not a supervised baseline"):
         load_baseline(tmp_path)
+    network = BaselineUNet(cell=4, widths=(8, 8, 8))
+    torch.nn.init.constant_(network.out.bias, float("nan"))
+    save_baseline(network, tmp_path)
+    with pytest.raises(ValueError, match=r"1 of \d+ weights are not finite, for example out\.bias"):
+        load_baseline(tmp_path)

@@ -25,6 +25,7 @@ assert sum(before.values()) > 10, before
 picture = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)
 for preset in ("drawn", "classic"):
     settings = yaml.safe_load(Path(f"conf/pixelate/{preset}.yaml").read_text())
+    settings["factor"] = 8  # an interpolation in the file
     Pixelator(Pixelation(**settings)).fit_apply(picture)
 assert compiled() == before, (before, compiled())
 """

@@ -296,3 +296,33 @@ def test_samples_without_the_shift_are_trained_on_the_full_schedule(micro_base: 
             DiffusionObjective(
                 micro_base.unet, schedule, residual_shift_strength=0.3, residual_shift_probability=wrong
             )
+
+
+def test_plain_noise_takes_every_timestep_of_its_stratum(micro_base: BaseModel) -> None:
+    """Not only multiples of two, as timesteps of the shift stretched over the schedule would be."""
+    objective = DiffusionObjective(
+        micro_base.unet,
+        micro_base.noise_schedule,
+        residual_shift_strength=0.5,
+        residual_shift_probability=0.5,
+        timestep_power=2.0,
+    )
+    num = 4000
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def record(batch: LatentBatch, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+        seen.append((t, eps))
+        return torch.zeros(1)
+
+    objective.per_sample = record  # type: ignore[method-assign]
+    photos = torch.full((num, 1, 1, 1), 100.0)  # far larger than any noise
+    batch = LatentBatch(torch.zeros_like(photos), torch.zeros(num, 1, 1), ("",) * num, photos=photos)
+    objective(batch, step_rng(0, 0, "loss"))
+    ((t, eps),) = seen
+    plain = eps[:, 0, 0, 0] < 10.0
+    assert (t[plain] % 2).float().mean().item() == pytest.approx(0.5, abs=0.05)
+    bounds = 1000 * (torch.arange(num + 1, dtype=torch.float64) / num) ** 2
+    for chosen, share in ((plain, 1.0), (~plain, 0.5)):
+        low, high = share * bounds[:-1][chosen], share * bounds[1:][chosen]
+        assert (t[chosen] >= low.floor()).all()
+        assert (t[chosen] <= high).all()

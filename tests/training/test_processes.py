@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from PIL import Image
 from safetensors.numpy import load_file
 from skimage.data import astronaut
@@ -76,6 +77,12 @@ def test_a_batch_size_or_process_count_that_does_not_fit_is_refused(monkeypatch:
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it, but accelerate was initialised without it
     with pytest.raises(ValueError, match="torchrun started 2 processes, accelerate found 1"):
         make_accelerator("no", batch_size=8)
+
+
+def test_fp16_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PartialState(), "device", torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"^loop\.precision=fp16: needs a GPU; accepted fp32 or bf16"):
+        make_accelerator("fp16", batch_size=8)
 
 
 def test_jobs_in_one_process_can_differ_in_precision_and_accumulation() -> None:

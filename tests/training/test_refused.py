@@ -88,3 +88,26 @@ def test_intervals_may_change_when_a_run_resumes(stopped_run: tuple[Path, list[s
     expected, found = (read_jsonl(tmp_path / name / "metrics.jsonl") for name in ("uninterrupted", "mine"))
     assert sum("val/loss" in row for row in found) == 3  # one of them at step 3
     assert [row for row in found if row["step"] != 3 or "val/loss" not in row] == expected
+
+
+def test_a_base_that_does_not_predict_the_noise_is_refused(
+    stopped_run: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, words = stopped_run
+    base = shutil.copytree(root / "base", tmp_path / "base")
+    file = base / "scheduler" / "scheduler_config.json"
+    file.write_text(file.read_text().replace('"epsilon"', '"v_prediction"'))
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        train.main([*words, f"model.path={base}", f"paths.runs={tmp_path / 'runs'}"])
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == f"model.path={base}: prediction_type=v_prediction: accepted epsilon"
+    assert not list((tmp_path / "runs").rglob("*.safetensors"))
+
+
+def test_all_weights_can_be_read_by_other_users(stopped_run: tuple[Path, list[str]]) -> None:
+    root, _ = stopped_run
+    files = list((root / "runs" / "mine").rglob("*.safetensors"))
+    assert any(file.parent.name == "step-000004" for file in files)
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o644}

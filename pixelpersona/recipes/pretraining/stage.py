@@ -84,6 +84,8 @@ def train_stage(
     identity: what a checkpoint must have been made with to be continued, besides stage, seed and batch size.
     Raises ValueError when the newest checkpoint has another identity.
     """
+    accelerator = make_accelerator(stage.precision.value, batch_size=stage.batch_size)
+    objective.to(accelerator.device)  # before its parameters are copied for the moving average
     every = ParameterGroup("all", "", stage.lr, stage.weight_decay)
     groups = group_parameters(objective.named_parameters(), [every])
     optimizer = adamw(groups, beta1=stage.beta1, beta2=stage.beta2, eps=stage.eps)
@@ -94,6 +96,7 @@ def train_stage(
         optimizer=optimizer,
         lr_schedule=_lr_schedule(optimizer, stage, name),
         ema=ema,
+        scaler=accelerator.scaler,
         identity={"stage": name, **identity, "seed": config.seed, "batch": stage.batch_size},
     )
     folder = config.paths.runs / config.name / name
@@ -117,7 +120,7 @@ def train_stage(
             batches,
             num_steps=num_steps,
             seed=config.seed,
-            accelerator=make_accelerator(stage.precision.value, batch_size=stage.batch_size),
+            accelerator=accelerator,
             tracker=tracker,
             checkpoints=CheckpointCallback(checkpoints, every_steps=every_steps, num_steps=num_steps),
             max_grad_norm=stage.max_grad_norm,

@@ -68,7 +68,13 @@ def _initial_base(config: PretrainConfig, folder: Path, captions: Sequence[Seque
     model = config.model
     start = None
     if config.warm_start:
-        start = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+        start = load_base(
+            model.path,
+            name=model.name,
+            image_size=model.image_size,
+            cell=model.cell,
+            prediction_type="epsilon",
+        )
     torch.manual_seed(config.seed + 1)
     if (folder / "vae").is_dir():
         vae = AutoencoderKL.from_pretrained(folder / "vae")

@@ -123,7 +123,8 @@ class DiffusionObjective(nn.Module):
         if self.shift_scale:
             shifted = (torch.rand(num, generator=rng) < self.residual_shift_probability)[mine]
             num_timesteps = int(self.noise_schedule.config.num_train_timesteps)
-            t = torch.where(shifted, t, t * num_timesteps // self.max_timestep)
+            unshifted = stratified_timesteps(num, num_timesteps, rng, power=self.timestep_power)[mine]
+            t = torch.where(shifted, t, unshifted)
             with_residual = self.shift_noise(eps, batch.latents, batch.photos)
             eps = torch.where(shifted[:, None, None, None], with_residual, eps)
         return self.per_sample(batch, t.to(device), eps.to(device)).mean()
