@@ -61,13 +61,13 @@ demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
 .PHONY: demo
 demo: $(STAMP)  ## train LoRAs of rank 4 and 8, compare them, draw a portrait, write a report (runs/demo)
 	rm -rf $(DEMO)
-	$(RUN)prepare experiment=demo timing=$(DEMO)/timing.json
-	OMP_NUM_THREADS=1 $(RUN)train -m lora.rank=4,8 experiment=demo hydra=joblib timing=$(DEMO)/timing.json
-	$(RUN)train experiment=demo method=supervised timing=$(DEMO)/timing.json
-	$(RUN)evaluate experiment=demo timing=$(DEMO)/timing.json
+	$(RUN)prepare experiment=demo
+	OMP_NUM_THREADS=1 $(RUN)train -m lora.rank=4,8 experiment=demo hydra=joblib
+	$(RUN)train experiment=demo method=supervised
+	$(RUN)evaluate experiment=demo
 	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"
-	$(RUN)stylize photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png adapter.path=$(DEMO)/lora-r8 timing=$(DEMO)/timing.json
-	$(RUN)report experiment=demo timing=$(DEMO)/timing.json
+	$(RUN)stylize experiment=demo photo=$(DEMO)/astronaut-photo.png out=$(DEMO)/astronaut.png adapter.path=$(DEMO)/lora-r8
+	$(RUN)report experiment=demo
 
 ##@ Fine-tuning
 

@@ -1,4 +1,4 @@
-"""Atomic writes, one-line errors when the system refuses to write, and reading JSON Lines."""
+"""Atomic writes, one-line errors when a file must not or cannot be written, and reading JSON Lines."""
 
 import errno
 import hashlib

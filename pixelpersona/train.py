@@ -1,6 +1,5 @@
 """`python -m pixelpersona.train lora.rank=8`: fine-tune on pairs of photo and pixel art."""
 
-import logging
 from pathlib import Path
 
 from pixelpersona.cli.command import command
@@ -29,5 +28,4 @@ def main(config: TrainConfig) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
     main()

@@ -1,7 +1,6 @@
 """Every option of every group and every experiment composes, sets every key and builds its component."""
 
 import dataclasses
-import importlib
 import re
 import typing
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from pixelpersona.cli.schemas import config_folder, register
+from pixelpersona.cli.schemas import ConfigSource, config_folder
 from pixelpersona.data.augment import Augmentation
 from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.inference.sampler import Sampler
@@ -21,18 +19,8 @@ from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.recipes.evaluation import check_eval
 from pixelpersona.recipes.training_run import check_loop, count_steps
+from tests.composing import COMMANDS, compose_tree, compose_typed, root_schema
 
-COMMANDS = {
-    "prepare": [],
-    "pretrain": ["dataset.path=photos"],
-    "train": [],
-    "evaluate": [],
-    "report": [],
-    "dashboard": [],
-    "stylize": ["photo=a.jpg", "out=a.png"],
-    "pixelate": ["photo=a.jpg", "out=a.png"],
-    "export": ["out=exported"],
-}
 # A command that uses each group.
 GROUPS = {
     "adapter": "stylize",
@@ -61,23 +49,7 @@ NEEDED = {"dataset=folder": ["dataset.path=photos"]}
 
 
 def _options(group: str) -> list[str]:
-    return sorted(file.stem for file in (config_folder() / group).glob("*.yaml"))
-
-
-def _schema(command: str) -> Any:
-    module = importlib.import_module(f"pixelpersona.config.{command}")
-    return getattr(module, f"{command.capitalize()}Config")
-
-
-def _compose(command: str, *words: str) -> Any:
-    """The typed configuration of a command; every key must have a value."""
-    schema = _schema(command)
-    register(command, schema)
-    with initialize_config_dir(str(config_folder()), version_base=None):
-        tree = compose(command, [*words, *COMMANDS[command]], return_hydra_config=False)
-    config = OmegaConf.to_object(tree)
-    assert isinstance(config, schema)
-    return config
+    return ConfigSource("train", config_folder()).options(group)
 
 
 def _schemas(schema: type) -> typing.Iterator[type]:
@@ -99,7 +71,7 @@ def _missing(value: Any, key: str) -> typing.Iterator[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_schemas_have_no_values(command: str) -> None:
-    for schema in _schemas(_schema(command)):
+    for schema in _schemas(root_schema(command)):
         for field in dataclasses.fields(schema):
             assert field.default in (dataclasses.MISSING, None), f"{schema.__name__}.{field.name}"
             assert field.default_factory is dataclasses.MISSING, f"{schema.__name__}.{field.name}"
@@ -107,12 +79,12 @@ def test_schemas_have_no_values(command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_composes_with_a_value_for_every_key(command: str) -> None:
-    config = _compose(command)
+    config = compose_typed(command)
     assert config.name
     assert list(_missing(dataclasses.asdict(config), command)) == []
 
 
-def test_the_tables_above_list_all_folders_and_files() -> None:
+def test_the_tables_list_all_folders_and_files() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
     assert folders == set(GROUPS)
     files = {path.stem for path in config_folder().glob("*.yaml")}
@@ -130,7 +102,7 @@ def test_the_tables_above_list_all_folders_and_files() -> None:
 )
 def test_every_option_sets_every_key_of_its_group(group: str, option: str) -> None:
     """In its own file or its parents'; values from other options or from a schema do not count."""
-    config = _compose(GROUPS[group], f"{group}={option}", *NEEDED.get(f"{group}={option}", []))
+    config = compose_typed(GROUPS[group], f"{group}={option}", *NEEDED.get(f"{group}={option}", []))
     schema = type(getattr(config, group))
     keys = {field.name for field in dataclasses.fields(schema)}
     found: set[str] = set()
@@ -146,7 +118,7 @@ def test_every_option_sets_every_key_of_its_group(group: str, option: str) -> No
 @pytest.mark.parametrize("option", ["quick", "long"])
 def test_options_of_loop_differ_only_in_lengths(option: str) -> None:
     default, other = (
-        dataclasses.asdict(_compose("train", f"loop={name}").loop) for name in ("default", option)
+        dataclasses.asdict(compose_typed("train", f"loop={name}").loop) for name in ("default", option)
     )
     changed = {key for key in default if default[key] != other[key]}
     assert changed <= {"num_steps", "batch_size", "num_samples"} | {key for key in default if "every" in key}
@@ -156,10 +128,10 @@ def test_options_of_loop_differ_only_in_lengths(option: str) -> None:
 @pytest.mark.parametrize("model", _options("model"))
 def test_photos_are_cropped_alike_for_training_and_stylizing(dataset: str, model: str) -> None:
     words = [f"model={model}", f"dataset={dataset}", *NEEDED.get(f"dataset={dataset}", [])]
-    trained = _compose("train", *words).dataset.framing
-    assert trained == _compose("stylize", f"model={model}").framing
+    trained = compose_typed("train", *words).dataset.framing
+    assert trained == compose_typed("stylize", f"model={model}").framing
     assert trained == {"tiny": "tight", "sd15": "wide"}[model]
-    assert _compose("train", *words, "dataset.framing=center").dataset.framing == "center"
+    assert compose_typed("train", *words, "dataset.framing=center").dataset.framing == "center"
 
 
 @pytest.mark.parametrize("model", _options("model"))
@@ -167,17 +139,37 @@ def test_the_finetune_option_is_chosen_by_the_model(model: str) -> None:
     text = (config_folder() / "finetune" / f"{model}.yaml").read_text(encoding="utf-8")
     stated = yaml.safe_load(text)
     for command in ("train", "evaluate"):
-        config = _compose(command, f"model={model}")
+        config = compose_typed(command, f"model={model}")
         assert (config.model.name, config.finetune.num_steps) == (model, stated["num_steps"])
-    assert _compose("train", f"model={model}").optimizer.lr == float(stated["lr"])
+    assert compose_typed("train", f"model={model}").optimizer.lr == float(stated["lr"])
+
+
+@pytest.mark.parametrize(
+    ("words", "model"),
+    [
+        (["model=tiny"], "tiny"),
+        (["model=sd15"], "sd15"),
+        (["experiment=celeba_sd15"], "sd15"),
+        (["experiment=celeba_sd15", "model=tiny"], "tiny"),
+        *(([f"experiment={name}"], None) for name in _options("experiment")),
+    ],
+    ids=lambda case: "-".join(case or []),
+)
+def test_finetune_follows_model(words: list[str], model: str | None) -> None:
+    tree = compose_tree("train", *words)
+    choices = tree.hydra.runtime.choices
+    assert choices["finetune"] == choices["model"] == tree.model.name == (model or tree.model.name)
+
+
+def test_finetune_can_be_chosen_apart_from_model() -> None:
+    config = compose_typed("train", "finetune=sd15")
+    assert (config.model.name, config.finetune.lr) == ("tiny", 1e-4)
 
 
 @pytest.mark.parametrize(("option", "launcher"), [("joblib", "Joblib"), ("submitit", "Slurm")])
 def test_every_launcher_composes(option: str, launcher: str) -> None:
     assert {"default", option} <= set(_options("hydra"))
-    register("train", _schema("train"))
-    with initialize_config_dir(str(config_folder()), version_base=None):
-        tree = compose("train", [f"hydra={option}"], return_hydra_config=True)
+    tree = compose_tree("train", f"hydra={option}")
     assert launcher in tree.hydra.launcher._target_
     assert tree.hydra.sweep.dir == str(tree.paths.runs)
 
@@ -196,7 +188,7 @@ def test_the_wandb_sweep_starts_runs_that_compose(monkeypatch: pytest.MonkeyPatc
         word for part in command[start:] for word in (filled[part[2:-1]] if part.startswith("${") else [part])
     ]
     monkeypatch.setenv("WANDB_RUN_ID", "a1b2c3")
-    config = _compose("train", *words)
+    config = compose_typed("train", *words)
     assert (config.name, config.lora.rank, config.optimizer.lr) == ("wandb-a1b2c3", 16, 0.0007)
     assert sweep["metric"]["name"] == config.loop.best_metric
     assert config.tracker.project == sweep["project"]
@@ -209,7 +201,7 @@ TRAIN_GROUPS = [group for group, command in GROUPS.items() if command == "train"
     "word", [f"{group}={option}" for group in TRAIN_GROUPS for option in _options(group)]
 )
 def test_every_option_of_train_builds(word: str) -> None:
-    config = _compose("train", word, *NEEDED.get(word, []))
+    config = compose_typed("train", word, *NEEDED.get(word, []))
     pixelation = Pixelation(**dataclasses.asdict(config.pixelate))
     recipe = PairRecipe(
         size=config.model.image_size,
@@ -230,7 +222,7 @@ def test_every_option_of_train_builds(word: str) -> None:
 
 @pytest.mark.parametrize("option", _options("eval"))
 def test_every_option_of_eval_is_accepted(option: str) -> None:
-    config = _compose("evaluate", f"eval={option}")
+    config = compose_typed("evaluate", f"eval={option}")
     check_eval(config.eval, config.model.image_size)
     assert bool(config.eval.strengths) == (option in ("samplers", "strengths", "tradeoff"))
 
@@ -251,14 +243,14 @@ def test_every_option_of_eval_is_accepted(option: str) -> None:
     ],
 )
 def test_a_wrong_evaluation_setting_is_refused(words: list[str], message: str) -> None:
-    config = _compose("evaluate", *words)
+    config = compose_typed("evaluate", *words)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         check_eval(config.eval, config.model.image_size)
 
 
 @pytest.mark.parametrize("study", [name for name in _options("study") if name != "none"])
 def test_every_study_composes_for_report(study: str) -> None:
-    config = _compose("report", f"study={study}")
+    config = compose_typed("report", f"study={study}")
     assert config.study.folder == Path("experiments") / study
     assert config.study.commands[-1] == f"python -m pixelpersona.report study={study}"
 
@@ -266,7 +258,7 @@ def test_every_study_composes_for_report(study: str) -> None:
 @pytest.mark.parametrize("command", ["evaluate", "stylize"])
 @pytest.mark.parametrize("option", _options("postprocess"))
 def test_every_option_of_postprocess_builds_with_its_values(command: str, option: str) -> None:
-    config = _compose(command, f"postprocess={option}")
+    config = compose_typed(command, f"postprocess={option}")
     stated = yaml.safe_load((config_folder() / "postprocess" / f"{option}.yaml").read_text(encoding="utf-8"))
     assert dataclasses.asdict(config.postprocess) == stated
     built = Postprocess(**dataclasses.asdict(config.postprocess))
@@ -278,12 +270,12 @@ def test_every_experiment_sets_what_it_states(experiment: str) -> None:
     stated = yaml.safe_load(
         (config_folder() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
     )
-    config = _compose("train", f"experiment={experiment}")
+    config = compose_typed("train", f"experiment={experiment}")
     for override in stated.get("defaults", []):
         ((key, option),) = override.items()
         group = key.removeprefix("override /")
         model = [] if group == "model" else [f"model={config.model.name}"]
-        chosen = dataclasses.asdict(getattr(_compose("train", f"{group}={option}", *model), group))
+        chosen = dataclasses.asdict(getattr(compose_typed("train", f"{group}={option}", *model), group))
         found = dataclasses.asdict(getattr(config, group))
         assert {k: v for k, v in chosen.items() if k not in stated.get(group, {})}.items() <= found.items()
     if "paths" in stated:
@@ -296,13 +288,13 @@ def test_every_experiment_sets_what_it_states(experiment: str) -> None:
 
 @pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "report", "stylize"])
 def test_the_demo_experiment_sets_the_same_folders_for_all_its_commands(command: str) -> None:
-    config = _compose(command, "experiment=demo")
+    config = compose_typed(command, "experiment=demo")
     assert config.paths.runs == Path("runs/demo")
     assert config.timing == Path("runs/demo/timing.json")
 
 
 def test_the_celeba_sd15_experiment_has_the_numbers_of_the_original_recipe() -> None:
-    config = _compose("train", "experiment=celeba_sd15")
+    config = compose_typed("train", "experiment=celeba_sd15")
     assert (config.dataset.kind.value, config.dataset.limit) == ("celeba", 1000)
     assert (config.pixelate.factor, config.pixelate.palette) == (6, 32)
     assert (config.model.name, config.model.image_size) == ("sd15", 512)
@@ -320,6 +312,6 @@ def test_the_celeba_sd15_experiment_has_the_numbers_of_the_original_recipe() -> 
 
 
 def test_the_rank_sets_alpha_and_the_run_name() -> None:
-    config = _compose("train", "lora.rank=8")
+    config = compose_typed("train", "lora.rank=8")
     assert (config.lora.rank, config.lora.alpha, config.name) == (8, 8, "lora-r8")
-    assert _compose("train", "method=supervised").name == "supervised"
+    assert compose_typed("train", "method=supervised").name == "supervised"

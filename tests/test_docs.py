@@ -1,6 +1,5 @@
 """The documents: links resolve, commands compose, settings exist, and translations agree."""
 
-import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pixelpersona.cli.overrides import quote
-from pixelpersona.cli.schemas import compose_config, group_names, group_options, register, typed_keys
+from pixelpersona.cli.schemas import ConfigSource, group_names, schema_keys, to_config
+from tests.composing import COMMANDS, compose_tree, root_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -30,14 +30,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 TRANSLATIONS = [("README.md", "README.ko.md"), ("docs/stylize.md", "docs/stylize.ko.md")]
-COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "wandb_sweep")
 GROUPS = group_names(CONF) - {"hydra"}
-REQUIRED = {  # added to a command without arguments, as in `... --help`
-    "stylize": ["photo=a.jpg", "out=a.png"],
-    "pixelate": ["photo=a.jpg", "out=a.png"],
-    "pretrain": ["dataset.path=photos"],
-    "export": ["out=exported"],
-}
 MISTYPED = {"lora.rnak"}  # shown in the documents as an example of a mistake
 CHECKED_FOLDERS = ("benchmarks/", "conf/", "docs/", "experiments/", "pixelpersona/", "tests/")
 
@@ -94,16 +87,14 @@ def project_commands(page: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def compose_command(command: str, arguments: tuple[str, ...]) -> DictConfig:
     """The configuration of a command line, checked by its schema; for a sweep, that of its first job."""
-    schema = getattr(importlib.import_module(f"pixelpersona.config.{command}"), f"{command.title()}Config")
-    register(command, schema)
-    words = [word for word in arguments if not word.startswith("-")] or REQUIRED.get(command, [])
+    words = [word for word in arguments if not word.startswith("-")] or COMMANDS[command]
     overrides = []
-    for override in OverridesParser.create().parse_overrides(quote(words, typed_keys(schema))):
+    for override in OverridesParser.create().parse_overrides(quote(words, schema_keys(root_schema(command)))):
         if override.is_sweep_override():
             overrides.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
         else:
             overrides.append(str(override.input_line))
-    return compose_config(CONF, command, overrides)
+    return compose_tree(command, *overrides)
 
 
 @cache
@@ -165,7 +156,7 @@ def test_every_command_line_composes(command: str, arguments: tuple[str, ...]) -
     chosen = config.hydra.runtime.choices
     with open_dict(config):
         del config["hydra"]
-    OmegaConf.to_object(config)  # raises for missing values and unresolved interpolations
+    to_config(config)  # raises for missing values and unresolved interpolations
     given = {key: value.split(",")[0] for key, _, value in (word.partition("=") for word in arguments)}
     options = {group: given[group] for group in GROUPS & given.keys()}
     assert {group: chosen[group] for group in options} == options
@@ -179,7 +170,7 @@ def test_every_setting_exists(page: str) -> None:
         if "." in key:
             exists = key in all_keys()
         elif re.fullmatch(r"\w+", value):
-            exists = value in group_options(key, CONF)
+            exists = value in ConfigSource("train", CONF).options(key)
         else:  # `optimizer=...`
             exists = True
         if not exists:

@@ -103,7 +103,7 @@ def test_a_run_of_another_base_is_skipped_and_reported(
 
 
 def fill(file: Path, end_of_key: str, value: float) -> None:
-    """Set the first value of each tensor whose key ends so."""
+    """Set the first value of each tensor whose key ends with `end_of_key`."""
     weights = load_file(file)
     with safe_open(file, "pt") as opened:
         metadata = opened.metadata()
@@ -243,6 +243,17 @@ def test_the_report_has_the_tradeoff_the_results_and_the_commands(
     assert {str(runs / name) for name in ("report.md", "results.csv", "tradeoff.json")} <= set(
         printed.splitlines()
     )
+
+
+def test_a_broken_timing_file_is_one_error_line_that_names_it(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timing = tmp_path / "timing.json"
+    timing.write_text("{")
+    with pytest.raises(SystemExit) as stop:
+        report.main([f"paths.runs={runs}", f"timing={timing}"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{timing}: not readable")
 
 
 def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(words: list[str], runs: Path) -> None:

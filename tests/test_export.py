@@ -167,7 +167,7 @@ def unusable(tmp_path: Path) -> Path:
         (
             "adapter.path={here}/other.safetensors out={here}/out format=merged"
             " model.path={base} model.image_size=32 model.cell=4",
-            "have a shape unlike their layer's",
+            "do not have the shape their layer needs",
         ),
         ("adapter.path={lora} out={here}/full", "full: already exists"),
         ("adapter.path={lora} out={here}/out result={here}/none.json", "none.json: no such file"),

@@ -16,8 +16,7 @@ It returns on success and raises SystemExit otherwise, with one of these exit co
 
 All other errors are bugs and keep their traceback.
 
-Two keys of a schema have a meaning here: `timing: Path | None`, the JSON file that collects the seconds of
-each stage (see timing_file.py), and `name: str`, the name of the run.
+Every schema derives from `config.command.CommandConfig`, whose keys `name` and `timing` are used here.
 
 With `run_folder`, each job of a sweep has its own name and folder (see sweeps.py), all jobs share a tracker
 group, and a table of them is printed at the end. A failing job does not stop the others.
@@ -42,15 +41,15 @@ from pixelpersona.cli.help import print_help
 from pixelpersona.cli.overrides import drop_plus, hydra_overrides, quote, refuse_folders
 from pixelpersona.cli.schemas import (
     HYDRA_VERSION,
+    ConfigSource,
     config_folder,
-    default_groups,
-    group_names,
     register,
+    schema_keys,
     to_config,
-    typed_keys,
 )
 from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs
 from pixelpersona.cli.timing_file import record_seconds, restart_clock
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
 from pixelpersona.runs.locks import exclusive
 from pixelpersona.training.interrupt import Interrupted
@@ -63,7 +62,7 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-C = TypeVar("C")
+C = TypeVar("C", bound=CommandConfig)
 
 
 class FailedJobError(Exception):
@@ -137,18 +136,17 @@ class _Command:
         extra = Path(flags.config_dir) if flags.config_dir else None
         if extra is not None and not extra.is_dir():
             raise ValueError(f"--config-dir={extra}: no such folder")
-        config_name = flags.config_name or self.name
-        added = group_names(self.folder) - default_groups(config_name, extra, self.folder)
-        keys = typed_keys(self.schema)
-        overrides = quote(drop_plus(overrides, added), keys)
+        source = ConfigSource(flags.config_name or self.name, self.folder, extra)
+        keys = schema_keys(self.schema)
+        overrides = quote(drop_plus(overrides), keys)
         refuse_folders(overrides)
         if flags.help:
-            print_help(self.name, self.schema, overrides, config_name, self.folder, extra)
+            print_help(self.name, self.schema, overrides, source)
             return
         if flags.multirun and self.run_folder is not None:
-            self.sweep = plan_sweep(overrides, config_name, self.folder, self.run_folder, extra)
-        elif flags.multirun and "out" in keys.all:
-            require_distinct_outputs(overrides, config_name, self.folder, extra)
+            self.sweep = plan_sweep(overrides, source, self.run_folder)
+        elif flags.multirun and "out" in keys:
+            require_distinct_outputs(overrides, source)
         arguments = [*to_argv(flags), *overrides]
         if self.sweep is None or os.environ.get("RANK", "0") != "0":  # RANK is set by torchrun
             self._hydra_main(arguments)

@@ -73,6 +73,8 @@ def _explain_text(error: BaseException, schema: type, folder: Path) -> str:
     text = one_line(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         return _no_such_key(match.group(1), schema, folder)
+    if match := re.search(r"Missing mandatory value: (\S+)", text):  # of the key that an interpolation names
+        return f"{match.group(1)}: is missing; give {match.group(1)}=..."
     if match := re.search(r"Ambiguous value for argument '(.+)' 1\. To use it as a list", text):
         way = "give one list, [a,b]" if "],[" in match.group(1) else "quote the value"
         return f"{match.group(1)}: several values are a sweep; add -m, or {way}"
@@ -89,7 +91,7 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _no_such_key(key: str, schema: type, folder: Path) -> str:
-    keys = {name for name, _, _ in schema_keys(schema)}
+    keys = schema_keys(schema).keys()
     parent, _, last = key.rpartition(".")
     siblings = sorted(name for name in keys if name.rpartition(".")[0] == parent)
     known = set(siblings) if parent else keys | group_names(folder)
@@ -114,16 +116,17 @@ def _no_such_option(error: MissingConfigException) -> str:
 
 
 def _wrong_value(error: ValidationError, schema: type) -> str:
-    key = str(error.full_key)
+    name = str(error.full_key)
     message = str(error.msg).splitlines()[0]
-    kinds: dict[str, object] = {name: kind for name, kind, _ in schema_keys(schema)}
-    # An element of a list or mapping has the key `betas[0]`.
-    kind = kinds.get(key, kinds.get(key.partition("[")[0]))
+    keys = schema_keys(schema)
+    key = keys.get(name) or keys.get(name.partition("[")[0])  # `betas[0]` is an element of a list
+    if key is None:  # below a mapping
+        return f"{name}: {message}"
     if re.search(r"Incompatible value '?None|[Nn]on.optional|not Optional", message):
-        return f"{key}: null is not accepted; give {_accepted(kind)}"
+        return f"{name}: null is not accepted; give {_accepted(key.kind)}"
     if match := re.match(r"(?:Invalid value|Value) '(.*?)'(?: of type|,|$)", message, re.DOTALL):
-        return f"{key}: '{match.group(1)}' is not accepted; give {_accepted(kind)}"
-    return f"{key}: {message}"
+        return f"{name}: '{match.group(1)}' is not accepted; give {_accepted(key.kind)}"
+    return f"{name}: {message}"
 
 
 def _accepted(kind: object) -> str:

@@ -22,7 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from pixelpersona.cli.schemas import compose_config, group_options
+from pixelpersona.cli.schemas import ConfigSource
 
 EXAMPLES: Mapping[str, Sequence[str]] = {
     "prepare": (
@@ -65,17 +65,14 @@ _FLAGS = {
 }
 
 
-def print_help(
-    name: str, schema: type, overrides: Sequence[str], config_name: str, folder: Path, extra: Path | None
-) -> None:
+def print_help(name: str, schema: type, overrides: Sequence[str], source: ConfigSource) -> None:
     """Print the help of one command, wrapped at the width of the terminal.
 
     overrides: change the values and options that are shown; sweeps among them are ignored.
-    folder, extra: the configuration folder and that of --config-dir.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    tree = compose_config(folder, config_name, single, extra)
+    tree = source.compose(single)
     choices = {str(group): choice for group, choice in tree.hydra.runtime.choices.items()}
     page = _Page(shutil.get_terminal_size().columns)
 
@@ -90,7 +87,7 @@ def print_help(
     for key in [*own, *groups]:
         title = key
         if key in choices:
-            options = group_options(key, folder, extra)
+            options = source.options(key)
             chosen = (f"{option} (chosen)" if option == choices[key] else option for option in options)
             title = f"group {key}: {', '.join(chosen)}"
         if key in sections:

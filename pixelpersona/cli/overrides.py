@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
-from pixelpersona.cli.schemas import TypedKeys, typed_keys
+from pixelpersona.cli.schemas import Key, schema_keys
 
 _QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"  # '...' or "..."
 _QUOTED_VALUES = re.compile(rf"{_QUOTED}(?:\s*,\s*{_QUOTED})*", re.DOTALL)
@@ -34,7 +34,10 @@ def overrides(schema: type) -> list[str]:
     folders = [Path(source.path) for source in sources if source.provider == "command-line"]
     here = Path.cwd()
     short = [folder.relative_to(here) if folder.is_relative_to(here) else folder for folder in folders]
-    return [*(f"--config-dir={folder}" for folder in short), *as_typed(hydra_overrides(), typed_keys(schema))]
+    return [
+        *(f"--config-dir={folder}" for folder in short),
+        *as_typed(hydra_overrides(), schema_keys(schema)),
+    ]
 
 
 def hydra_overrides() -> list[str]:
@@ -50,29 +53,24 @@ def command_line(verb: str, words: Sequence[str]) -> str:
     return shlex.join(["python", "-m", f"pixelpersona.{verb}", *kept])
 
 
-def drop_plus(words: Iterable[str], groups: frozenset[str]) -> list[str]:
-    """`+lora.rank=8` -> `lora.rank=8`, except for Hydra's own keys and `groups`, where the plus is needed.
+def drop_plus(words: Iterable[str]) -> list[str]:
+    """`+lora.rank=8` -> `lora.rank=8`, except for Hydra's own keys.
 
-    groups: those that are not in the command's defaults list. The schemas define every key, so a key that
-    needs the plus is a typing mistake.
+    The schemas define every key, and the defaults lists every group: no other word needs the plus.
     """
-
-    def drop(word: str) -> str:
-        key = word.partition("=")[0].lstrip("+")
-        return word if key in groups or key.startswith("hydra") else word.lstrip("+")
-
-    return [drop(word) for word in words]
+    is_hydra = re.compile(r"\+*hydra[./]")
+    return [word if is_hydra.match(word) else word.lstrip("+") for word in words]
 
 
 def refuse_folders(words: Iterable[str]) -> None:
-    """Raise ValueError for keys of Hydra that make an empty folder and move no file there."""
+    """Raise ValueError for keys of Hydra that would only create an empty folder."""
     for word in words:
         key, _, value = word.partition("=")
         if key.lstrip("+") in ("hydra.run.dir", "hydra.sweep.subdir") and value != ".":
             raise ValueError(f"{word}: accepted only the default; paths.runs and name decide where files go")
 
 
-def quote(words: Iterable[str], keys: TypedKeys) -> list[str]:
+def quote(words: Iterable[str], keys: Mapping[str, Key]) -> list[str]:
     """Quote words as Hydra needs them, so that most values can be typed without quotes.
 
     Paths and texts: spaces, commas, `=`, brackets, quotes, backslashes, `#` and every script are taken
@@ -86,34 +84,34 @@ def quote(words: Iterable[str], keys: TypedKeys) -> list[str]:
     return [_quote(word, keys) for word in words]
 
 
-def _quote(word: str, keys: TypedKeys) -> str:
-    key, equals, value = word.partition("=")
-    if not equals or key not in keys.all:
+def _quote(word: str, keys: Mapping[str, Key]) -> str:
+    name, equals, value = word.partition("=")
+    key = keys.get(name)
+    if not equals or key is None:
         return word
-    if key in keys.optional and value == "None":
-        return f"{key}=null"
+    if key.is_optional and value == "None":
+        return f"{name}=null"
     if value.strip().lower() == "null":
         return word
-    if key in keys.paths or key in keys.texts:
-        return f"{key}={_quote_text(value, key, keys)}"
-    if key in keys.lists or key in keys.text_lists:
-        return f"{key}={_quote_lists(value, key, keys)}"
-    if key in keys.optional:
-        return f"{key}=" + re.sub(r"(?<![^,])None(?![^,])", "null", value)
+    if key.is_path or key.is_text:
+        return f"{name}={_quote_text(value, key, keys)}"
+    if key.is_list or key.may_list_texts:
+        return f"{name}={_quote_lists(value, key)}"
+    if key.is_optional:
+        return f"{name}=" + re.sub(r"(?<![^,])None(?![^,])", "null", value)
     return word
 
 
-def _quote_text(value: str, key: str, keys: TypedKeys) -> str:
-    is_text = key in keys.texts
-    if _QUOTED_VALUES.fullmatch(value) or (is_text and _CHOICE.fullmatch(value)):
+def _quote_text(value: str, key: Key, keys: Mapping[str, Key]) -> str:
+    if _QUOTED_VALUES.fullmatch(value) or (key.is_text and _CHOICE.fullmatch(value)):
         return value
-    if key in keys.paths and value.startswith("~"):
+    if key.is_path and value.startswith("~"):
         value = os.path.expanduser(value)
 
     def escape(match: re.Match[str]) -> str:
         backslashes, name = match.groups()
-        is_known = name is not None and (name in keys.all or _RESOLVER.match(name))
-        if is_text and not backslashes and is_known:
+        is_known = name is not None and (name in keys or _RESOLVER.match(name))
+        if key.is_text and not backslashes and is_known:
             return match.group()
         # OmegaConf reads `${` as an interpolation unless a backslash precedes it, and then halves the
         # backslashes before that one.
@@ -122,18 +120,16 @@ def _quote_text(value: str, key: str, keys: TypedKeys) -> str:
     return _quoted(_INTERPOLATION.sub(escape, value))
 
 
-def _quote_lists(value: str, key: str, keys: TypedKeys) -> str:
+def _quote_lists(value: str, key: Key) -> str:
     """`[a,b]` or a sweep over such lists; a value without brackets is a list of one."""
     if not value.strip() or "${" in value or _FUNCTION.match(value):
         return value
-    is_bracketed = value.lstrip().startswith("[")
-    if key not in keys.text_lists:
-        return value if is_bracketed else ",".join(f"[{item}]" for item in _items(value))
-    if not is_bracketed:
-        if key not in keys.lists:  # one word: a palette's name, a number
+    if not value.lstrip().startswith("["):
+        if not key.is_list:  # one word: a palette's name, a number
             return value
-        return ",".join(f"[{_quote_item(item)}]" for item in _items(value))
-    if not _LISTS.fullmatch(value):
+        items = [_quote_item(item) if key.may_list_texts else item for item in _items(value)]
+        return ",".join(f"[{item}]" for item in items)
+    if not key.may_list_texts or not _LISTS.fullmatch(value):
         return value
     lists = [_items(match.group(1)) for match in _LIST.finditer(value)]
     return ",".join(f"[{','.join(map(_quote_item, items))}]" for items in lists)
@@ -152,15 +148,15 @@ def _quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
-def as_typed(words: Iterable[str], keys: TypedKeys) -> list[str]:
+def as_typed(words: Iterable[str], keys: Mapping[str, Key]) -> list[str]:
     """Undo `quote`: `out='a b.png'` -> `out=a b.png`.
 
     A word that `quote` would not turn back into the same quoted word is returned unchanged.
     """
 
     def undo(word: str) -> str:
-        key, _, value = word.partition("=")
-        if key not in keys.paths | keys.texts | keys.text_lists or not value.startswith(("'", "['")):
+        name, _, value = word.partition("=")
+        if not value.startswith(("'", "['")):
             return word
         parsed = OverridesParser.create().parse_override(word)
         if parsed.is_sweep_override():
@@ -168,7 +164,7 @@ def as_typed(words: Iterable[str], keys: TypedKeys) -> list[str]:
         plain = parsed.value()
         text = f"[{','.join(map(str, plain))}]" if isinstance(plain, list) else str(plain)
         text = re.sub(r"(\\*)\\\$\{", lambda match: match.group(1)[::2] + "${", text)
-        typed = f"{key}={text}"
+        typed = f"{name}={text}"
         return typed if quote([typed], keys) == [word] else word
 
     return [undo(word) for word in words]

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from pixelpersona.cli.schemas import compose_config, group_options, to_config
+from pixelpersona.cli.schemas import ConfigSource, to_config
 
 _NOT_THE_JOB = ("hydra", "timing", "tracker", "loop.resume")  # settings that do not change what is trained
 _MAX_KEYS = 80  # characters of a group's name; W&B accepts 128
@@ -39,7 +39,7 @@ class SweepJob:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """group: the tracker group, the same whenever the same sweep is run. jobs: in the order they run."""
+    """group: the tracker group, the same for the same overrides. jobs: in the order they run."""
 
     group: str
     jobs: tuple[SweepJob, ...]
@@ -52,21 +52,13 @@ class Sweep:
         raise ValueError("hydra/sweeper: accepted basic; the jobs of other sweepers are not known in advance")
 
 
-def plan_sweep(
-    words: Sequence[str],
-    config_name: str,
-    folder: Path,
-    run_folder: Callable[[Any], Path],
-    extra: Path | None = None,
-) -> Sweep:
+def plan_sweep(words: Sequence[str], source: ConfigSource, run_folder: Callable[[Any], Path]) -> Sweep:
     """The jobs that `-m` with these overrides will run; starts none of them.
 
-    folder, extra: the configuration folder and that of --config-dir.
     run_folder: maps a job's typed configuration to its run folder.
     Raises ValueError naming two jobs that would share a run folder, and the errors of composing a job.
     """
-    for_hydra, overrides = _job_overrides(words, config_name, folder, extra)
-    trees = [compose_config(folder, config_name, [*for_hydra, *job], extra) for job in overrides]
+    overrides, trees = _compose_jobs(words, source)
     swept = _swept(overrides)
     jobs = []
     for tree, job, name, varied in zip(trees, overrides, _names(trees, swept), swept, strict=True):
@@ -74,48 +66,60 @@ def plan_sweep(
         with open_dict(tree):
             del tree["hydra"]
         jobs.append(SweepJob(name, run_folder(to_config(tree)), tuple(job), varied))
-    _require_distinct_folders(jobs)
+    if collision := _collision([job.folder for job in jobs], swept):
+        index, settings = collision
+        raise ValueError(
+            f"name={jobs[index].name}: two jobs of the sweep would write into {jobs[index].folder} "
+            f"({settings}); give every value once, and names that differ"
+        )
     return Sweep(_group(words, list(swept[0])), tuple(jobs))
 
 
-def require_distinct_outputs(
-    words: Sequence[str], config_name: str, folder: Path, extra: Path | None = None
-) -> None:
+def require_distinct_outputs(words: Sequence[str], source: ConfigSource) -> None:
     """Raise ValueError when two jobs of `-m` with these overrides would write the same file `out`."""
-    for_hydra, overrides = _job_overrides(words, config_name, folder, extra)
-    seen: dict[Path, Mapping[str, str]] = {}
-    for job, swept in zip(overrides, _swept(overrides), strict=True):
-        tree = compose_config(folder, config_name, [*for_hydra, *job], extra)
-        if OmegaConf.is_missing(tree, "out") or tree.out is None:  # missing: reported by the first job
-            return
-        other = seen.setdefault(Path(tree.out).resolve(), swept)
-        if other is not swept:
-            both = " and ".join(" ".join(f"{k}={v}" for k, v in s.items()) for s in (other, swept))
-            values = {key: OmegaConf.select(tree, key) for key in swept}
-            keys = [f"${{{key}}}" for key, value in values.items() if isinstance(value, str | int | float)]
-            example = Path(tree.out).with_stem("-".join([Path(tree.out).stem, *keys]))
-            way = f"fill in what differs: 'out={example}'" if keys else "give each an out of its own"
-            raise ValueError(f"out={tree.out}: two jobs of the sweep would write it ({both}); {way}")
+    overrides, trees = _compose_jobs(words, source)
+    swept = _swept(overrides)
+    if any(OmegaConf.is_missing(tree, "out") for tree in trees):  # reported by the first job without it
+        return
+    if collision := _collision([Path(tree.out) for tree in trees], swept):
+        index, settings = collision
+        tree, out = trees[index], Path(trees[index].out)
+        keys = [key for key in swept[index] if isinstance(OmegaConf.select(tree, key), str | int | float)]
+        example = out.with_stem("-".join([out.stem, *(f"${{{key}}}" for key in keys)]))
+        way = f"fill in what differs: 'out={example}'" if keys else "give each an out of its own"
+        raise ValueError(f"out={out}: two jobs of the sweep would write it ({settings}); {way}")
 
 
-def _job_overrides(
-    words: Sequence[str], config_name: str, folder: Path, extra: Path | None
-) -> tuple[list[str], list[list[str]]]:
-    """The overrides of Hydra's own keys; the overrides of each job, in the order of Hydra's basic sweeper."""
+def _collision(targets: Sequence[Path], swept: Sequence[Mapping[str, str]]) -> tuple[int, str] | None:
+    """The first job that writes to the target of an earlier one, and the swept settings of both."""
+    seen: dict[Path, int] = {}
+    for index, target in enumerate(targets):
+        earlier = seen.setdefault(target.resolve(), index)
+        if earlier != index:
+            settings = (" ".join(f"{k}={v}" for k, v in swept[job].items()) for job in (earlier, index))
+            return index, " and ".join(settings)
+    return None
+
+
+def _compose_jobs(words: Sequence[str], source: ConfigSource) -> tuple[list[list[str]], list[DictConfig]]:
+    """The overrides and the configuration of each job, in the order of Hydra's basic sweeper.
+
+    The overrides of Hydra's own keys are the same for all jobs and not among theirs.
+    """
     parser = OverridesParser.create()
     parsed = parser.parse_overrides(list(words))
-    for_hydra = [o.input_line or "" for o in parsed if re.match(r"hydra[./]", o.get_key_element())]
-    plain = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    for_hydra = [o.input_line or "" for o in parsed if o.is_hydra_override()]
     # An experiment may list what to sweep; the command line takes precedence.
-    tree = compose_config(folder, config_name, plain, extra)
+    tree = source.compose([o.input_line or "" for o in parsed if not o.is_sweep_override()])
     listed = OmegaConf.select(tree, "hydra.sweeper.params") or {}
     swept = parser.parse_overrides([f"{key}={value}" for key, value in listed.items()])
-    swept += [override for override in parsed if (override.input_line or "") not in for_hydra]
-    choices = {o.get_key_element(): _choices(o, folder, extra) for o in swept}
-    return for_hydra, [list(job) for job in itertools.product(*choices.values())]
+    swept += [o for o in parsed if not o.is_hydra_override()]
+    choices = {o.get_key_element(): _choices(o, source) for o in swept}
+    overrides = [list(job) for job in itertools.product(*choices.values())]
+    return overrides, [source.compose([*for_hydra, *job]) for job in overrides]
 
 
-def _choices(override: Override, *folders: Path | None) -> list[str]:
+def _choices(override: Override, source: ConfigSource) -> list[str]:
     """`lora.rank=4,8` -> [`lora.rank=4`, `lora.rank=8`]; one element for an override that is no sweep.
 
     Raises ValueError for a sweep over an interval.
@@ -125,7 +129,7 @@ def _choices(override: Override, *folders: Path | None) -> list[str]:
         return [f"{key}={override.get_value_element_as_str()}"]
     value: Any = override.value()
     if isinstance(value, Glob):  # Hydra's parser would need Hydra's config loader, which is not public
-        return [f"{key}={option}" for option in value.filter(group_options(override.key_or_group, *folders))]
+        return [f"{key}={option}" for option in value.filter(source.options(override.key_or_group))]
     if not override.is_discrete_sweep():
         raise ValueError(f"{override.input_line}: accepted a,b,c, choice(...), range(...) or glob(...)")
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
@@ -135,7 +139,7 @@ def _swept(overrides: Sequence[Sequence[str]]) -> list[dict[str, str]]:
     """Per job, key -> value of the overrides that differ between the jobs."""
     rows = [[word.partition("=")[::2] for word in job] for job in overrides]
     varied = [column for column, words in enumerate(zip(*overrides, strict=True)) if len(set(words)) > 1]
-    return [{row[column][0].lstrip("+"): row[column][1] for column in varied} for row in rows]
+    return [{row[column][0]: row[column][1] for column in varied} for row in rows]
 
 
 def _names(trees: Sequence[DictConfig], swept: Sequence[Mapping[str, str]]) -> list[str]:
@@ -160,22 +164,10 @@ def _label(key: str, value: str) -> str:
     return text if "." not in key and not re.fullmatch(r"[\d.]*", text) else f"{last}_{text}"
 
 
-def _require_distinct_folders(jobs: Sequence[SweepJob]) -> None:
-    seen: dict[Path, SweepJob] = {}
-    for job in jobs:
-        other = seen.setdefault(job.folder.resolve(), job)
-        if other is not job:
-            both = " and ".join(" ".join(f"{k}={v}" for k, v in j.swept.items()) for j in (other, job))
-            raise ValueError(
-                f"name={job.name}: two jobs of the sweep would write into {job.folder} ({both}); "
-                "give every value once, and names that differ"
-            )
-
-
 def _group(words: Sequence[str], keys: Sequence[str]) -> str:
     """sweep-rank-optimizer-1f2e3d: the swept keys, and a digest of all overrides in any order."""
-    words = sorted(word.lstrip("+") for word in words)
-    words = [word for word in words if not re.match(rf"({'|'.join(map(re.escape, _NOT_THE_JOB))})\b", word)]
-    digest = hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    ignored = re.compile(rf"\+*({'|'.join(map(re.escape, _NOT_THE_JOB))})\b")
+    trained = sorted(word for word in words if not ignored.match(word))
+    digest = hashlib.sha256("\n".join(trained).encode("utf-8", "surrogatepass")).hexdigest()[:6]
     varied = "-".join(key.rpartition(".")[2] for key in keys)[:_MAX_KEYS]
     return "-".join(filter(None, ["sweep", varied, digest]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from pixelpersona.config.command import CommandConfig
 from pixelpersona.files import write_whole
 
 
@@ -22,20 +23,18 @@ def restart_clock() -> None:
     _start = time.perf_counter()
 
 
-def record_seconds(stage: str, config: object) -> None:
-    """Write the seconds so far to the file `config.timing`, if the schema has this key and it is not null.
+def record_seconds(stage: str, config: CommandConfig) -> None:
+    """Write the seconds so far to the file `config.timing`, if it is not null.
 
     The entry is `stage`, followed by `config.name` where that differs: `train lora-r4`. Jobs that run at the
     same time add their entries one after another: a hidden lock file beside the file remains.
     Raises ValueError naming the file when it cannot be written or holds anything but a JSON object.
     """
-    file = getattr(config, "timing", None)
+    file = config.timing
     if file is None:
         return
-    name = getattr(config, "name", None)
-    if name and name != stage:
-        stage = f"{stage} {name}"
-    file = Path(file)
+    if config.name not in ("", stage):
+        stage = f"{stage} {config.name}"
     seconds = round(seconds_since_start(), 2)
     lock = FileLock(file.with_name(f".{file.name}.lock"))
     try:

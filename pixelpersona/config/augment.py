@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True, slots=True)
 class AugmentConfig:
-    """Ranges drawn from for every variant of a pair but the first; see `data.augment.Augmentation`.
+    """Ranges of the random changes in every variant of a pair but the first; see `data.augment.Augmentation`.
 
     flip: probability of mirroring, 0 to 1.
     degrees: largest rotation, degrees.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pixelpersona.config.field_kinds import TEXT
+
 
 @dataclass(kw_only=True, slots=True)
 class CommandConfig:
@@ -12,5 +14,5 @@ class CommandConfig:
     timing: JSON file that collects seconds per stage; null for none.
     """
 
-    name: str = field(metadata={"text": True})
+    name: str = field(metadata=TEXT)
     timing: Path | None

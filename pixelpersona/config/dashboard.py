@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import TEXT
 from pixelpersona.config.tracker import TrackerConfig
 
 
@@ -13,5 +14,5 @@ class DashboardConfig(CommandConfig):
     entity: user or team at W&B; null for the key's own.
     """
 
-    entity: str | None = field(metadata={"text": True})
+    entity: str | None = field(metadata=TEXT)
     tracker: TrackerConfig

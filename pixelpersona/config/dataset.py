@@ -15,7 +15,8 @@ class DatasetConfig:
     path: folder or zip of photos; null only for the packaged portraits.
     limit: number of photos to use; null for all.
     heldout_share: share of the photos kept out of training when the data set defines no split, 0 to 1.
-    num_tuning: null, or number of training photos held out instead of the data set's own, to tune on.
+    num_tuning: number of training photos to hold out for tuning, in place of the data set's own held-out
+        photos; null for none.
     framing: tight or wide face crop, or center for the centre square.
     variants: pairs per training photo; the first is plain, the others are augmented.
     mirror: show every training pair mirrored in half of its epochs.

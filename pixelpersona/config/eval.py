@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from pixelpersona.config.field_kinds import SEED
+
 EvalFeatures = StrEnum("EvalFeatures", ["persona", "inception"])
 
 
@@ -16,7 +18,8 @@ class EvalConfig:
     sheet_rows: photos on a contact sheet.
     also_cells: further cell sizes, pixels, at which raw pictures are measured.
     also_colors: further numbers of colours with which raw pictures are measured.
-    strengths: with guidances, draw every pair of both (tradeoff.json) instead of comparing (result.json).
+    strengths: with guidances: measure every pair of both (tradeoff.json) instead of comparing variants
+        (result.json).
     guidances: see strengths.
     samplers: samplers of the trade-offs, each as dpm-20 (kind and steps); [] for the configured one.
     features: persona, or inception to compute KID and FID in Inception's features as well.
@@ -24,7 +27,7 @@ class EvalConfig:
     """
 
     num_photos: int | None
-    seed: int = field(metadata={"range": (0, 2**32 - 1)})
+    seed: int = field(metadata=SEED)
     sheet_rows: int
     also_cells: list[int]
     also_colors: list[int]

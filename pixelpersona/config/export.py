@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixelpersona.config.adapter import AdapterConfig
 from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import TEXT
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.paths import PathsConfig
 from pixelpersona.config.sampler import SamplerConfig
@@ -26,7 +27,7 @@ class ExportConfig(CommandConfig):
     max_likeness_loss: largest accepted loss of mean likeness against the untouched base.
     """
 
-    out: Path = field(metadata={"text": True})
+    out: Path = field(metadata=TEXT)
     format: Format
     weights: Weights
     result: Path | None

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pixelpersona.config.field_kinds import PATH, SEED
+
 
 class Precision(Enum):
-    """Arithmetic of the forward pass; trained weights stay in float32. Values: accelerate's words."""
+    """Arithmetic of the forward pass; trained weights stay in float32. Values: as accelerate names them."""
 
     fp32 = "no"
     fp16 = "fp16"
@@ -42,8 +44,8 @@ class LoopConfig:
     gradient_accumulation_steps: int
     precision: Precision
     max_grad_norm: float
-    seed: int = field(metadata={"range": (0, 2**32 - 1)})
-    resume: str = field(metadata={"path": True})
+    seed: int = field(metadata=SEED)
+    resume: str = field(metadata=PATH)
     ema_decay: float | None
     best_metric: str
     best_is_highest: bool

@@ -8,9 +8,9 @@ class LoraConfig:
     """A LoRA on the UNet, and on the text encoder if asked for.
 
     rank: 1 or more.
-    alpha: scale of the update times rank; the rank itself unless given.
+    alpha: the update is scaled by alpha / rank; the rank unless given.
     dropout: dropout in front of the adapter's layers, 0 to below 1.
-    targets: ends of the names of the modules that get a LoRA.
+    targets: suffixes of the names of the modules that get a LoRA.
     text_encoder: also train a LoRA of this rank on the text encoder's attention.
     """
 

@@ -14,7 +14,7 @@ class LossConfig:
     timestep_power: above 1, low noise levels are drawn more often; 2 draws 71 % below the middle.
     residual_shift_strength: 0, or the img2img strength whose path from photo to pixel art is learned.
     residual_shift_probability: share of the samples that follow this path; the others learn plain noise.
-    noise_offset: deviation of a shift per picture and channel that is added to the noise; 0 for none.
+    noise_offset: standard deviation of a random shift of the noise, per picture and channel; 0 for none.
     caption_dropout: share of the samples with an empty caption, 0 to 1.
     """
 

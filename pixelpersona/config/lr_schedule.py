@@ -8,7 +8,7 @@ class LrScheduleConfig:
     """How the learning rate changes over the run.
 
     kind: constant, cosine or linear.
-    num_warmup_steps: steps of linear rise before it.
+    num_warmup_steps: steps of linear warm-up from 0.
     """
 
     kind: str

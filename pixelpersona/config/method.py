@@ -1,15 +1,16 @@
 """Schema of the group `method`: what is trained."""
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from pixelpersona.config.field_kinds import NOT_NEGATIVE, TEXT
 
 MethodKind = StrEnum("MethodKind", ["lora", "supervised"])
 
 
 @dataclass(kw_only=True, slots=True)
 class MethodConfig:
-    """The method and what suits it.
+    """The method and its defaults.
 
     kind: lora or supervised.
     run_name: name of the run folder unless `name` is given.
@@ -20,8 +21,8 @@ class MethodConfig:
     """
 
     kind: MethodKind
-    run_name: str = field(metadata={"text": True})
-    lr: float = field(metadata={"range": (0, math.inf)})
+    run_name: str = field(metadata=TEXT)
+    lr: float = field(metadata=NOT_NEGATIVE)
     num_steps: int
     batch_size: int
     widths: list[int] | None

@@ -1,8 +1,9 @@
 """Schema of the group `optimizer`."""
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from pixelpersona.config.field_kinds import NOT_NEGATIVE
 
 OptimizerKind = StrEnum("OptimizerKind", ["adamw", "sgd", "prodigy"])
 
@@ -17,8 +18,8 @@ class GroupConfig:
     """
 
     pattern: str
-    lr_scale: float = field(metadata={"range": (0, math.inf)})
-    weight_decay: float | None = field(metadata={"range": (0, math.inf)})
+    lr_scale: float = field(metadata=NOT_NEGATIVE)
+    weight_decay: float | None = field(metadata=NOT_NEGATIVE)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,13 +33,13 @@ class OptimizerConfig:
     beta2: of adamw and prodigy; null for others.
     eps: of adamw and prodigy; null for others.
     momentum: of sgd; null for others.
-    growth_rate: of prodigy: largest growth of its step size in one step, null for no limit.
-    groups: for each name pattern, lr_scale, weight_decay; every parameter belongs to exactly one.
+    growth_rate: of prodigy, the largest growth of its step size in one step; null for no limit.
+    groups: pattern, lr_scale and weight_decay of each group; every parameter belongs to exactly one.
     """
 
     kind: OptimizerKind
-    lr: float = field(metadata={"range": (0, math.inf)})
-    weight_decay: float = field(metadata={"range": (0, math.inf)})
+    lr: float = field(metadata=NOT_NEGATIVE)
+    weight_decay: float = field(metadata=NOT_NEGATIVE)
     beta1: float | None
     beta2: float | None
     eps: float | None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import TEXT
 from pixelpersona.config.paths import PathsConfig
 
 
@@ -37,7 +38,7 @@ class PixelationConfig:
     factor: int | None
     height: int | None
     width: int | None
-    palette: Any = field(metadata={"text": True})
+    palette: Any
     palette_file: Path | None
     fit: str
     locked: list[str]
@@ -70,7 +71,7 @@ class PixelateConfig(CommandConfig):
     """
 
     photo: Path
-    out: Path = field(metadata={"text": True})
+    out: Path = field(metadata=TEXT)
     scale: int
     overwrite: bool
     shared: bool

@@ -1,12 +1,12 @@
 """Schemas of the command `pretrain`."""
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.dataset import DatasetConfig
+from pixelpersona.config.field_kinds import NOT_NEGATIVE, SEED
 from pixelpersona.config.loop import Precision
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.paths import PathsConfig
@@ -41,14 +41,14 @@ class StageConfig:
 
     num_steps: int
     batch_size: int
-    lr: float = field(metadata={"range": (0, math.inf)})
+    lr: float = field(metadata=NOT_NEGATIVE)
     lr_schedule: StageLrSchedule
     decay_share: float
     num_warmup_steps: int
     beta1: float
     beta2: float
     eps: float
-    weight_decay: float = field(metadata={"range": (0, math.inf)})
+    weight_decay: float = field(metadata=NOT_NEGATIVE)
     max_grad_norm: float
     ema_decay: float
     ema_power: float
@@ -95,8 +95,8 @@ class PortraitsConfig:
     num_steps: sampling steps.
     num_heldout: kept portraits that are held out.
     guidance: scale of classifier-free guidance.
-    copy_percentile: portraits are dropped as copies when they are as similar to a training photo as this
-        percentage of the photos, the most similar ones, are to another photo.
+    copy_percentile: a portrait is dropped as a copy when it is at least as similar to a training photo as the
+        most similar photos, this percentage of them, are to another photo.
     precision: fp32, bf16 or fp16.
     """
 
@@ -151,7 +151,7 @@ class PretrainConfig(CommandConfig):
 
     stage: Stage
     warm_start: bool
-    seed: int = field(metadata={"range": (0, 2**32 - 1)})
+    seed: int = field(metadata=SEED)
     dataset: DatasetConfig
     pixelate: PixelationConfig
     model: ModelConfig

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import TEXT
 from pixelpersona.config.paths import PathsConfig
 from pixelpersona.config.study import StudyConfig
 
@@ -14,6 +15,6 @@ class ReportConfig(CommandConfig):
     title: title of the report.
     """
 
-    title: str = field(metadata={"text": True})
+    title: str = field(metadata=TEXT)
     study: StudyConfig
     paths: PathsConfig

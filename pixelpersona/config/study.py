@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pixelpersona.config.field_kinds import TEXT
+
 
 @dataclass(kw_only=True, slots=True)
 class StudyConfig:
@@ -13,12 +15,12 @@ class StudyConfig:
     notes: how it was done and how to read the tables.
     would_change: what could change the answer.
     own_metric: for each variant trained on another grid, the grid-contrast metric of that grid.
-    commands: what repeats it; null for the command lines of the runs.
+    commands: shell commands that repeat it; null for those of the runs.
     """
 
     folder: Path | None
-    question: str = field(metadata={"text": True})
-    notes: str = field(metadata={"text": True})
-    would_change: str = field(metadata={"text": True})
+    question: str = field(metadata=TEXT)
+    notes: str = field(metadata=TEXT)
+    would_change: str = field(metadata=TEXT)
     own_metric: dict[str, str]
     commands: list[str] | None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pixelpersona.config.adapter import AdapterConfig
 from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import SEED, TEXT
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.paths import PathsConfig
 from pixelpersona.config.postprocess import PostprocessConfig
@@ -26,8 +27,8 @@ class StylizeConfig(CommandConfig):
     """
 
     photo: Path
-    out: Path = field(metadata={"text": True})
-    seed: int = field(metadata={"range": (0, 2**32 - 1)})
+    out: Path = field(metadata=TEXT)
+    seed: int = field(metadata=SEED)
     num_candidates: int
     scale: int
     overwrite: bool

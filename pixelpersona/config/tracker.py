@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pixelpersona.config.field_kinds import TEXT
+
 TrackerMode = StrEnum("TrackerMode", ["auto", "online", "offline", "disabled"])
 
 
@@ -19,8 +21,8 @@ class TrackerConfig:
     """
 
     mode: TrackerMode
-    project: str = field(metadata={"text": True})
-    group: str | None = field(metadata={"text": True})
+    project: str = field(metadata=TEXT)
+    group: str | None = field(metadata=TEXT)
     tags: list[str]
     start_timeout_s: float
     finish_timeout_s: float

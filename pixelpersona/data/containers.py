@@ -53,12 +53,12 @@ class ZipContainer:
             raise ValueError(f"{path}: more than {MAX_ZIP_ENTRIES:,} files in one archive")
 
     def names(self) -> list[str]:
-        """As of a folder."""
+        """As `FolderContainer.names`."""
         entries = {entry.filename for entry in self._zip.infolist() if not entry.is_dir()}
         return sorted(name for name in entries if _is_visible(name))
 
     def read(self, name: str) -> bytes:
-        """As of a folder."""
+        """As `FolderContainer.read`."""
         try:
             with self._zip.open(name) as stream:
                 # The size in the header may be wrong on purpose: the bound is enforced on the bytes read.

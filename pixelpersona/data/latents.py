@@ -51,7 +51,7 @@ class LatentSet:
     text: float32 [U, L, D], text states of the U distinct captions. captions: these captions.
     text_index: int64 [N], the caption of each sample. empty_text: float32 [L, D], of the caption "".
     mirrored: float32 [N, C, h, w], latents of the mirrored pictures, if asked for; mirroring the latents
-    instead would not give quite the same. photos, mirrored_photos: the same of the photos, if asked for.
+    instead would not give quite the same. photos, mirrored_photos: the same for the photos, if asked for.
     """
 
     latents: Tensor

@@ -1,7 +1,7 @@
 """Training batches as a function of (seed, step): there is no state, so a resumed run reads the same batches.
 
-Several processes, or several passes before one optimizer step, share a step's batch in equal parts. A part
-holds what the whole batch has in its place, dropped captions and mirroring included.
+Several processes, or several passes before one optimizer step, share a step's batch in equal parts. A part is
+a slice of the whole batch, with the same dropped captions and mirrored samples.
 """
 
 from dataclasses import dataclass

@@ -101,7 +101,7 @@ def _caption(row: Mapping[str, Any], place: str) -> str | None:
     age, gender, ethnicity = (row.get(key) for key in ("age", "gender", "ethnicity"))
     if age is None and gender is None and ethnicity is None:
         return None
-    if not (age is None or (isinstance(age, int | float) and age == int(age) and 0 <= age < 200)):
+    if not (age is None or (isinstance(age, int | float) and 0 <= age < 200 and age == int(age))):
         raise ValueError(f"{place}: age {age!r} is not a number of years")
     gender, ethnicity = (None if value is None else str(value) for value in (gender, ethnicity))
     return attribute_caption(None if age is None else int(age), gender, ethnicity)

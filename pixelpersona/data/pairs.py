@@ -21,7 +21,7 @@ from tqdm import tqdm
 from pixelpersona.data.drafts import draft_path, remove_leftovers, writing
 from pixelpersona.data.making import Job, Maker, Row, find_entries, with_keys
 from pixelpersona.data.metadata import HELDOUT, TRAIN
-from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, REJECTED, PairSet, damage, seal
+from pixelpersona.data.pairset import DATA_VERSION, KINDS, MANIFEST, METADATA, REJECTED, PairSet, damage, seal
 from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import PhotoSource
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
@@ -60,7 +60,7 @@ def prepare_pairs(
     draft = draft_path(target)
     try:
         with writing(root, "pairs"):
-            for kind in ("photo", "pixel"):
+            for kind in KINDS:
                 (draft / kind).mkdir(parents=True)
         rows, broken = _make_all(Maker(source, recipe, draft, root), jobs, num_workers)
         rejected = rejected | broken

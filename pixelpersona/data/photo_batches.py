@@ -60,7 +60,7 @@ class CaptionedLatentBatches:
     """Latents of photos with the token ids of one of their captions, or of the empty caption.
 
     latents: float16 or float32 [N, C, h, w].
-    tokens: int64 [N, V, L], V captions per photo, drawn with probabilities `spelling_shares` (sum 1).
+    tokens: int64 [N, V, L], V captions per photo, drawn with probabilities `caption_shares` (sum 1).
     empty: int64 [L], drawn with probability `dropout` for classifier-free guidance (Ho & Salimans 2022,
     arXiv:2207.12598).
     """
@@ -73,20 +73,20 @@ class CaptionedLatentBatches:
         *,
         batch_size: int,
         seed: int,
-        spelling_shares: Sequence[float],
-        dropout: float = 0.1,
+        caption_shares: Sequence[float],
+        dropout: float,
     ) -> None:
         self.latents, self.tokens, self.empty = latents, tokens, empty
         self.batch_size, self.seed, self.dropout = batch_size, seed, dropout
-        self.spelling_shares = list(spelling_shares)
+        self.caption_shares = list(caption_shares)
         self._order = BatchOrder(len(latents), batch_size, seed)
 
     def at(self, step: int) -> LatentBatch:
         """The batch of a step; every photo once per epoch, captions a function of (seed, step)."""
         index = torch.tensor(self._order.at(step))
         rng = numpy_rng(self.seed, step, "captions")
-        spelling = rng.choice(len(self.spelling_shares), size=self.batch_size, p=self.spelling_shares)
-        text = self.tokens[index, torch.from_numpy(spelling)]
+        chosen = rng.choice(len(self.caption_shares), size=self.batch_size, p=self.caption_shares)
+        text = self.tokens[index, torch.from_numpy(chosen)]
         dropped = torch.from_numpy(rng.random(self.batch_size) < self.dropout)
         text = torch.where(dropped[:, None], self.empty, text)
         return LatentBatch(self.latents[index].float(), text, tuple(map(str, index.tolist())))

@@ -12,7 +12,7 @@ from pixelpersona.pixel.pixelation import Pixelation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairRecipe:
-    """Everything that decides what pairs a photo gives.
+    """All settings that determine the pairs made from a photo.
 
     size: side of the square pictures, pixels. framing: "tight" or "wide" head-and-shoulders crop, or
     "center" for the centre square. pixelate: with a factor, the cell size that all pairs share.

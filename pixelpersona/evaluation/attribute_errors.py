@@ -17,14 +17,14 @@ def attribute_errors(
     """gender_accuracy and ethnicity_accuracy, 0 to 1, and age_error, mean in years, against the captions.
 
     pictures: uint8 [N, H, W, 3], with one caption each. Captions that do not mention an attribute do not
-    count for it; NaN when none does.
+    count for it; NaN when no caption mentions it.
     """
     personas = features.personas(pictures)
-    labels = [read_attributes(caption) for caption in captions]
-    ages = zip(personas.age.tolist(), [o.age for o in labels], strict=True)
+    people = [read_attributes(caption) for caption in captions]
+    ages = zip(personas.age.tolist(), [p.age for p in people], strict=True)
     return {
-        "gender_accuracy": _accuracy(personas.gender, GENDERS, [o.gender for o in labels]),
-        "ethnicity_accuracy": _accuracy(personas.ethnicity, ETHNICITIES, [o.ethnicity for o in labels]),
+        "gender_accuracy": _accuracy(personas.gender, GENDERS, [p.gender for p in people]),
+        "ethnicity_accuracy": _accuracy(personas.ethnicity, ETHNICITIES, [p.ethnicity for p in people]),
         "age_error": _mean([abs(age - label) for age, label in ages if label is not None]),
     }
 

@@ -25,8 +25,8 @@ class TextToImageQuality:
     """Of `num` pictures drawn from captions.
 
     kid: KID persona to the photos; floor: that of one half of the photos to the other. gender_agreement:
-    share whose gender the feature network sees as the caption says. age_error: mean distance from the
-    caption's age, years.
+    share in which the feature network predicts the caption's gender. age_error: mean absolute difference
+    between predicted age and caption's age, years.
     """
 
     num: int

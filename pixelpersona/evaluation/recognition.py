@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from pixelpersona.data.randomness import numpy_rng
-from pixelpersona.evaluation.distribution import kid
+from pixelpersona.evaluation.distribution import MIN_PICTURES, kid
 from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
 from pixelpersona.evaluation.result import Estimate, bootstrap_mean
 from pixelpersona.models.features import FeatureExtractor, likeness, similarities
 
 _Draw = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-_MIN_PHOTOS = 8  # KID compares two halves of at least 4
+_MIN_PHOTOS = 2 * MIN_PICTURES  # KID compares two halves
 _BLUR_CELLS = 64  # the blur's deviation is 1/64 of the side: soft, but with all features of the face
 _NOISE_DEVIATION = 96.0  # of 255: the face is hard to recognise
 

@@ -10,6 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pixelpersona.models.codec import to_uint8, to_unit
 
+_BATCH_SIZE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
@@ -20,13 +22,11 @@ class Reconstruction:
 
 
 @torch.no_grad()
-def reconstruction(
-    vae: AutoencoderKL, pictures: NDArray[np.uint8], *, batch_size: int = 16
-) -> Reconstruction:
+def reconstruction(vae: AutoencoderKL, pictures: NDArray[np.uint8]) -> Reconstruction:
     """Encode pictures uint8 [N, H, W, 3] to the mode of their latents, decode them and round to 8 bits."""
     psnr, ssim = [], []
-    for start in range(0, len(pictures), batch_size):
-        part = pictures[start : start + batch_size]
+    for start in range(0, len(pictures), _BATCH_SIZE):
+        part = pictures[start : start + _BATCH_SIZE]
         rebuilt = to_uint8(vae.decode(vae.encode(to_unit(part).to(vae.device)).latent_dist.mode()).sample)
         for picture, other in zip(part, rebuilt, strict=True):
             psnr.append(peak_signal_noise_ratio(picture, other))

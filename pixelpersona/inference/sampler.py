@@ -37,7 +37,7 @@ class Sampler:
             raise ValueError(f"sampler.guidance={self.guidance}: accepted 1 (off) or more")
         if self.num_calls < 1:
             raise ValueError(
-                f"sampler.num_steps={self.num_steps} at strength {self.strength} is no step at all: "
+                f"sampler.num_steps={self.num_steps} at strength {self.strength} takes no step: "
                 f"accepted num_steps of {math.ceil(1 / self.strength)} or more"
             )
 

@@ -15,7 +15,7 @@ from pixelpersona.pixel.score import grid_contrast, structure
 
 
 def most_alike(maker: PortraitMaker, photo: Image.Image, seeds: Sequence[int]) -> Portrait:
-    """Draw the photo once per seed and choose the highest `pixel.score.structure`, the first of equals.
+    """Draw the photo once per seed and choose the highest `pixel.score.structure`; the first in a tie.
 
     The noise of img2img decides which features of a face survive; on a small model this varies much between
     seeds. Raises ValueError when there are no seeds, and as the maker does.
@@ -30,7 +30,7 @@ def best_portrait(
 
     makers: for instance one per strength: more strength draws flatter cells and keeps less of the photo.
     Chosen is the highest `structure` among drawings whose `grid_contrast` is at least `min_grid_contrast`,
-    or the highest grid contrast when there are none; the first of equals, in the order of the makers.
+    or the highest grid contrast when there are none; in a tie, the first in the order of the makers.
     Raises ValueError when there are no makers or no seeds, and as the makers do.
     """
     if not makers:

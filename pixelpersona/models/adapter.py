@@ -96,12 +96,12 @@ def save_lora(unet: UNet2DConditionModel, folder: Path, *, text_encoder: CLIPTex
     for settings in metadata.values():
         settings["base_model_name_or_path"] = None  # PEFT records the text encoder's folder on this machine
         for key, value in settings.items():
-            if isinstance(value, set):  # whose order differs between processes; equal LoRAs have equal bytes
+            if isinstance(value, set):  # its order differs between processes; equal LoRAs need equal bytes
                 settings[key] = sorted(value)
     StableDiffusionPipeline.save_lora_weights(
         save_directory=str(folder),
-        # Under PEFT's key names: diffusers' older ones exist for attention only, and from a file that mixes
-        # both it silently loads one half.
+        # Under PEFT's key names: diffusers' older ones exist for attention only, and from a file with both it
+        # silently loads one half.
         unet_lora_layers=_state_dict(unet),
         text_encoder_lora_layers=None if text_encoder is None else _state_dict(text_encoder),
         safe_serialization=True,
@@ -141,10 +141,10 @@ def adapter_file(path: Path | None, *, base_name: str, base_path: str | None) ->
 
 
 def load_lora(base: BaseModel, path: Path) -> None:
-    """Put all of a LoRA, from a file or the folder that holds it, onto a base that has none, in place.
+    """Load a LoRA, from a file or the folder that holds it, onto a base that has none, in place.
 
     Raises ValueError naming adapter.path as `lora_file` and `read_lora` do, and when a key fits no layer of
-    this base or has another shape; the base is then unchanged.
+    this base or has another shape; the base is then unchanged, except when PEFT refuses a DoRA or a bias.
     """
     lora = read_lora(lora_file(path), base)
     models = {"unet": base.unet, "text_encoder": base.text_encoder}
@@ -164,7 +164,7 @@ def _of_part(named: Mapping[str, Any], part: str, model: nn.Module) -> dict[str,
 
 
 def _check_fits(lora: LoraFile, models: Mapping[str, nn.Module]) -> None:
-    """Raises ValueError when a pair has no layer or another shape than its layer needs."""
+    """Raises ValueError when the base lacks the layer of a pair, or the layer needs another shape."""
     modules = {
         f"{part}.{name.removeprefix('text_model.')}": module
         for part, model in models.items()
@@ -187,7 +187,7 @@ def _check_fits(lora: LoraFile, models: Mapping[str, nn.Module]) -> None:
             wrong.append(f"{key} {list(weight.shape)} instead of {accepted}")
     for keys, problem in (
         (unknown, "fit no layer of this base"),
-        (wrong, "have a shape unlike their layer's"),
+        (wrong, "do not have the shape their layer needs"),
     ):
         if keys:
             count = f"{len(keys)} of {len(lora.weights)} keys"

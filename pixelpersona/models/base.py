@@ -147,6 +147,8 @@ def save_base(base: BaseModel, folder: Path, *, dtype: torch.dtype = torch.float
     # vocab.json and merges.txt, for older readers.
     base.tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     for part in ("text_encoder", "unet", "vae"):
+        for weights in (folder / part).glob("*.safetensors"):
+            weights.chmod(0o644)  # safetensors writes 0600
         config_file = folder / part / "config.json"
         config = json.loads(config_file.read_text())
         config.pop("_name_or_path", None)  # a folder of this machine
@@ -161,6 +163,5 @@ def weights_sha256(*modules: nn.Module) -> str:
     for module in modules:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            if not tensor.is_meta:
-                digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

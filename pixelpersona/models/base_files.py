@@ -16,12 +16,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-_CONFIGS: dict[str, tuple[str, ...]] = {
-    "tokenizer": (),
-    "text_encoder": ("config.json",),
-    "vae": ("config.json",),
-    "unet": ("config.json",),
-    "scheduler": ("scheduler_config.json",),
+# Part → the configuration file that it must have.
+_CONFIGS = {
+    "tokenizer": None,
+    "text_encoder": "config.json",
+    "vae": "config.json",
+    "unet": "config.json",
+    "scheduler": "scheduler_config.json",
 }
 # Two alternatives: newer versions of transformers write the first, all read the second.
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
@@ -32,17 +33,16 @@ _NOISE_LEVELS = ("beta_start", "beta_end", "beta_schedule")
 def check_source(source: str) -> None:
     """Raises ValueError naming model.path when it is neither a complete folder nor a possible hub id.
 
-    Of a folder, all configuration files are read: the libraries would take a damaged one for a missing one.
+    All configuration files of a folder are read, because the libraries treat a damaged one as missing.
     """
     folder = Path(source)
     if folder.is_dir():
         missing = ", ".join(part for part in _CONFIGS if not (folder / part).is_dir())
         if missing:
             raise ValueError(f"model.path={source}: no {missing} folder; expected diffusers' layout")
-        for part, names in _CONFIGS.items():
-            for name in names:
-                if not (folder / part / name).is_file():
-                    raise ValueError(f"model.path={source}: no {part}/{name}")
+        for part, config in _CONFIGS.items():
+            if config is not None and not (folder / part / config).is_file():
+                raise ValueError(f"model.path={source}: no {part}/{config}")
             for file in sorted((folder / part).glob("*.json")):
                 _check_json(file, f"model.path={source}: {part}/{file.name}")
             is_model = part not in ("tokenizer", "scheduler")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from pixelpersona.files import write_whole
 
 BASELINE_FILE = "supervised_baseline.safetensors"
 
@@ -31,7 +33,7 @@ class BaselineUNet(nn.Module):
     widths: channels of the three levels, multiples of 8.
     """
 
-    def __init__(self, *, cell: int, widths: tuple[int, int, int] = (64, 96, 128)) -> None:
+    def __init__(self, *, cell: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
         self.cell, self.widths = cell, widths
         folded = 3 * cell * cell
@@ -59,12 +61,10 @@ class BaselineUNet(nn.Module):
 
 def save_baseline(network: BaselineUNet, folder: Path) -> Path:
     """Write folder/supervised_baseline.safetensors, cell and widths in its metadata. Returns the file."""
-    folder.mkdir(parents=True, exist_ok=True)
     shape = {"cell": network.cell, "widths": list(network.widths)}
     file = folder / BASELINE_FILE
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, file, metadata={"shape": json.dumps(shape)})
-    file.chmod(0o644)  # safetensors writes 0600
+    write_whole(file, save(weights, metadata={"shape": json.dumps(shape)}))
     return file
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,16 +25,17 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
 
 
 class Codec:
-    """Encodes and decodes with a base's frozen autoencoder and text encoder.
-
-    sha256: digest of the autoencoder and the text encoder, the key of every cache of their outputs.
-    """
+    """Encodes and decodes with a base's frozen autoencoder and text encoder."""
 
     def __init__(self, base: BaseModel, *, batch_size: int = 16) -> None:
         self.base, self.batch_size = base, batch_size
         self.scaling_factor = float(base.vae.config.scaling_factor)
-        parts = weights_sha256(base.vae, base.text_encoder) + f"{self.scaling_factor}"
-        self.sha256 = hashlib.sha256(parts.encode()).hexdigest()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the autoencoder and the text encoder, the key of every cache of their outputs."""
+        parts = weights_sha256(self.base.vae, self.base.text_encoder) + f"{self.scaling_factor}"
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     @torch.no_grad()
     def encode_images(self, images: NDArray[np.uint8]) -> Tensor:

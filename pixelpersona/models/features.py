@@ -98,10 +98,15 @@ def _texture(pixels: Tensor, early: list[Tensor]) -> Tensor:
     return torch.cat([*(_local_contrast(maps) for maps in early), _moments(pixels)])
 
 
-def _each(images: NDArray[np.uint8]) -> Iterator[Tensor]:
-    """uint8 [B, H, W, 3] → the pictures one by one, float32 [1, 3, 128, 128] in [-1, 1]."""
+def check_pictures(images: NDArray[np.uint8]) -> None:
+    """Raises ValueError for anything but uint8 [B, H, W, 3] with at least one picture."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
         raise ValueError(f"features: {images.dtype} {images.shape}; accepted uint8 [B, H, W, 3], B 1 or more")
+
+
+def _each(images: NDArray[np.uint8]) -> Iterator[Tensor]:
+    """uint8 [B, H, W, 3] → the pictures one by one, float32 [1, 3, 128, 128] in [-1, 1]."""
+    check_pictures(images)
     if images.shape[1] != images.shape[2] or images.shape[1] < _SMALLEST:
         size = f"{images.shape[2]}x{images.shape[1]}"
         raise ValueError(f"features: pictures of {size}; accepted squares of {_SMALLEST} pixels or more")

@@ -1,4 +1,4 @@
-"""LoRA files: read and checked with diffusers' and kohya's key names, written with kohya's.
+"""LoRA files: reads and checks diffusers' and kohya's formats, and writes kohya's.
 
 diffusers and PEFT do the conversions; the code here adds what they omit, with a comment at each place.
 """
@@ -64,10 +64,11 @@ class LoraFile:
 def read_lora(file: Path, base: BaseModel | None = None) -> LoraFile:
     """Read a LoRA in diffusers' format, present or older, or with kohya's key names.
 
-    base: needed for kohya's key names, which do not say where the names of modules are separated.
-    Without metadata alpha is the rank, as in diffusers. Raises ValueError naming adapter.path when the file
-    is damaged or no LoRA, when a key is unknown or one of a pair is missing, when a value is not finite, when
-    a shape or the metadata is wrong, or when all lora_B are 0, so that it would change nothing.
+    base: needed for kohya's key names, in which "_" may separate modules or be part of a module's name.
+    Without metadata, alpha is the rank, as in diffusers. Raises ValueError naming adapter.path when the file
+    is damaged or not a LoRA, when a key is unknown or one of a pair is missing, when a value is not finite,
+    when a shape or the metadata is wrong, or when all lora_A or all lora_B are 0, so that it would change
+    nothing.
     """
     quiet_libraries()
     try:
@@ -79,9 +80,12 @@ def read_lora(file: Path, base: BaseModel | None = None) -> LoraFile:
         raise ValueError(f"adapter.path={file}: not a LoRA ({reason})") from error
     try:
         is_kohya = any(key.startswith(_KOHYA_PREFIXES) for key in found)
-        if is_kohya and base is None:
+        if not is_kohya:
+            names = _diffusers_names(found)
+        elif base is not None:
+            names = _kohya_names(found, base)
+        else:
             raise ValueError("has kohya's key names; accepted diffusers' format, as training writes it")
-        names = _diffusers_names(found) if base is None or not is_kohya else _kohya_names(found, base)
         _check_keys(found, names)
         named = {names[key]: value for key, value in found.items()}
         weights = {key: value for key, value in named.items() if not key.endswith(".alpha")}
@@ -103,7 +107,7 @@ def _module(key: str) -> str:
 
 def _diffusers_names(keys: Collection[str]) -> dict[str, str]:
     """Key → PEFT's name for it. Keys of diffusers' older formats are translated, others stay as they are."""
-    keys_of: dict[str, str] = {}  # a second key of the same name is not used
+    keys_of: dict[str, str] = {}  # PEFT's name → the first key that means it; a second one is unused
     for part, older in _OLDER_NAMES.items():
         own = {key.removeprefix(f"{part}."): key for key in keys if key.startswith(f"{part}.")}
         for name, key in convert_state_dict(own, older).items():
@@ -113,7 +117,7 @@ def _diffusers_names(keys: Collection[str]) -> dict[str, str]:
 
 
 def _kohya_names(keys: Collection[str], base: BaseModel) -> dict[str, str]:
-    """Key → PEFT's name for it, where the base has that module. diffusers' own reading loses alphas."""
+    """Key → PEFT's name for it, where the base has that module. diffusers' own conversion loses alphas."""
     modules = {f"lora_unet_{name.replace('.', '_')}": f"unet.{name}" for name, _ in base.unet.named_modules()}
     for name, _ in base.text_encoder.named_modules():
         name = name.removeprefix("text_model.")
@@ -189,9 +193,9 @@ def _settings(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def _alpha(settings: Mapping[str, Mapping[str, Any]], module: str, rank: int, stored: Tensor | None) -> float:
-    """The alpha with which alpha / rank scales as in training. Raises ValueError when the metadata is wrong.
+    """The alpha of a module: its B A is scaled by alpha / rank. Raises ValueError when the metadata is wrong.
 
-    stored: kohya's tensor with one number.
+    settings: LoraConfig of each part. stored: alpha in a kohya file, a tensor of one number; None for others.
     """
     part, _, name = module.partition(".")
     if stored is not None:
@@ -223,7 +227,7 @@ def _alpha(settings: Mapping[str, Mapping[str, Any]], module: str, rank: int, st
 def write_kohya(lora: LoraFile, file: Path) -> Path:
     """Write a file with kohya's key names, for A1111, ComfyUI, kohya's own scripts and diffusers.
 
-    Raises ValueError for a DoRA or a LoRA with biases: diffusers' conversion does not name them as kohya's.
+    Raises ValueError for a DoRA or a LoRA with biases, whose keys diffusers does not convert to kohya's.
     """
     if not all(key.endswith((".lora_A.weight", ".lora_B.weight")) for key in lora.weights):
         raise ValueError("format=kohya: accepted plain LoRAs; export a DoRA with format=diffusers or merged")
@@ -245,8 +249,8 @@ def write_kohya(lora: LoraFile, file: Path) -> Path:
 def sort_metadata(file: Path) -> None:
     """Rewrite a safetensors file, readable by all users, with its metadata in alphabetical order.
 
-    safetensors writes metadata in a random order, so that equal tensors would have different bytes, and the
-    file with mode 0600.
+    safetensors writes metadata in a random order, so that equal tensors would have different bytes, and gives
+    the file mode 0600.
     """
     content = file.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics.image import fid
 
+from pixelpersona.models.features import check_pictures
+
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 _SOURCE = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS}"
 # Part of sha256. Change it with every change of this file that changes a feature's value.
@@ -43,9 +45,7 @@ class InceptionFeatures:
     @torch.no_grad()
     def features(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [B, H, W, 3] → float32 [B, 2048]. Raises ValueError for anything else."""
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
-            found = f"{images.dtype} {images.shape}"
-            raise ValueError(f"features: {found}; accepted uint8 [B, H, W, 3], B 1 or more")
+        check_pictures(images)
         pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         return torch.cat([self._net(picture[None]).float() for picture in pixels])
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from pixelpersona.files import whole
+from pixelpersona.files import write_whole
 
 IMAGE_SIZE = 128
 NUM_EMBEDDING = 128
@@ -111,8 +111,7 @@ def save_persona_net(net: PersonaNet, folder: Path) -> Path:
     """Write folder/persona.safetensors in fp16, atomically. Returns the file."""
     file = folder / WEIGHTS_FILE
     weights = {name: value.detach().half().contiguous() for name, value in net.state_dict().items()}
-    with whole(file) as draft:
-        save_file(weights, draft)
+    write_whole(file, save(weights))
     return file
 
 

@@ -18,16 +18,22 @@ from pixelpersona.files import refusal, whole, write_whole
 from pixelpersona.pixel.frames import MAX_GIF_SIDE, save_gif, snap_clip
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
-from pixelpersona.pixel.photo import CLIP_SUFFIXES, PHOTO_SUFFIXES, PhotoError, open_clip, open_photo
+from pixelpersona.pixel.photo import (
+    CLIP_SUFFIXES,
+    MAX_PIXELS,
+    PHOTO_SUFFIXES,
+    PhotoError,
+    open_clip,
+    open_photo,
+)
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator, resized
 from pixelpersona.pixel.snap import save_png
-from pixelpersona.pixel.transparency import leave_index_free
+from pixelpersona.pixel.transparency import check_visible, has_visible, leave_index_free
 
 REJECTED = "rejected.jsonl"
 
 _FIT_SIDE = 512  # largest side of the images that a shared palette is fitted to, to limit memory
-_MAX_PIXELS = 64_000_000  # of a file, all frames together: as many as `open_photo` and `open_clip` read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,6 @@ class FilePixelator:
         (image,) = _frames(source)
         pixelator = self.fitted or Pixelator(self.recipe)
         _check_output(pixelator.grid(image), self.scale)
-        _check_visible([image], self.recipe.alpha)
         made = pixelator.apply(image) if self.fitted else pixelator.fit_apply(image)
         (snapped,), opaque = leave_index_free([made.snapped], None if made.drawn is None else [made.drawn])
         return lambda file: save_png(snapped, file, self.scale, opaque=opaque[0] if opaque else None)
@@ -114,7 +119,8 @@ def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
 def plan_folder(source: Path, target: Path) -> list[FileJob]:
     """A job for every image and GIF below a folder, sorted by path, except those already inside `target`.
 
-    A file becomes <name>.png or <name>.gif; files that would get the same name keep their suffix before it.
+    A file becomes <name>.png or <name>.gif. Files that would get the same name keep their suffix in it, as in
+    a.jpg.png.
     Raises ValueError when there is none, or when `target` is or contains the folder.
     """
     inside = target.resolve()
@@ -138,7 +144,7 @@ def _target_names(files: Sequence[Path]) -> dict[Path, Path]:
     ending = {file: ".gif" if file.suffix.lower() in CLIP_SUFFIXES else ".png" for file in files}
     short = {file: file.with_suffix(ending[file]) for file in files}
     names = dict(short)
-    while True:  # a longer name may be that of another file: a.jpg.png of a.jpg and of a.jpg.png
+    while True:  # repeat: the longer name of a.jpg is a.jpg.png, which is also the short name of a.jpg.png
         wanted = Counter(str(name).casefold() for name in names.values())
         alike = [file for file in files if wanted[str(names[file]).casefold()] > 1]
         longer = {
@@ -159,7 +165,7 @@ def fit_shared(recipe: Pixelation, jobs: Sequence[FileJob]) -> Pixelator:
     images: list[NDArray[np.uint8]] = []
     skipped: list[str] = []
     for job in tqdm(
-        sorted(jobs, key=lambda job: job.source), desc="one palette", unit="picture", leave=False
+        sorted(jobs, key=lambda job: job.source), desc="shared palette", unit="picture", leave=False
     ):
         try:
             images.append(_small(job.source, pixelator))
@@ -179,8 +185,8 @@ def pixelate_folder(
 ) -> dict[Path, str]:
     """Draw all files; rejected ones are listed in target/rejected.jsonl and returned, file -> reason.
 
-    The written bytes do not depend on the number of workers or the order of the jobs. What is wrong with one
-    file never ends the run; raises ValueError when the disk is full or cannot be written.
+    The written bytes do not depend on the number of workers or the order of the jobs. An error in one file
+    does not end the run. Raises ValueError when the disk is full or cannot be written.
     """
     reasons: dict[Path, str] = {}
     draw = partial(_reason_or_none, pixelate)
@@ -208,7 +214,7 @@ def _write_rejected(reasons: dict[Path, str], target: Path) -> dict[Path, str]:
 
 
 def _reason_or_none(pixelate: FilePixelator, job: FileJob) -> str | None:
-    """`pixelate(job)`, with an error nobody thought of as a reason as well."""
+    """`pixelate(job)`, which also returns a reason for unexpected errors."""
     try:
         return pixelate(job)
     except Exception as error:
@@ -218,7 +224,7 @@ def _reason_or_none(pixelate: FilePixelator, job: FileJob) -> str | None:
 
 
 def _concerns_all_files(error: Exception) -> bool:
-    """Whether the error is that of `files.whole` for a disk that is full or cannot be written."""
+    """Whether `files.whole` raised the error because the disk is full or cannot be written."""
     return isinstance(error, ValueError) and error.__cause__ is not None and bool(refusal(error.__cause__))
 
 
@@ -229,28 +235,18 @@ def _reason(error: Exception) -> str:
     return "not enough memory to draw it" if isinstance(error, MemoryError) else str(error)
 
 
-def _check_output(grid: Grid, scale: int, num_frames: int = 1, max_side: int = _MAX_PIXELS) -> None:
+def _check_output(grid: Grid, scale: int, num_frames: int = 1, max_side: int = MAX_PIXELS) -> None:
     """Raise ValueError naming the accepted scale, before a file with too many pixels is drawn."""
     columns, rows = grid.columns, grid.rows
-    accepted = min(math.isqrt(_MAX_PIXELS // (columns * rows * num_frames)), max_side // max(columns, rows))
+    accepted = min(math.isqrt(MAX_PIXELS // (columns * rows * num_frames)), max_side // max(columns, rows))
     frames = f" in {num_frames} frames" if num_frames > 1 else ""
     if accepted < 1:
-        side = f", {max_side} a side" if max_side < _MAX_PIXELS else ""
-        limit = f"{_MAX_PIXELS / 1e6:g} million cells{side}"
+        side = f", {max_side} a side" if max_side < MAX_PIXELS else ""
+        limit = f"up to {MAX_PIXELS / 1e6:g} million cells{side}"
         raise ValueError(f"{columns}x{rows} cells{frames}: accepted {limit}; give larger cells")
     if scale > accepted:
         size = f"{columns * scale}x{rows * scale} pixels{frames}"
         raise ValueError(f"scale={scale}: {size}; accepted 1 to {accepted} for {columns}x{rows} cells")
-
-
-def _check_visible(frames: Sequence[NDArray[np.uint8]], alpha: float) -> None:
-    """Raise ValueError when no pixel of any frame is opaque enough to be drawn."""
-    if not any(_is_visible(frame, alpha) for frame in frames):
-        raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
-
-
-def _is_visible(frame: NDArray[np.uint8], alpha: float) -> bool:
-    return frame.shape[2] == 3 or bool((frame[..., 3] >= alpha * 255.0).any())
 
 
 def _frames(source: Path) -> list[NDArray[np.uint8]]:
@@ -262,12 +258,12 @@ def _frames(source: Path) -> list[NDArray[np.uint8]]:
 
 def _not_empty(frames: Sequence[NDArray[np.uint8]], alpha: float) -> list[NDArray[np.uint8]]:
     """The frames with an opaque pixel, or all frames if there is none, so that the fit raises its error."""
-    seen = [frame for frame in frames if _is_visible(frame, alpha)]
+    seen = [frame for frame in frames if has_visible(frame, alpha)]
     return seen or list(frames)
 
 
 def _small(file: Path, pixelator: Pixelator) -> NDArray[np.uint8]:
-    """The image, or the first frame of a clip in which something is visible, with sides of 512 at most.
+    """The image, or the first frame of a clip in which something is visible, reduced to at most 512 a side.
 
     A long image stays larger, so that its short side still has a cell.
     Raises PhotoError when it cannot be read, ValueError when it has no cell or nothing is visible.
@@ -280,5 +276,5 @@ def _small(file: Path, pixelator: Pixelator) -> NDArray[np.uint8]:
     image.thumbnail((side, side), Image.Resampling.BOX)
     small = np.asarray(image)
     pixelator.grid(small)
-    _check_visible([small], alpha)
+    check_visible(small, alpha)
     return small

@@ -40,7 +40,10 @@ def _add_gaussian(energy: Floats, gaussian: Floats, point: int, sign: float) -> 
 
 @njit(cache=True)
 def _extreme(energy: Floats, points: NDArray[np.bool_], wanted: bool) -> int:
-    """The tightest cluster (wanted: the set point of highest energy) or the largest void (the lowest gap)."""
+    """The tightest cluster (wanted=True) or the largest void (wanted=False).
+
+    That is the set point of highest energy, or the unset point of lowest energy.
+    """
     best, most = -1, -np.inf
     for i in range(len(energy)):
         density = energy[i] if wanted else -energy[i]

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelpersona.pixel.coherence import coherent
+from pixelpersona.pixel.coherence import OFFSETS, coherent
 from pixelpersona.pixel.palette import Palette, perceptual, perceptual_to_srgb, to_uint8
 
 Indices = NDArray[np.uint8]
 
 _KEEP_CONTRAST = 0.3  # black to white is 1; neighbouring shades of a portrait are about 0.05 to 0.15 apart
 _OUTSIDE = -1  # index beyond the image border
-_NEIGHBORS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +84,7 @@ def remove_orphans(indices: Indices, palette: Palette) -> Indices:
     result = indices.copy()
     for y, x in np.argwhere(candidates):
         near = [
-            int(result[y + dy, x + dx])
-            for dy, dx in _NEIGHBORS
-            if 0 <= y + dy < rows and 0 <= x + dx < columns
+            int(result[y + dy, x + dx]) for dy, dx in OFFSETS if 0 <= y + dy < rows and 0 <= x + dx < columns
         ]
         own = int(result[y, x])
         if own not in near:  # an earlier cell may have taken this colour
@@ -117,7 +114,7 @@ def merge_similar(
     into = np.arange(len(palette))
     distance = _pairwise_distance(palette)
     np.fill_diagonal(distance, np.inf)
-    while distance.min(initial=np.inf) < min_distance:
+    while distance.min() < min_distance:
         pair = np.unravel_index(distance.argmin(), distance.shape)
         keep, drop = sorted((int(pair[0]), int(pair[1])), key=lambda k: (-area[k], k))
         if not keep_colors and area[drop] > 0:
@@ -153,4 +150,4 @@ def _neighbors(indices: Indices) -> NDArray[np.int16]:
     """The neighbours' indices, int16 [8, rows, columns]; -1 outside of the image."""
     rows, columns = indices.shape
     padded = np.pad(indices.astype(np.int16), 1, constant_values=_OUTSIDE)
-    return np.stack([padded[1 + dy : 1 + dy + rows, 1 + dx : 1 + dx + columns] for dy, dx in _NEIGHBORS])
+    return np.stack([padded[1 + dy : 1 + dy + rows, 1 + dx : 1 + dx + columns] for dy, dx in OFFSETS])

@@ -1,9 +1,9 @@
 """Spatial smoothing of palette indices by a contrast-sensitive Potts model.
 
 Boykov & Jolly 2001, "Interactive graph cuts": each cell costs the squared distance to its palette colour, and
-each pair of neighbours with different indices costs the more, the more similar their own colours are, so that
-outlines stay in place. Minimised by iterated conditional modes (Besag 1986, "On the statistical analysis of
-dirty pictures"), which never raises the cost.
+each pair of neighbours with different indices has a cost that increases with the similarity of their own
+colours, so that outlines stay in place. Minimised by iterated conditional modes (Besag 1986, "On the
+statistical analysis of dirty pictures"), which never raises the cost.
 """
 
 import numpy as np

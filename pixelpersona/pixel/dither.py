@@ -19,7 +19,7 @@ Indices = NDArray[np.intp]
 
 BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])  # Bayer 1973
 
-_NAIVE_BOOST = 1.33  # the second best needs a probability lower by this factor on even rows
+_NAIVE_BOOST = 1.33  # on even rows the second best needs a probability that is lower by about this factor
 _FLOYD_POWER = 1.0 / 6.0  # flattens the probabilities, almost all of which are 0 or 1
 
 
@@ -64,7 +64,7 @@ def _naive(cells: Floats, mixture: Mixture) -> Indices:
 
 
 def _bayer(cells: Floats, mixture: Mixture) -> Indices:
-    """Convolve the probabilities with the 4x4 matrix, whose values are negative: the lowest result wins."""
+    """Convolve the probabilities with the 4x4 matrix, whose sum is negative: the lowest result wins."""
     spread = convolve(_probabilities(cells, mixture), (BAYER / 16.0 - 0.5)[..., None], mode="reflect")
     index: Indices = spread.argmin(axis=-1)
     return index

@@ -91,10 +91,8 @@ def _nearest(cells: _Image) -> _Image:
 
 def _gradient(part: _Image, grid: Grid, rows: slice) -> _Image:
     first, last = rows.start * grid.cell, rows.stop * grid.cell
-    top, bottom = (
-        min(first, 1),
-        min(grid.height - last, 1),
-    )  # the Sobel filter needs one more row on each side
+    # The Sobel filter needs one more row on each side.
+    top, bottom = min(first, 1), min(grid.height - last, 1)
     channels = []
     for c in range(3):
         values = part[first - top : last + bottom, :, c] / 255.0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
 from pixelpersona.pixel.downsample import cell_colors
+from pixelpersona.pixel.gif_blocks import MS_PER_TICK
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette, nearest, perceptual
 from pixelpersona.pixel.snap import Snapped, with_transparent
@@ -20,7 +21,6 @@ MAX_GIF_SIDE = 65535  # pixels; a GIF stores them in two bytes
 
 _THRESHOLD = 0.04  # twice a just visible difference: above camera noise on the mean of a cell
 _OPACITY_MARGIN = 0.1  # hysteresis of a cell's opacity
-_MILLISECONDS = 10  # a GIF counts hundredths of a second
 
 
 def snap_clip(
@@ -34,7 +34,7 @@ def snap_clip(
     """Snap all frames to one grid and palette; a cell changes only when its source does.
 
     A cell takes another colour when its source has moved more than 0.04 (in `palette.perceptual`) since its
-    last change and the new colour is nearer by at least half of that. So noise between two palette colours
+    last change and the new colour is nearer by more than half of that. So noise between two palette colours
     does not flicker, and a slow fade proceeds in steps.
 
     frames: uint8 [H, W, 3] or [H, W, 4] sRGB of the grid's size, all with the same number of channels.
@@ -124,7 +124,7 @@ def save_gif(
     for index, duration in zip(indices, durations, strict=True):
         enlarged = index.astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
         # Only Pillow's pixel encoder: its GIF writer reorders the palette and drops repeated frames.
-        tick = round(duration / _MILLISECONDS)
+        tick = round(duration / MS_PER_TICK)
         blocks += [_control(tick, hidden), *GifImagePlugin.getdata(Image.fromarray(enlarged))]
     Path(path).write_bytes(b"".join(blocks) + b";")
 
@@ -149,7 +149,7 @@ def _check_gif(
         raise ValueError(f"scale={scale}: {columns}x{rows} pixels; accepted 1 to {MAX_GIF_SIDE} a side")
     if loop is not None and not 0 <= loop <= 65535:
         raise ValueError(f"loop={loop}: accepted 0 to 65535")
-    if not all(0 <= round(duration / _MILLISECONDS) <= 65535 for duration in durations):
+    if not all(0 <= round(duration / MS_PER_TICK) <= 65535 for duration in durations):
         raise ValueError(f"durations={list(durations)}: accepted 0 to 655350 milliseconds")
 
 

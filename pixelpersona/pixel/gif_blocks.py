@@ -4,10 +4,12 @@ import re
 import struct
 from dataclasses import dataclass
 
+MS_PER_TICK = 10  # a GIF counts hundredths of a second
+
 _BLOCK = re.compile(rb"[!,;]")  # first byte of an extension, an image, the trailer
-_GRAPHIC_CONTROL, _APPLICATION = 0xF9, 0xFF
-_LOOP = b"NETSCAPE2.0"
-_MILLISECONDS = 10  # a GIF counts hundredths of a second
+_GRAPHIC_CONTROL, _APPLICATION = b"\xf9", b"\xff"
+_LOOP = re.compile(rb".NETSCAPE2\.0[\x03-\xff]\x01(..)", re.DOTALL)  # sub-blocks with the number of loops
+_NO_CONTROL = b"\0\0\0\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,41 +50,37 @@ def read_gif(data: bytes, *, max_frames: int, max_pixels: int) -> Gif:
         raise ValueError("not a GIF")
     if len(data) < 13:
         raise ValueError("damaged or truncated")
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
-    at = 13 + _table_bytes(flags)
-    table = data[13:at]
-    control, loop = b"\0\0\0\0", None
+    width, height = struct.unpack_from("<HH", data, 6)
+    at = 13 + _table_bytes(data[10])
+    control, loop = _NO_CONTROL, None
     frames: list[GifFrame] = []
     while (block := _BLOCK.search(data, at)) and block.group() != b";":
         at = block.end()
         if block.group() == b"!":
             label, start = data[at : at + 1], at + 1
             at = _end_of_sub_blocks(data, start)
-            if label == bytes([_GRAPHIC_CONTROL]) and data[start : start + 1] >= b"\x04":
+            if label == _GRAPHIC_CONTROL and data[start : start + 1] >= b"\x04":
                 control = data[start + 1 : start + 5].ljust(4, b"\0")
-            elif label == bytes([_APPLICATION]) and not frames:
-                loop = _loop(data[start:at], loop)
+            elif label == _APPLICATION and not frames and (found := _LOOP.match(data, start, at)):
+                loop = struct.unpack("<H", found[1])[0]
             continue
         if at + 9 > len(data):
             raise ValueError("damaged or truncated")
-        left, top, wide, high, local = struct.unpack_from("<HHHHB", data, at)
+        left, top, wide, high, flags = struct.unpack_from("<HHHHB", data, at)
         width, height = max(width, left + wide), max(height, top + high)
         if len(frames) == max_frames:
             raise ValueError(f"more than {max_frames} frames")
         if (len(frames) + 1) * width * height > max_pixels:
             size = f"{width}x{height} pixels, {len(frames) + 1} frames or more"
-            raise ValueError(f"{size}; accepted {max_pixels / 1e6:g} million pixels")
-        pixels = at + 9 + _table_bytes(local)
+            raise ValueError(f"{size}; accepted up to {max_pixels / 1e6:g} million pixels in all frames")
+        pixels = at + 9 + _table_bytes(flags)
         if pixels + 1 >= len(data):
             raise ValueError("damaged or truncated")
         end = _end_of_sub_blocks(data, pixels + 1)
-        screen = data[:6] + struct.pack("<HHB", wide, high, flags) + data[11:13] + table
-        transparent = b"!\xf9\x04" + bytes([control[0] & 1]) + b"\0\0" + control[3:4] + b"\0"
-        place = struct.pack("<BHHHHB", ord(","), 0, 0, wide, high, local)
-        file = screen + transparent + place + data[at + 9 : end] + b";"
         disposal, ticks = control[0] >> 2 & 7, struct.unpack_from("<H", control, 1)[0]
-        frames.append(GifFrame(left, top, wide, high, ticks * _MILLISECONDS, disposal, file))
-        control, at = b"\0\0\0\0", end
+        file = _single_frame(data, at, end, control)
+        frames.append(GifFrame(left, top, wide, high, ticks * MS_PER_TICK, disposal, file))
+        control, at = _NO_CONTROL, end
     if not frames or not width * height:
         raise ValueError("damaged or truncated")
     return Gif(width, height, loop, tuple(frames))
@@ -100,9 +98,12 @@ def _end_of_sub_blocks(data: bytes, at: int) -> int:
     return min(at + 1, len(data))
 
 
-def _loop(extension: bytes, loop: int | None) -> int | None:
-    """The number of loops in the sub-blocks of an application extension, or `loop` if it is another one."""
-    block = extension[1 + len(_LOOP) :]
-    if extension[1 : 1 + len(_LOOP)] != _LOOP or len(block) < 4 or block[0] < 3 or block[1] != 1:
-        return loop
-    return int(struct.unpack_from("<H", block, 2)[0])
+def _single_frame(data: bytes, at: int, end: int, control: bytes) -> bytes:
+    """A GIF with one frame at (0, 0), on a screen of its size, and with its transparent index.
+
+    data[at:end] is the frame's descriptor, local colour table and pixels. control: the four bytes of its
+    graphic control extension.
+    """
+    screen = data[:6] + data[at + 4 : at + 8] + data[10 : 13 + _table_bytes(data[10])]
+    transparency = b"!\xf9\x04" + bytes([control[0] & 1]) + b"\0\0" + control[3:4] + b"\0"
+    return screen + transparency + b",\0\0\0\0" + data[at + 4 : end] + b";"

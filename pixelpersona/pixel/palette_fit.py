@@ -21,6 +21,7 @@ from pixelpersona.pixel.palette import (
     unique_colors,
 )
 from pixelpersona.pixel.pyxelate import Pyx
+from pixelpersona.pixel.pyxelate_fit import FIT_SIDE
 
 Colors = NDArray[np.uint8]
 
@@ -32,7 +33,6 @@ _NUM_STARTS = 4  # of k-means on few colours, such as cells, where the result de
 _FEW_COLORS = 4096  # with more colours one start is enough
 _SEED = 0
 _LOCKED_ITERATIONS = 100
-_PYXELATE_SIDE = 256  # Pyxelate fits at most 256x256 pixels
 
 
 def fit_palette(pixels: Colors, num_colors: int, weights: NDArray[Any] | None = None) -> Palette:
@@ -99,8 +99,8 @@ def automatic_size(images: Sequence[Colors], fit: str = "kmeans", locked: Colors
     """The smallest palette size from 2 to 32 whose mean error is not visible, or 32 if none is.
 
     The error is the mean distance in `palette.perceptual` between a pixel and the nearest palette colour; up
-    to 0.02 counts as not visible. Found by bisection, since the error decreases with the size. Arguments and
-    errors as in `choose_palette`.
+    to 0.02 counts as not visible. Found by bisection, since the error decreases with the size. Never below
+    the number of locked colours. Arguments and errors as in `choose_palette`.
     """
     colors, weights = _weighted_colors(images)
     points = perceptual(colors / 255.0)
@@ -196,13 +196,13 @@ def _pyxelate(images: Sequence[Colors], num_colors: int) -> Colors:
         image = images[0]
     else:
         # The fit ignores positions: take the same number of evenly spaced pixels from each image.
-        share = max(1, _PYXELATE_SIDE**2 // len(images))
+        share = max(1, FIT_SIDE**2 // len(images))
         num_picks = min(share, max(image.size // 3 for image in images))
         steps = np.arange(num_picks)
         pixels = np.concatenate([p.reshape(-1, 3)[steps * (p.size // 3) // num_picks] for p in images])
-        # At most 256 a side, because Pyx would downsample a larger image.
-        columns = min(len(pixels), _PYXELATE_SIDE)
-        rows = min(len(pixels) // columns, _PYXELATE_SIDE)
+        # Pyx would downsample an image of more pixels a side.
+        columns = min(len(pixels), FIT_SIDE)
+        rows = min(len(pixels) // columns, FIT_SIDE)
         even = np.arange(rows * columns) * len(pixels) // (rows * columns)
         image = pixels[even].reshape(rows, columns, 3)
     return np.unique(Pyx(palette=num_colors).fit(image).colors, axis=0)

@@ -15,10 +15,11 @@ from pixelpersona.pixel.gif_blocks import Gif, GifFrame, read_gif
 PHOTO_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 CLIP_SUFFIXES: frozenset[str] = frozenset({".gif"})
 
+MAX_PIXELS = 64_000_000  # of an image, or of all frames of a clip together
+
 # Pillow plugins that may parse untrusted bytes. "JPEG" also opens the multi-picture files (MPO) of phones.
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _CLIP_FORMATS = ("GIF",)
-_MAX_PIXELS = 64_000_000
 _MAX_CLIP_BYTES = 64_000_000
 _MAX_FRAMES = 1000
 _ORIENTATION = 0x0112
@@ -64,7 +65,7 @@ def open_photo(
     source: Path | bytes,
     *,
     name: str | None = None,
-    max_pixels: int = _MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Image.Image:
     """Read a JPEG, PNG or WebP file, or its bytes, as an upright sRGB image of mode RGB without metadata.
@@ -98,16 +99,18 @@ def open_clip(source: Path | bytes) -> Clip:
     damaged, truncated or too large.
     """
     file = str(source) if isinstance(source, Path) else "clip"
-    readable = _readable(source, file)
-    num_bytes = readable.stat().st_size if isinstance(readable, Path) else len(readable.getbuffer())
-    if num_bytes > _MAX_CLIP_BYTES:
-        raise PhotoError(f"{num_bytes} bytes; accepted {_MAX_CLIP_BYTES} or less", file)
-    data = readable.read_bytes() if isinstance(readable, Path) else readable.getvalue()
+    _readable(source, file)
     try:
-        gif = read_gif(data, max_frames=_MAX_FRAMES, max_pixels=_MAX_PIXELS)
+        num_bytes = source.stat().st_size if isinstance(source, Path) else len(source)
+        if num_bytes > _MAX_CLIP_BYTES:
+            raise PhotoError(f"{num_bytes} bytes; accepted {_MAX_CLIP_BYTES} or less", file)
+        data = source.read_bytes() if isinstance(source, Path) else source
+        gif = read_gif(data, max_frames=_MAX_FRAMES, max_pixels=MAX_PIXELS)
         frames = _displayed(gif, file)
     except ValueError as error:
         raise PhotoError(str(error), file) from error
+    except OSError as error:
+        raise PhotoError(f"cannot be read ({error.strerror})", file) from error
     except MemoryError as error:
         raise PhotoError("not enough memory to decode it", file) from error
     return Clip(frames, tuple(frame.duration for frame in gif.frames), gif.loop)
@@ -134,7 +137,7 @@ def _displayed(gif: Gif, file: str) -> tuple[Image.Image, ...]:
 
 def _draw_over(canvas: Image.Image, frame: GifFrame, file: str) -> None:
     """Decode a frame and paste it, without its transparent pixels, in its place."""
-    drawn = _read(frame.file, file, _CLIP_FORMATS, "GIF", _MAX_PIXELS, lambda opened: opened.convert("RGBA"))
+    drawn = _read(frame.file, file, _CLIP_FORMATS, "GIF", MAX_PIXELS, lambda opened: opened.convert("RGBA"))
     canvas.paste(drawn, (frame.left, frame.top), drawn)
 
 

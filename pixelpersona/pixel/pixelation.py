@@ -104,7 +104,8 @@ class Pixelation(Clarity, Cleanup):
 
     def pyx(self, palette: Palette | None = None) -> Pyx:
         """A `Pyx` with these settings, and with this palette or one to be fitted."""
-        number = self.palette if isinstance(self.palette, int) else 32  # any: the palette is fitted elsewhere
+        # Any number does when the palette is fitted elsewhere.
+        number = self.palette if isinstance(self.palette, int) else 32
         try:
             return Pyx(
                 height=self.height,

@@ -21,10 +21,9 @@ from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette, nearest
 from pixelpersona.pixel.palette_fit import choose_palette
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pyxelate_fit import FIT_SIDE
 from pixelpersona.pixel.snap import Snapped
-from pixelpersona.pixel.transparency import drawn_cells, reveal
-
-_FIT_SIDE = 256  # largest side of the image that Pyxelate fits several images on
+from pixelpersona.pixel.transparency import check_visible, drawn_cells, reveal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +104,7 @@ class Pixelator:
     def _apply(self, image: NDArray[np.uint8]) -> Pixelated:
         palette = self.palette
         if self.recipe.is_pyxelate:
+            check_visible(image, self.recipe.alpha)
             cells = self._pyx.transform(image)
             drawn = cells[..., 3] > 0 if cells.shape[2] == 4 else None
             cells = cells[..., :3]
@@ -121,15 +121,14 @@ class Pixelator:
         grid, alpha = self.grid(image), self.recipe.alpha
         if image.shape[2] == 3:
             return cell_colors(resized(image, grid), grid, self.recipe.downsample), None
-        if (image[..., 3] < alpha * 255.0).all():
-            raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
+        check_visible(image, alpha)
         cells = cell_colors(resized(reveal(image, alpha), grid), grid, self.recipe.downsample)
         return cells, drawn_cells(resized(image, grid), grid, alpha)
 
 
 def _montage(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """All images side by side, each resized to the same square; RGBA if one of them is."""
-    side = max(8, int(_FIT_SIDE / len(images) ** 0.5))
+    side = max(8, int(FIT_SIDE / len(images) ** 0.5))  # about 256x256 pixels in all
     mode = "RGBA" if any(image.shape[2] == 4 for image in images) else "RGB"
     small = [Image.fromarray(image).convert(mode).resize((side, side)) for image in images]
     return np.concatenate([np.asarray(image) for image in small], axis=1)

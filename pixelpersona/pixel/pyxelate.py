@@ -80,10 +80,11 @@ class Pyx:
             raise ValueError(f"fit={fit}: accepted {', '.join(FITS)}")
         if not 0.0 < alpha <= 1.0:
             raise ValueError(f"alpha={alpha}: accepted above 0 and at most 1")
-        self.height, self.width = _whole("height", height), _whole("width", width)
-        self.factor = _whole("factor", factor)
+        self.height = None if height is None else _whole("height", height)
+        self.width = None if width is None else _whole("width", width)
+        self.factor = None if factor is None else _whole("factor", factor)
         self.upscale = _upscale(upscale)
-        self.depth, self.sobel = _whole("depth", depth) or 1, _whole("sobel", sobel) or 3
+        self.depth, self.sobel = _whole("depth", depth), _whole("sobel", sobel)
         self.palette = _palette(palette)
         self.dither, self.svd, self.alpha, self.fit_kind = dither, bool(svd), float(alpha), fit
         self._mixture: Mixture | None = None
@@ -178,10 +179,8 @@ def _check(image: NDArray[np.uint8]) -> None:
         raise ValueError(f"image: must be uint8 [H, W, 3] or [H, W, 4], not {image.dtype} {image.shape}")
 
 
-def _whole(name: str, value: int | None) -> int | None:
+def _whole(name: str, value: int) -> int:
     low, high = _LIMITS[name]
-    if value is None and name in ("height", "width", "factor"):
-        return None
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
         raise ValueError(f"{name}={value}: accepted whole numbers from {low} to {high}")
     return int(value)
@@ -191,7 +190,7 @@ def _upscale(upscale: int | tuple[int, int]) -> tuple[int, int]:
     pair = (upscale, upscale) if isinstance(upscale, int | np.integer) else tuple(upscale)
     if len(pair) != 2:
         raise ValueError(f"upscale={upscale}: accepted a whole number or a pair of them")
-    return _whole("upscale", pair[0]) or 1, _whole("upscale", pair[1]) or 1
+    return _whole("upscale", pair[0]), _whole("upscale", pair[1])
 
 
 def _palette(palette: int | str | Palette | Colors | Sequence[Sequence[int]]) -> int | Colors:

@@ -14,7 +14,7 @@ from pixelpersona.pixel.resample import resize_linear
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-_FIT_SIDE = 256  # the palette is fitted to at most 256x256 pixels
+FIT_SIDE = 256  # the palette is fitted to at most 256x256 pixels
 _CONTRAST = 1.07  # factor on the difference from middle grey, in the fit and the transform
 _SEED = 1234567
 _MARGIN = {True: 30.0, False: 11.0}  # of the mixture, in bits; by `exact`
@@ -34,7 +34,7 @@ def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
     Raises ValueError when no pixel is opaque.
     """
     if image.shape[2] == 3:
-        height, width = min(image.shape[0], _FIT_SIDE), min(image.shape[1], _FIT_SIDE)
+        height, width = min(image.shape[0], FIT_SIDE), min(image.shape[1], FIT_SIDE)
         if exact:
             small: Floats = resize(image, (height, width), order=1, anti_aliasing=False)
             return small.reshape(-1, 3)
@@ -43,7 +43,7 @@ def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
     if len(opaque) == 0:
         raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
     # Sampled, not interpolated: interpolation would mix in hidden colours at the edges.
-    pick = np.linspace(0, len(opaque) - 1, min(len(opaque), _FIT_SIDE**2)).round().astype(np.int64)
+    pick = np.linspace(0, len(opaque) - 1, min(len(opaque), FIT_SIDE**2)).round().astype(np.int64)
     return opaque[pick, :3] / 255.0
 
 

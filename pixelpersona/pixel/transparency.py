@@ -29,6 +29,17 @@ def reveal(image: NDArray[np.uint8], visible: float) -> NDArray[np.uint8]:
     return revealed
 
 
+def has_visible(image: NDArray[np.uint8], alpha: float) -> bool:
+    """Whether a pixel of uint8 [H, W, 3] or [H, W, 4] reaches this opacity (0-1); without alpha, any does."""
+    return image.shape[2] == 3 or bool((image[..., 3] >= alpha * 255.0).any())
+
+
+def check_visible(image: NDArray[np.uint8], alpha: float) -> None:
+    """Raise ValueError when no pixel of uint8 [H, W, 3] or [H, W, 4] reaches this opacity."""
+    if not has_visible(image, alpha):
+        raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
+
+
 def drawn_cells(image: NDArray[np.uint8], grid: Grid, visible: float) -> NDArray[np.bool_]:
     """Cells of uint8 [H, W, 4] with a mean opacity of at least `visible` (0-1): bool [rows, columns].
 
@@ -41,24 +52,26 @@ def drawn_cells(image: NDArray[np.uint8], grid: Grid, visible: float) -> NDArray
 
 def leave_index_free(
     frames: Sequence[Snapped], opaque: Sequence[NDArray[np.bool_]] | None
-) -> tuple[tuple[Snapped, ...], tuple[NDArray[np.bool_], ...] | None]:
+) -> tuple[Sequence[Snapped], Sequence[NDArray[np.bool_]] | None]:
     """Frames and masks for which `snap.with_transparent` finds an index for cells that are not drawn.
 
     frames: of one palette. opaque: which cells are drawn, bool [rows, columns] each; None for all.
-    Only drawn cells of all 256 colours are changed: if every cell is drawn, the masks are left out, otherwise
-    cells of the rarest colour take the nearest other one.
+    Both are returned unchanged unless the drawn cells use all 256 colours. Then, if every cell is drawn, the
+    masks become None; otherwise cells of the rarest colour take the nearest other colour.
     """
     if opaque is None or len(frames[0].palette) < MAX_COLORS:
-        return tuple(frames), None if opaque is None else tuple(opaque)
+        return frames, opaque
     counts = np.zeros(MAX_COLORS, np.int64)
     for frame, mask in zip(frames, opaque, strict=True):
         counts += np.bincount(frame.indices[mask], minlength=MAX_COLORS)
     if counts.min() == 0:
-        return tuple(frames), tuple(opaque)
+        return frames, opaque
     if all(mask.all() for mask in opaque):
-        return tuple(frames), None
+        return frames, None
     palette, rarest = frames[0].palette, int(counts.argmin())
     others = np.delete(np.arange(MAX_COLORS, dtype=np.uint8), rarest)
     instead = others[nearest(palette.rgb[rarest : rarest + 1], Palette(palette.rgb[others]))[0]]
-    changed = (np.where(frame.indices == rarest, instead, frame.indices) for frame in frames)
-    return tuple(Snapped(indices, palette, frames[0].grid) for indices in changed), tuple(opaque)
+    return [
+        Snapped(np.where(frame.indices == rarest, instead, frame.indices), palette, frame.grid)
+        for frame in frames
+    ], opaque

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from pixelpersona.config.eval import EvalConfig, EvalFeatures
 from pixelpersona.config.evaluate import EvaluateConfig
-from pixelpersona.config.tracker import TrackerMode
 from pixelpersona.data.latents import LatentSet, encode_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
@@ -32,7 +31,7 @@ from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.inference.timing import Timed
 from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
-from pixelpersona.models.base import BaseModel, load_base
+from pixelpersona.models.base import BaseModel
 from pixelpersona.models.baseline import BASELINE_FILE, load_baseline
 from pixelpersona.models.codec import Codec
 from pixelpersona.models.features import PersonaFeatures
@@ -40,18 +39,19 @@ from pixelpersona.models.inception import InceptionFeatures
 from pixelpersona.pixel.compiled import compile_kernels
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
+from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.preparation import make_pairs
 from pixelpersona.reporting.sheets import save_sheets
 from pixelpersona.reporting.tracked_results import log_results
 from pixelpersona.runs.discovery import TrainedWeights, base_of, best_weights, find_trained
 from pixelpersona.runs.reading import save_timings
-from pixelpersona.runs.records import public_config, versions, write_overrides
+from pixelpersona.runs.records import plain_config, public_config, versions, write_overrides
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.interrupt import ending
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.validation import fixed_noise_loss
 
-_NOT_DRAWN = ("photo", "target", "target-vae")  # references that only look a picture up: no seconds
+_NOT_DRAWN = ("photo", "target", "target-vae")  # references, neither drawn nor timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,16 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     save_results(evaluation, runs / "result.json")
     save_timings(runs, seconds)
     sheets = save_sheets(runs / "sheets", pictures, _worst_first(evaluation), config.eval.sheet_rows)
-    if config.tracker.mode is not TrackerMode.disabled:
-        tracker = open_tracker(
-            runs,
-            name=config.name,
-            job_type=config.name,
-            config=public_config(config),
-            metrics_file=False,
-            **asdict(config.tracker) | {"mode": config.tracker.mode.value},
-        )
-        with ending(tracker):
-            log_results(tracker, evaluation, sheets)
+    tracker = open_tracker(
+        runs,
+        name=config.name,
+        job_type="evaluate",
+        config=public_config(config),
+        metrics_file=False,
+        **plain_config(config.tracker),
+    )
+    with ending(tracker):
+        log_results(tracker, evaluation, sheets)
     write_overrides(runs / "result.json", overrides)
     print(f"wrote {runs / 'result.json'}")
 
@@ -138,14 +137,8 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         raise ValueError(f"paths.runs={config.paths.runs}: no such folder; train something first")
     check_eval(evaluation, model.image_size)
     pair_set = make_pairs(config)
-    base = load_base(
-        model.path,
-        name=model.name,
-        image_size=model.image_size,
-        cell=model.cell,
-        # noise_loss compares with the noise; trade-offs have no losses.
-        prediction_type=None if evaluation.strengths else "epsilon",
-    )
+    # noise_loss compares with the noise; trade-offs have no losses.
+    base = load_model(model, prediction_type=None if evaluation.strengths else "epsilon")
     postprocess = Postprocess(**asdict(config.postprocess))
     path = evaluation.features_path
     pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
@@ -286,7 +279,7 @@ def _of_this_base(base: BaseModel, found: Sequence[TrainedWeights]) -> Iterator[
 def _losses(
     base: BaseModel, heldout: LatentSet, residual_shift_strength: float, num_photos: int
 ) -> dict[str, list[float]]:
-    """Of the first photos: loss over all noise levels, and along the residual shift where LoRAs learn one."""
+    """Losses of the first photos: over the whole schedule, and along the residual shift if there is one."""
     # The cached text states are those of the base's own text encoder, which a LoRA may have changed.
     heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
     objective = DiffusionObjective(
@@ -295,7 +288,7 @@ def _losses(
     measure = partial(fixed_noise_loss, objective, heldout, num_pictures=num_photos)
     losses = {"noise_loss": measure().tolist()}
     if residual_shift_strength:
-        losses["residual_shift_loss"] = measure(on_path=True).tolist()
+        losses["residual_shift_loss"] = measure(residual_shift=True).tolist()
     return losses
 
 
@@ -314,7 +307,7 @@ def _settings(config: EvaluateConfig, inputs: Inputs, weights: dict[str, str]) -
 
 
 def _worst_first(results: EvalResults) -> list[int]:
-    """Photo indices by the mean likeness of what was trained; of all variants where nothing was."""
+    """Photo indices, lowest likeness first: the mean over trained variants, or over all if there is none."""
     trained = [result for result in results.variants if result.adapter_sha256] or results.variants
     likeness = np.mean([result.per_photo["likeness_raw"] for result in trained], axis=0)
     return [int(index) for index in np.argsort(likeness, kind="stable")]

@@ -1,4 +1,4 @@
-"""Export: a LoRA, judged by its evaluation, in another program's format and with a model card."""
+"""Export: a LoRA, checked against its evaluation, in another program's format and with a model card."""
 
 import shutil
 import sys
@@ -17,8 +17,9 @@ from pixelpersona.evaluation.gate import export_warnings
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.files import writing_into
 from pixelpersona.models.adapter import ADAPTER_FILE, adapter_file, merge_lora
-from pixelpersona.models.base import BaseModel, load_base, save_base
+from pixelpersona.models.base import BaseModel, save_base
 from pixelpersona.models.formats import LoraFile, read_lora, write_kohya
+from pixelpersona.recipes.model import load_model
 from pixelpersona.reporting.card import card_info, write_card
 from pixelpersona.runs.digests import file_sha256
 
@@ -27,7 +28,7 @@ _NUM_FOLDERS = 4
 
 
 def export_adapter(config: ExportConfig) -> None:
-    """Read, judge, then write; a refused export leaves nothing behind. Raises ValueError."""
+    """Read, check, then write; a refused export leaves nothing behind. Raises ValueError."""
     model = config.model
     _check_out(config.out)
     path = adapter_file(config.adapter.path, base_name=model.name, base_path=model.path)
@@ -35,7 +36,7 @@ def export_adapter(config: ExportConfig) -> None:
         raise ValueError(f"adapter.path: model={model.name} has no packaged LoRA; give adapter.path=...")
     base, merged = None, None
     if config.format is Format.merged:
-        base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+        base = load_model(model)
         merged = merge_lora(base, path)[0]
     lora = read_lora(path, base)
     sha256 = file_sha256(lora.file)

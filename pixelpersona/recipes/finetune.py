@@ -12,11 +12,10 @@ from pixelpersona.data.loader import LatentBatches
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.models.adapter import TEXT_ATTENTION, add_lora, save_lora, without_adapters
-from pixelpersona.models.base import load_base
 from pixelpersona.models.codec import Codec, tokenize
+from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.training_run import (
     count_steps,
-    make_callbacks,
     make_state,
     resume_and_record,
     start_run,
@@ -41,20 +40,14 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
         if run is None:
             return
         with run.accelerator.main_process_first():  # rank 0 fills the caches, the others then read them
-            # The base, and what it makes of the pairs: latents and text states, encoded once.
-            base = load_base(
-                model.path,
-                name=model.name,
-                image_size=model.image_size,
-                cell=model.cell,
-                prediction_type="epsilon",
-            )
+            # The base, and the latents and text states of the pairs, encoded once.
+            base = load_model(model, prediction_type="epsilon")
             codec, cache = Codec(base), config.paths.cache
             with_photos = config.loss.residual_shift_strength > 0.0
             train_set = encode_pairs(
                 run.pair_set, "train", codec, cache, mirrored=config.dataset.mirror, photos=with_photos
             )
-            heldout_set = encode_pairs(run.pair_set, "heldout", codec, cache, photos=with_photos)
+            heldout_set = encode_pairs(run.pair_set, "heldout", codec, cache)
 
             # The adapter, on the UNet and, if asked for, on the text encoder.
             add = partial(add_lora, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=loop.seed)
@@ -62,7 +55,7 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             text_encoder = base.text_encoder if lora.text_encoder else None
             if text_encoder is not None:
                 add(text_encoder, targets=TEXT_ATTENTION)
-                # A text encoder that is trained gives other states every step: batches carry token ids.
+                # The states of a text encoder in training change every step, so batches carry token ids.
                 train_set, heldout_set = (
                     replace(s, text=tokenize(base, s.captions), empty_text=tokenize(base, [""])[0])
                     for s in (train_set, heldout_set)
@@ -76,7 +69,7 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             )
             batches = LatentBatches(train_set, loop.batch_size, loop.seed, caption_dropout)
 
-        # What is drawn and saved on the way.
+        # What is drawn and saved during training.
         def untouched() -> AbstractContextManager[None]:
             return without_adapters(base.unet, *([] if text_encoder is None else [text_encoder]))
 
@@ -100,15 +93,6 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             }
             state = make_state(run, objective, num_steps, identity)
             tracker = resume_and_record(run, state, base.sha256)
-        callbacks = make_callbacks(
-            run,
-            state,
-            tracker,
-            num_steps,
-            validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
-            samples=samples,
-            save=save,
-        )
 
         def write_model_card(folder: Path) -> None:
             plain = public_config(config) | {"model": asdict(model)}
@@ -120,8 +104,8 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             tracker,
             batches,
             num_steps=num_steps,
-            steps_per_epoch=len(batches),
-            callbacks=callbacks,
+            validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
+            samples=samples,
             save=save,
             describe=write_model_card,
         )

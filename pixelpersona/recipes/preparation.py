@@ -4,9 +4,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pixelpersona.assets.locate import path as asset
 from pixelpersona.config.evaluate import EvaluateConfig
-from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.prepare import PrepareConfig
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.augment import Augmentation
@@ -16,10 +14,9 @@ from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.recipe import PairRecipe, with_palette_colors
 from pixelpersona.data.sources import open_source
 from pixelpersona.data.verify import verify_cache
-from pixelpersona.models.base import load_base
 from pixelpersona.models.codec import Codec
 from pixelpersona.pixel.pixelation import Pixelation
-from pixelpersona.runs.digests import files_stamp
+from pixelpersona.recipes.model import load_model
 
 
 def prepare(config: PrepareConfig) -> None:
@@ -32,13 +29,7 @@ def prepare(config: PrepareConfig) -> None:
         return
     pair_set = make_pairs(config, thorough=True)
     if config.encode:
-        base = load_base(
-            config.model.path,
-            name=config.model.name,
-            image_size=config.model.image_size,
-            cell=config.model.cell,
-        )
-        codec = Codec(base)
+        codec = Codec(load_model(config.model))
         photos = config.finetune.residual_shift_strength > 0.0  # as `train` needs them by default
         for split in ("train", "heldout"):
             mirrored = config.dataset.mirror and split == "train"
@@ -54,7 +45,7 @@ def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough
     """
     dataset = config.dataset
     source = open_source(
-        dataset.kind.value, dataset.path, heldout_share=dataset.heldout_share, num_tuning=dataset.num_tuning
+        dataset.kind, dataset.path, heldout_share=dataset.heldout_share, num_tuning=dataset.num_tuning
     )
     recipe = PairRecipe(
         size=config.model.image_size,
@@ -72,12 +63,6 @@ def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough
         num_workers=dataset.num_workers,
         thorough=thorough,
     )
-
-
-def base_stamp(model: ModelConfig) -> str:
-    """Changes when the files of the base do, without loading it; a hub id stands for itself."""
-    folder = asset("tiny") if model.path is None else Path(model.path)
-    return files_stamp(folder) if folder.is_dir() else str(model.path)
 
 
 def _verify(cache: Path) -> None:

@@ -13,12 +13,12 @@ from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.search import best_portrait, most_alike
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.models.adapter import adapter_file, merge_lora
-from pixelpersona.models.base import load_base
 from pixelpersona.pixel.exposure import expose
 from pixelpersona.pixel.framing import crop_found
 from pixelpersona.pixel.photo import open_photo
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.pixel.snap import save_png
+from pixelpersona.recipes.model import load_model
 
 
 def stylize(config: StylizeConfig) -> None:
@@ -75,7 +75,7 @@ def _draw(
 ) -> Portrait:
     """The best of the seeds, and of the strengths where several are to be tried."""
     model = config.model
-    base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    base = load_model(model)
     adapter = adapter_file(config.adapter.path, base_name=model.name, base_path=model.path)
     if adapter is not None:
         base = merge_lora(base, adapter)[0]

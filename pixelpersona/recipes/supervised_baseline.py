@@ -7,11 +7,10 @@ import torch
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.loader import PairBatches
 from pixelpersona.inference.direct import DirectStylizer, NetworkDraw
-from pixelpersona.models.base import load_base
 from pixelpersona.models.baseline import BaselineUNet, save_baseline
+from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.training_run import (
     count_steps,
-    make_callbacks,
     make_state,
     resume_and_record,
     start_run,
@@ -29,14 +28,14 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
     overrides: the command line's settings, as typed. Raises ValueError for settings that are not accepted.
     """
     model, loop, widths = config.model, config.loop, config.method.widths
+    if widths is None or len(widths) != 3:
+        raise ValueError(f"method.widths={widths}: accepted three numbers, multiples of 8")
     with start_run(config, overrides) as run:
         if run is None:
             return
-        if widths is None or len(widths) != 3:
-            raise ValueError(f"method.widths={widths}: accepted three numbers, multiples of 8")
         with run.accelerator.main_process_first():
             # Only the digest of the base is needed: results are compared per base.
-            base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+            base = load_model(model)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(loop.seed)
                 network = BaselineUNet(cell=model.cell, widths=(widths[0], widths[1], widths[2]))
@@ -59,22 +58,13 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
             }
             state = make_state(run, objective, num_steps, identity)
             tracker = resume_and_record(run, state, base.sha256)
-        callbacks = make_callbacks(
-            run,
-            state,
-            tracker,
-            num_steps,
-            validate=lambda: float(regression_loss(objective, heldout).mean()),
-            samples=samples,
-            save=lambda folder: save_baseline(network, folder),
-        )
         train_and_finish(
             run,
             state,
             tracker,
             batches,
             num_steps=num_steps,
-            steps_per_epoch=len(batches),
-            callbacks=callbacks,
+            validate=lambda: float(regression_loss(objective, heldout).mean()),
+            samples=samples,
             save=lambda folder: save_baseline(network, folder),
         )

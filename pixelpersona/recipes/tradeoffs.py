@@ -31,12 +31,12 @@ def weigh_tradeoffs(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     settings: list[Setting] = []
     weights: dict[str, str] = {}
     samplers = _samplers(config)
-    for trained, drawer in _drawers(inputs.base, config):
+    for trained, model in _models(inputs.base, config):
         name = "base" if trained is None else trained.name
         if trained is not None:
             weights[name] = trained.file.relative_to(runs).as_posix()
         for sampler in tqdm(samplers, desc=name, unit="setting"):
-            settings.append(_measure(name, trained, drawer, sampler, config.model.prompt, inputs))
+            settings.append(_measure(name, trained, model, sampler, config.model.prompt, inputs))
     tradeoff = Tradeoff(
         settings=settings,
         ceiling=ceiling,
@@ -74,7 +74,7 @@ def _samplers(config: EvaluateConfig) -> list[Sampler]:
     ]
 
 
-def _drawers(base: BaseModel, config: EvaluateConfig) -> Iterator[tuple[TrainedWeights | None, BaseModel]]:
+def _models(base: BaseModel, config: EvaluateConfig) -> Iterator[tuple[TrainedWeights | None, BaseModel]]:
     """The base and each fine-tune, one at a time: each fine-tune is a copy of the base."""
     yield None, base
     for trained, tuned, _ in fine_tunes(base, config.paths.runs):
@@ -84,12 +84,12 @@ def _drawers(base: BaseModel, config: EvaluateConfig) -> Iterator[tuple[TrainedW
 def _measure(
     name: str,
     trained: TrainedWeights | None,
-    drawer: BaseModel,
+    model: BaseModel,
     sampler: Sampler,
     prompt: str,
     inputs: Inputs,
 ) -> Setting:
-    stylizer = Stylizer(drawer, sampler=sampler, prompt=prompt)
+    stylizer = Stylizer(model, sampler=sampler, prompt=prompt)
     benchmark = inputs.benchmark
     style, likeness = style_and_likeness(stylizer.portraits(benchmark.photos, benchmark.seeds), benchmark)
     return Setting(

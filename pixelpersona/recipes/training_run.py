@@ -11,13 +11,22 @@ from torch import nn
 
 from pixelpersona.config.loop import LoopConfig
 from pixelpersona.config.train import TrainConfig
+from pixelpersona.data.loader import LatentBatches, PairBatches
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.files import writing_into
-from pixelpersona.recipes.preparation import base_stamp, make_pairs
+from pixelpersona.recipes.model import base_stamp
+from pixelpersona.recipes.preparation import make_pairs
 from pixelpersona.runs.finished import is_finished, mark_finished, mark_unfinished, settings
 from pixelpersona.runs.locks import exclusive
-from pixelpersona.runs.records import append_speed, git_state, public_config, versions, write_record
+from pixelpersona.runs.records import (
+    append_speed,
+    git_state,
+    plain_config,
+    public_config,
+    versions,
+    write_record,
+)
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.tracking.tracker import NoTracker, Tracker
 from pixelpersona.training.accelerator import make_accelerator
@@ -31,13 +40,13 @@ from pixelpersona.training.callbacks import (
 from pixelpersona.training.checkpoints import TrainState, resume_from, set_aside
 from pixelpersona.training.dataset_artifact import log_dataset
 from pixelpersona.training.interrupt import StopRequest, ending
-from pixelpersona.training.loop import Batches, Callback, train
+from pixelpersona.training.loop import Callback, train
 from pixelpersona.training.optimizers import ParameterGroup, group_parameters, lr_schedule, make_optimizer
 from pixelpersona.training.plan import plan
 from pixelpersona.training.samples import Samples
 
-# A checkpoint continues only a run that learns the same way and draws its samples the same way, because
-# their scores are compared. Intervals may change: how often something is measured changes no number.
+# A checkpoint is continued only with the same training and sampling settings, because the scores of a run are
+# compared. Intervals may change: how often something is measured changes no number.
 _IDENTITY = (
     "optimizer.",
     "lr_schedule.",
@@ -46,6 +55,11 @@ _IDENTITY = (
     "loop.ema_decay",
     "sampler.",
     "loop.num_samples",
+)
+
+_AT_LEAST_ONE = (
+    *("num_steps", "num_epochs", "batch_size", "num_best_kept", "num_checkpoints_kept"),
+    *("log_every_steps", "validate_every_steps", "sample_every_steps", "checkpoint_every_steps"),
 )
 
 
@@ -110,18 +124,15 @@ def check_loop(loop: LoopConfig) -> None:
         measured += ["eval/kid_persona", "eval/fid_persona"]
     if loop.best_metric not in measured:
         raise ValueError(f"loop.best_metric={loop.best_metric}: accepted {', '.join(measured)}")
-    if loop.num_best_kept < 1:
-        raise ValueError(f"loop.num_best_kept={loop.num_best_kept}: accepted 1 or more")
-    if loop.num_checkpoints_kept < 1:
-        raise ValueError(f"loop.num_checkpoints_kept={loop.num_checkpoints_kept}: accepted 1 or more")
+    for key, lowest in [*((key, 1) for key in _AT_LEAST_ONE), ("num_samples", 0)]:
+        value = getattr(loop, key)
+        if value is not None and value < lowest:
+            raise ValueError(f"loop.{key}={value}: accepted {lowest} or more")
 
 
 def count_steps(loop: LoopConfig, steps_per_epoch: int) -> int:
-    """Optimizer steps of the whole run. Raises ValueError when there would be none."""
-    steps = loop.num_steps if loop.num_epochs is None else loop.num_epochs * steps_per_epoch
-    if steps < 1 or loop.batch_size < 1:
-        raise ValueError(f"loop.num_steps={steps}, loop.batch_size={loop.batch_size}: accepted 1 or more")
-    return steps
+    """Optimizer steps of the whole run."""
+    return loop.num_steps if loop.num_epochs is None else loop.num_epochs * steps_per_epoch
 
 
 def make_state(
@@ -144,7 +155,7 @@ def make_state(
         for name, group in config.optimizer.groups.items()
     ]
     optimizer = make_optimizer(
-        config.optimizer.kind.value,
+        config.optimizer.kind,
         group_parameters(objective.named_parameters(), groups),
         **{key: options[key] for key in ("beta1", "beta2", "eps", "momentum", "growth_rate")},
     )
@@ -194,23 +205,103 @@ def resume_and_record(run: TrainingRun, state: TrainState, base_sha256: str) -> 
         run_id=state.tracker_id or None,
         resume_step=state.step if resumed else None,
         resume_rows=state.num_rows if resumed else None,
-        **asdict(config.tracker) | {"mode": config.tracker.mode.value},
+        **plain_config(config.tracker),
     )
     state.tracker_id = tracker.run_id
     return tracker
 
 
-def make_callbacks(
+def train_and_finish(
+    run: TrainingRun,
+    state: TrainState,
+    tracker: Tracker,
+    batches: LatentBatches | PairBatches,
+    *,
+    num_steps: int,
+    validate: Callable[[], float],
+    samples: Samples | None,
+    save: Callable[[Path], Path],
+    describe: Callable[[Path], None] | None = None,
+) -> None:
+    """Run the loop with its callbacks, save the last weights and their moving average, mark the run finished.
+
+    validate: the validation loss of the current weights. samples: None for none. save: writes the current
+    weights into a folder and returns the file. describe: writes what belongs beside the last weights.
+    A signal outside the loop stops the run at once: what comes before and after the loop can be repeated.
+    """
+    config, loop = run.config, run.config.loop
+    callbacks: list[Callback] = []
+    checkpoints = None
+    with ending(tracker), StopRequest().listening() as stop, stop.giving_up():
+        if run.is_main:
+            log_dataset(tracker, run.pair_set)
+            _print_plan(run, state, num_steps=num_steps, steps_per_epoch=len(batches))
+            callbacks = _callbacks(run, state, tracker, num_steps, validate, samples, save)
+            checkpoints = CheckpointCallback(
+                run.folder / "checkpoints",
+                every_steps=loop.checkpoint_every_steps,
+                num_steps=num_steps,
+                num_kept=loop.num_checkpoints_kept,
+            )
+        first_step = state.step
+        seconds = train(
+            state,
+            batches,
+            num_steps=num_steps,
+            seed=loop.seed,
+            accelerator=run.accelerator,
+            tracker=tracker,
+            callbacks=callbacks,
+            checkpoints=checkpoints,
+            max_grad_norm=loop.max_grad_norm,
+            log_every_steps=loop.log_every_steps,
+            title=config.name,
+        )
+        if run.is_main:
+            if state.step > first_step:
+                append_speed(
+                    run.folder,
+                    seconds=seconds,
+                    num_steps=state.step - first_step,
+                    batch_size=loop.batch_size,
+                    num_processes=run.accelerator.num_processes,
+                )
+            _finish(run, state, tracker, save, describe)
+
+
+def _print_plan(run: TrainingRun, state: TrainState, *, num_steps: int, steps_per_epoch: int) -> None:
+    config, loop = run.config, run.config.loop
+    kept = [
+        f"a checkpoint every {loop.checkpoint_every_steps} steps",
+        f"the best {loop.num_best_kept} by {loop.best_metric} in best/",
+    ]
+    if state.ema is not None:
+        kept.append("the moving average in ema/")
+    print(
+        plan(
+            f"{config.name}: {config.method.kind} on {config.model.name}",
+            run.folder,
+            run.pair_set,
+            state,
+            run.accelerator,
+            num_steps=num_steps,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=loop.batch_size,
+            kept=kept,
+        )
+    )
+
+
+def _callbacks(
     run: TrainingRun,
     state: TrainState,
     tracker: Tracker,
     num_steps: int,
-    *,
     validate: Callable[[], float],
     samples: Samples | None,
     save: Callable[[Path], Path],
 ) -> list[Callback]:
-    """In their order: validation, samples, the best weights by what both measured, and the pace."""
+    """In this order: validation, samples, the best weights by what both measured, and the pace."""
     loop = run.config.loop
     callbacks: list[Callback] = [
         ValidationCallback(validate, tracker, every_steps=loop.validate_every_steps, num_steps=num_steps)
@@ -227,80 +318,6 @@ def make_callbacks(
         num_kept=loop.num_best_kept,
     )
     return [*callbacks, best, PaceCallback(num_steps=num_steps, start=state.step)]
-
-
-def train_and_finish(
-    run: TrainingRun,
-    state: TrainState,
-    tracker: Tracker,
-    batches: Batches,
-    *,
-    num_steps: int,
-    steps_per_epoch: int,
-    callbacks: Sequence[Callback],
-    save: Callable[[Path], Path],
-    describe: Callable[[Path], None] | None = None,
-) -> None:
-    """Run the loop; save the last weights and their moving average; mark the run as finished.
-
-    save: writes the weights as they stand into a folder and returns the file. describe: writes what belongs
-    beside the last weights.
-    Outside of the loop a signal stops at once: what comes before and after it can be repeated.
-    """
-    config, loop = run.config, run.config.loop
-    with ending(tracker), StopRequest().listening() as stop, stop.giving_up():
-        if run.is_main:
-            log_dataset(tracker, run.pair_set)
-            kept = [
-                f"a checkpoint every {loop.checkpoint_every_steps} steps",
-                f"the best {loop.num_best_kept} by {loop.best_metric} in best/",
-            ]
-            if state.ema is not None:
-                kept.append("the moving average in ema/")
-            print(
-                plan(
-                    f"{config.name}: {config.method.kind.value} on {config.model.name}",
-                    run.folder,
-                    run.pair_set,
-                    state,
-                    run.accelerator,
-                    num_steps=num_steps,
-                    steps_per_epoch=steps_per_epoch,
-                    batch_size=loop.batch_size,
-                    kept=kept,
-                )
-            )
-        first_step = state.step
-        seconds = train(
-            state,
-            batches,
-            num_steps=num_steps,
-            seed=loop.seed,
-            accelerator=run.accelerator,
-            tracker=tracker,
-            callbacks=callbacks if run.is_main else [],
-            checkpoints=CheckpointCallback(
-                run.folder / "checkpoints",
-                every_steps=loop.checkpoint_every_steps,
-                num_steps=num_steps,
-                num_kept=loop.num_checkpoints_kept,
-            )
-            if run.is_main
-            else None,
-            max_grad_norm=loop.max_grad_norm,
-            log_every_steps=loop.log_every_steps,
-            title=config.name,
-        )
-        if run.is_main:
-            if state.step > first_step:
-                append_speed(
-                    run.folder,
-                    seconds=seconds,
-                    num_steps=state.step - first_step,
-                    batch_size=loop.batch_size,
-                    num_processes=run.accelerator.num_processes,
-                )
-            _finish(run, state, tracker, save, describe)
 
 
 def _finish(

@@ -1,6 +1,5 @@
 """Reporting: result.json and the runs beside it → report.html, report.md, results.csv; no torch."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pixelpersona.reporting.page import HowMade, Sheet, render_page
 from pixelpersona.reporting.study import Study, render_study, write_study
 from pixelpersona.reporting.table import results_table, to_csv
 from pixelpersona.reporting.table_formats import to_console
-from pixelpersona.runs.reading import RunRecord, read_overrides, read_runs, read_timings
+from pixelpersona.runs.reading import RunRecord, read_overrides, read_record, read_runs, read_timings
 
 _SHEETS = {
     "snapped": (
@@ -88,15 +87,12 @@ def _read(folder: Path, timing: Path | None, command_line: Callable[[str, Sequen
     result_file, tradeoff_file = folder / "result.json", folder / "tradeoff.json"
     if not result_file.is_file():
         raise ValueError(f"{result_file}: no such file; run evaluate first")
-    stage_seconds: dict[str, float] = {}
-    if timing is not None and timing.is_file():
-        stage_seconds = json.loads(timing.read_text(encoding="utf-8"))
     runs = read_runs(folder)
     evaluations = [read_overrides(file) for file in (result_file, tradeoff_file) if file.is_file()]
     return _Inputs(
         results=load_results(result_file),
         runs=runs,
-        stage_seconds=stage_seconds,
+        stage_seconds={} if timing is None else read_record(timing, dict),
         portrait_seconds=read_timings(folder),
         commands=[
             *(command_line("train", run.overrides) for run in runs),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelpersona.runs.digests import file_sha256
+from pixelpersona.runs.reading import read_record
 
 _RECORD = "metrics.jsonl"  # every run folder has it from the first step on
 
@@ -60,13 +61,7 @@ def base_of(trained: TrainedWeights) -> str | None:
 
     Raises ValueError naming a data.json that cannot be read.
     """
-    record = trained.file.parent / "data.json"
-    try:
-        found = json.loads(record.read_text(encoding="utf-8")).get("base")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{record}: not readable ({' '.join(str(error).split())})") from None
+    found = read_record(trained.file.parent / "data.json", dict).get("base")
     return None if found is None else str(found)
 
 

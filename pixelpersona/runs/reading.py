@@ -40,10 +40,8 @@ class RunRecord:
 
         Losses of different methods are different quantities and never share an axis.
         """
-        method = self.config.get("method", "")
-        if isinstance(method, Mapping):
-            method = method.get("name") or method.get("kind") or ""
-        return str(method)
+        method = self.config.get("method")
+        return str(method.get("kind", "")) if isinstance(method, Mapping) else ""
 
 
 def read_run(folder: Path, id: str | None = None) -> RunRecord:
@@ -58,12 +56,12 @@ def read_run(folder: Path, id: str | None = None) -> RunRecord:
                 curves.setdefault(key, []).append((int(row["step"]), float(value)))
     return RunRecord(
         id=folder.name if id is None else id,
-        overrides=[str(o) for o in _read(folder / "overrides.yaml", list)],
-        config=_read(folder / "config.yaml", dict),
+        overrides=[str(o) for o in read_record(folder / "overrides.yaml", list)],
+        config=read_record(folder / "config.yaml", dict),
         curves=curves,
-        versions={str(k): str(v) for k, v in _read(folder / "versions.json", dict).items()},
-        git=_read(folder / "git.json", dict),
-        data=_read(folder / "data.json", dict),
+        versions={str(k): str(v) for k, v in read_record(folder / "versions.json", dict).items()},
+        git=read_record(folder / "git.json", dict),
+        data=read_record(folder / "data.json", dict),
     )
 
 
@@ -76,7 +74,7 @@ def read_runs(folder: Path) -> list[RunRecord]:
 
 def read_overrides(result: Path) -> list[str]:
     """The settings that were typed to make a result file; [] where they were not recorded beside it."""
-    return [str(word) for word in _read(result.with_suffix(".overrides.yaml"), list)]
+    return [str(word) for word in read_record(result.with_suffix(".overrides.yaml"), list)]
 
 
 def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
@@ -88,15 +86,18 @@ def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
 def read_timings(folder: Path) -> dict[str, float]:
     """The content of folder/timings.json; {} where there is none. Raises ValueError naming a broken file."""
     file = folder / TIMINGS
-    found = _read(file, dict).get("seconds_per_portrait", {})
+    found = read_record(file, dict).get("seconds_per_portrait", {})
     try:
         return {str(variant): float(seconds) for variant, seconds in found.items()}
     except (AttributeError, TypeError, ValueError):
         raise ValueError(f"{file}: seconds_per_portrait must be a number per variant") from None
 
 
-def _read(path: Path, kind: type) -> Any:
-    """A YAML or JSON file holding one list or dict; an empty one when the file is missing."""
+def read_record(path: Path, kind: type) -> Any:
+    """The list or dict in a YAML or JSON file; an empty one when the file is missing.
+
+    Raises ValueError naming the file when it cannot be read or holds something else.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

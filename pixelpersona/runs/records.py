@@ -56,7 +56,7 @@ def git_state() -> dict[str, object]:
 
 
 def plain_config(config: Any) -> dict[str, Any]:
-    """A command's configuration (a dataclass) as plain YAML values."""
+    """A configuration (a dataclass) as plain YAML values."""
     plain: dict[str, Any] = _plain(asdict(config), lambda path: str(path))
     return plain
 

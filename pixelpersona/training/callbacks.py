@@ -5,17 +5,16 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from pixelpersona.files import write_whole
 from pixelpersona.tracking.tracker import Tracker
 from pixelpersona.training.checkpoints import TrainState, save_checkpoint
+from pixelpersona.training.samples import Samples
 
 
 class EverySteps:
@@ -59,26 +58,6 @@ class ValidationCallback(EverySteps):
             self.tracker.scalars({"val/loss": value}, state.step)
 
         return log
-
-
-class Samples(Protocol):
-    """Always the same held-out photos and seeds; lists of portraits are in the order of the photos."""
-
-    def make(self) -> Sequence[Image.Image]:
-        """Portraits by the model in its current state."""
-        ...
-
-    def score(self, portraits: Sequence[Image.Image]) -> Mapping[str, float]:
-        """Metric name → value of these portraits."""
-        ...
-
-    def sheet(self, portraits: Sequence[Image.Image]) -> Image.Image:
-        """A contact sheet of these portraits."""
-        ...
-
-    def table(self, portraits: Sequence[Image.Image]) -> Mapping[str, Sequence[Image.Image]]:
-        """Column title → one picture per photo."""
-        ...
 
 
 class SampleCallback(EverySteps):
@@ -130,14 +109,14 @@ class BestCallback:
         value = state.scores.get(self.metric, float("nan"))
         if math.isnan(value):
             return
-        # Of a run that was resumed from an earlier step, some weights may have been replaced or set aside.
+        # In a run resumed from an earlier step, some weights may have been replaced or set aside.
         others = [(v, step) for v, step in state.best if step != state.step and self._place(step).is_dir()]
         sign = -1.0 if self.higher_is_better else 1.0
         ranked = sorted([*others, (value, state.step)], key=lambda kept: (sign * kept[0], kept[1]))
         ranked = ranked[: self.num_kept]
         if (value, state.step) in ranked:
             self._keep(state.step)
-            self._write(ranked)
+        self._write(ranked)
         state.best = ranked
 
     def _place(self, step: int) -> Path:

@@ -5,7 +5,6 @@ sha256 digests. It is written under another name, synced and renamed, so that a 
 earlier checkpoints intact.
 """
 
-import hashlib
 import itertools
 import json
 import logging
@@ -21,6 +20,8 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from pixelpersona.runs.digests import file_sha256
 
 _MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def save_checkpoint(state: TrainState, folder: Path, *, num_kept: int = 2) -> Pa
         save_file(weights, draft / "weights.safetensors")
         (draft / "weights.safetensors").chmod(0o644)  # safetensors writes 0600
         torch.save(_other_state(state), draft / "state.pt")
-        files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+        files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
         manifest = {"step": state.step, "identity": state.identity, "sha256": files}
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for path in draft.iterdir():
@@ -130,7 +131,7 @@ def load_checkpoint(state: TrainState, checkpoint: Path) -> None:
         )
     manifest = _read_manifest(manifest_file)
     for name, digest in manifest["sha256"].items():
-        if not (checkpoint / name).is_file() or _sha256(checkpoint / name) != digest:
+        if not (checkpoint / name).is_file() or file_sha256(checkpoint / name) != digest:
             raise DamagedError(f"{checkpoint / name}: damaged (its sha256 differs from the manifest's)")
     _require_identity(state.identity, manifest["identity"], checkpoint)
     parameters = state.trainable()
@@ -174,16 +175,17 @@ def resume_latest(state: TrainState, folder: Path) -> bool:
 
 
 def resume_from(state: TrainState, resume: str, folder: Path, *, is_main: bool = True) -> bool:
-    """Resume from "auto" (the newest checkpoint in `folder`), "never", or a checkpoint's path.
+    """Resume from "auto" (the newest checkpoint in `folder`), "never" (deletes them), or a checkpoint's path.
 
     A checkpoint given by its path becomes the newest in `folder`, copied there if it lies elsewhere, and
-    those after it are set aside, so that "auto" goes on from it.
+    later ones are set aside, so that "auto" continues from it.
     is_main: whether this process is rank 0, the only one that changes `folder`.
     Returns whether a checkpoint was loaded. Raises ValueError as `load_checkpoint` does, also for a missing
     path.
     """
     if resume == "never":
-        drop_checkpoints(folder)
+        for checkpoint in list_checkpoints(folder):
+            shutil.rmtree(checkpoint)
         return False
     if resume == "auto":
         return resume_latest(state, folder)
@@ -206,9 +208,9 @@ def _make_newest(checkpoint: Path, folder: Path, step: int) -> None:
 
 
 def set_aside(folder: Path, first_step: int) -> None:
-    """Move folder/step-N of N >= first_step, and the list of them, into folder/set-aside-1 (or -2, -3, ...).
+    """Move the folders step-N with N >= first_step, and best.json, to folder/set-aside-1 (or -2, -3, ...).
 
-    The run goes on from an earlier step: left in place, they would be taken for its newest. Logs a warning.
+    The run continues from an earlier step: left in place, they would count as its newest. Logs a warning.
     """
     later = [path for path in _step_folders(folder) if _step_of(path) >= first_step]
     if not later:
@@ -220,12 +222,6 @@ def set_aside(folder: Path, first_step: int) -> None:
         path.rename(target / path.name)
     moved = ", ".join(path.name for path in later)
     _log.warning("%s: %s moved to %s, the run continues from an earlier step", folder, moved, target.name)
-
-
-def drop_checkpoints(folder: Path) -> None:
-    """Delete a run's checkpoints, because it starts anew."""
-    for checkpoint in list_checkpoints(folder):
-        shutil.rmtree(checkpoint)
 
 
 def _other_state(state: TrainState) -> dict[str, Any]:
@@ -264,11 +260,6 @@ def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkp
             f"{checkpoint}: made by a run with other settings ({'; '.join(changed)}); "
             "accepted the settings of that run, or another name=..."
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -12,9 +12,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The run was stopped by a signal and has saved its state; `exit_code` is 128 + the signal's number.
+    """A signal stopped the run; the same command continues it. `exit_code` is 128 + the signal's number.
 
-    Like KeyboardInterrupt not an Exception, so that no library's `except Exception` catches it.
+    A BaseException, as KeyboardInterrupt is, so that no library's `except Exception` catches it.
     """
 
     def __init__(self, signum: int) -> None:

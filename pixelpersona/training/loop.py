@@ -99,10 +99,8 @@ def train(
     )
     with StopRequest().listening() as stop, progress:
         saved = state.step > 0 and state.num_callbacks_done >= len(callbacks)  # as loaded
-        if not saved:
-            saved = _run_callbacks(
-                state, callbacks, checkpoints, tracker, stop
-            )  # those that a stop had interrupted
+        if not saved:  # run the callbacks that a stop had interrupted
+            saved = _run_callbacks(state, callbacks, checkpoints, tracker, stop)
         while state.step < num_steps and not _asked_to_stop(stop, accelerator):
             began = time.perf_counter()
             losses: list[torch.Tensor] = []

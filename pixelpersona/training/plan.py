@@ -40,7 +40,7 @@ def plan(
         [
             f"{title}, on {accelerator.device}{processes}, {precision}",
             f"trains {num_trained:,} of {num_parameters:,} parameters, "
-            f"{megabytes(_BYTES_TRAINED * num_trained)} with gradients and optimizer",
+            f"{_BYTES_TRAINED * num_trained / 1e6:.1f} MB with gradients and optimizer",
             *(f"  {name:<{width}}  {size:>13,}  lr {lr:g}" for name, size, lr in groups),
             f"on {len(pair_set.pairs('train'))} pairs, {len(pair_set.pairs('heldout'))} held out "
             f"({pair_set.folder})",
@@ -49,8 +49,3 @@ def plan(
             f"into {folder}: {', '.join(kept)}",
         ]
     )
-
-
-def megabytes(num_bytes: float) -> str:
-    """In units of 10^6 bytes, one decimal."""
-    return f"{num_bytes / 1e6:.1f} MB"

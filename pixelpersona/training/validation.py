@@ -1,6 +1,7 @@
 """Validation losses with fixed noise: the same latents, noise and timesteps for every model and step."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pixelpersona.data.generators import step_rng
@@ -27,7 +28,7 @@ def fixed_noise_loss(
     num_levels: int = 2,
     batch_size: int = 16,
     seed: int = 0,
-    on_path: bool = False,
+    residual_shift: bool = False,
 ) -> Tensor:
     """Unweighted mean squared error on the noise for every held-out picture, float32 [num_pictures].
 
@@ -37,38 +38,39 @@ def fixed_noise_loss(
     (seed, id, pair of levels), so a picture's value depends neither on how many are measured nor on their
     order. Costs `num_levels` forward passes per picture.
 
-    num_pictures: measure only the first ones; None for all. on_path: instead along the residual shift from
-    photo to pixel art (the objective's `residual_shift_strength`); such losses are comparable at one strength
-    only. Raises ValueError when the objective has no residual shift.
+    num_pictures: measure only the first ones; None for all. residual_shift: measure along the residual shift
+    from photo to pixel art instead; such losses are comparable only at equal `residual_shift_strength`.
+    Raises ValueError when the objective has no residual shift.
     """
-    if on_path and not objective.shift_scale:
-        raise ValueError("on_path: the objective has residual_shift_strength 0")
-    num_timesteps = objective.max_timestep if on_path else len(objective.noise_schedule.alphas_cumprod)
+    if residual_shift and not objective.shift_scale:
+        raise ValueError("residual_shift: the objective has residual_shift_strength 0")
+    num_timesteps = objective.max_timestep if residual_shift else len(objective.noise_schedule.alphas_cumprod)
     device = objective.unet.device
     total = torch.zeros(len(latents))[:num_pictures]
-    weighting, kind = objective.snr_gamma, objective.kind
-    objective.snr_gamma, objective.kind = None, "mse"
-    try:
-        for start in range(0, len(total), batch_size):
-            part = slice(start, min(start + batch_size, len(total)))
-            text = latents.text[latents.text_index[part]]
-            batch = LatentBatch(latents.latents[part], text, latents.ids[part])
-            for level, timestep in enumerate(noise_levels(num_levels, num_timesteps)):
-                t = torch.full((len(batch.ids),), timestep, device=device)
-                noise = torch.stack([_noise(batch.latents[0], seed, level // 2, id) for id in batch.ids])
-                eps = -noise if level % 2 else noise
-                if on_path:
-                    photos = None if latents.photos is None else latents.photos[part]
-                    eps = objective.shift_noise(eps, batch.latents, photos)
-                total[part] += objective.per_sample(batch, t, eps.to(device)).float().cpu()
-    finally:
-        objective.snr_gamma, objective.kind = weighting, kind
+    for start in range(0, len(total), batch_size):
+        part = slice(start, min(start + batch_size, len(total)))
+        text = latents.text[latents.text_index[part]]
+        batch = LatentBatch(latents.latents[part], text, latents.ids[part])
+        for level, timestep in enumerate(noise_levels(num_levels, num_timesteps)):
+            t = torch.full((len(batch.ids),), timestep, device=device)
+            noise = torch.stack([_noise(batch.latents[0], seed, level // 2, id) for id in batch.ids])
+            eps = -noise if level % 2 else noise
+            if residual_shift:
+                photos = None if latents.photos is None else latents.photos[part]
+                eps = objective.shift_noise(eps, batch.latents, photos)
+            total[part] += _squared_error(objective, batch, t, eps.to(device))
     return total / num_levels
 
 
 def _noise(like: Tensor, seed: int, number: int, picture: str) -> Tensor:
     """Unit normal noise of the shape of `like`, a function of (seed, number, picture)."""
     return torch.randn(like.shape, generator=step_rng(seed, number, f"validation of {picture}"))
+
+
+def _squared_error(objective: DiffusionObjective, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
+    """Mean squared error on the noise, float32 [B] on the CPU, whichever loss the objective trains with."""
+    error = F.mse_loss(objective.predict(batch, t, eps), eps, reduction="none")
+    return error.mean(dim=(1, 2, 3)).cpu()
 
 
 @torch.no_grad()
@@ -97,9 +99,7 @@ def loss_by_level(
             chunk = slice(start, start + batch_size)
             batch = LatentBatch(latents[chunk], text[chunk], ())
             device = objective.unet.device
-            found.append(
-                objective.per_sample(batch, t[chunk].to(device), eps[chunk].to(device)).float().cpu()
-            )
+            found.append(_squared_error(objective, batch, t[chunk].to(device), eps[chunk].to(device)))
         losses.append(float(torch.cat(found).mean()))
     return losses
 

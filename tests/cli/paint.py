@@ -4,6 +4,9 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import PATH
+
 
 class Kind(enum.Enum):
     mse = "mse"
@@ -52,7 +55,7 @@ class Loss:
 
 
 @dataclass(kw_only=True, slots=True)
-class Config:
+class Config(CommandConfig):
     """Paint a picture.
 
     photo: the photo.
@@ -66,10 +69,8 @@ class Config:
     loss: Loss
     paths: Paths
     photo: Path | None
-    model: str = field(metadata={"path": True})
+    model: str = field(metadata=PATH)
     steps: int
-    name: str
-    timing: Path | None
 
 
 FILES = {

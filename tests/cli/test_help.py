@@ -1,6 +1,5 @@
 """`--help`: every key with its value and a description, the groups in use, examples that work."""
 
-import importlib
 import json
 import os
 import re
@@ -10,18 +9,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from pixelpersona.cli.command import command
 from pixelpersona.cli.help import EXAMPLES, parse_docstring, print_help
-from pixelpersona.cli.schemas import config_folder, group_names, register, schema_keys
+from pixelpersona.cli.schemas import ConfigSource, config_folder, group_names, register, schema_keys
 from tests.cli.paint import Config, Loss
+from tests.composing import COMMANDS, root_schema
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = sorted({file.stem for file in config_folder().glob("*.yaml")} - {"wandb_sweep"})
 
 Help = Callable[..., str]
 
@@ -33,7 +31,7 @@ def help_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def call(name: str, *words: str) -> str:
         register(name, root_schema(name))
-        print_help(name, root_schema(name), words, name, config_folder(), None)
+        print_help(name, root_schema(name), words, ConfigSource(name, config_folder()))
         return capsys.readouterr().out
 
     return call
@@ -51,12 +49,6 @@ def help_of_paint(
         return capsys.readouterr().out
 
     return run
-
-
-def root_schema(name: str) -> type[Any]:
-    module = importlib.import_module(f"pixelpersona.config.{name}")
-    schema: type[Any] = getattr(module, f"{name.capitalize()}Config")
-    return schema
 
 
 def descriptions(text: str) -> dict[str, str]:
@@ -77,14 +69,14 @@ def descriptions(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_key_is_listed_with_a_description(name: str, help_of: Help) -> None:
     shown = descriptions(help_of(name))
-    keys = [key for key, kind, _ in schema_keys(root_schema(name)) if not is_dataclass(kind)]
+    keys = [name for name, key in schema_keys(root_schema(name)).items() if not is_dataclass(key.kind)]
     assert sorted(shown) == sorted(keys)
     assert [key for key in keys if not shown[key].removeprefix("required:").strip()] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_docstrings_describe_existing_keys_only(name: str) -> None:
-    schemas = [root_schema(name), *(kind for _, kind, _ in schema_keys(root_schema(name)))]
+    schemas = [root_schema(name), *(key.kind for key in schema_keys(root_schema(name)).values())]
     for schema in filter(is_dataclass, schemas):
         assert parse_docstring(schema)[1].keys() <= {field.name for field in fields(schema)}, schema
 
@@ -114,7 +106,7 @@ def loaded_torch() -> dict[str, bool]:
     code = f"""
 import contextlib, importlib, io, json, sys
 loaded = {{}}
-for name in {COMMANDS}:
+for name in {[*COMMANDS]}:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         importlib.import_module("pixelpersona." + name).main(["--help"])
     assert out.getvalue().startswith("usage: python -m pixelpersona." + name), name
@@ -145,11 +137,11 @@ usage: python -m pixelpersona.paint [flags] [key=value | group=option] ...
 Paint a picture.
 
 keys
+  name=lora-r8                  name of the run.
+  timing=null                   timing file.
   photo=my photo.jpg            the photo.
   model=tiny                    a model.
   steps=...                     required: number of steps.
-  name=lora-r8                  name of the run.
-  timing=null                   timing file.
 
 loss
   The loss.

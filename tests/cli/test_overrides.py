@@ -1,6 +1,8 @@
 """Quoting: any file name and text reaches the configuration as it was typed."""
 
 import shlex
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,18 +11,20 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from pixelpersona.cli.overrides import as_typed, command_line, drop_plus, quote, refuse_folders
-from pixelpersona.cli.schemas import TypedKeys
+from pixelpersona.cli.schemas import Key
 
-KEYS = TypedKeys(
-    all=frozenset(
-        {"photo", "lora.path", "title", "group", "tags", "palette", "betas", "steps", "decay", "best"}
-    ),
-    optional=frozenset({"group", "decay", "best"}),
-    paths=frozenset({"photo", "lora.path", "best"}),
-    texts=frozenset({"title", "group"}),
-    lists=frozenset({"tags", "betas"}),
-    text_lists=frozenset({"tags", "palette"}),
-)
+KEYS = {
+    "photo": Key(Path, is_path=True),
+    "lora.path": Key(Path, is_path=True),
+    "best": Key(Path, is_optional=True, is_path=True),
+    "title": Key(str, is_text=True),
+    "group": Key(str, is_optional=True, is_text=True),
+    "tags": Key(list[str]),
+    "palette": Key(Any),
+    "betas": Key(list[float]),
+    "steps": Key(int),
+    "decay": Key(float, is_optional=True),
+}
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 # The special characters of Hydra's and OmegaConf's grammars, in any order.
 GRAMMAR = st.text(alphabet="$\\{}'\"x ,=()[]:", min_size=1, max_size=12)
@@ -119,10 +123,10 @@ def test_other_words_are_not_changed(word: str) -> None:
     assert quote([word], KEYS) == [word]
 
 
-def test_plus_is_kept_for_groups_and_hydra_only() -> None:
+def test_plus_is_kept_for_hydra_only() -> None:
     words = ["+lora.rank=3", "++photo=+a", "+experiment=demo", "+hydra.verbose=true", "steps=3"]
-    expected = ["lora.rank=3", "photo=+a", "+experiment=demo", "+hydra.verbose=true", "steps=3"]
-    assert drop_plus(words, frozenset({"experiment"})) == expected
+    expected = ["lora.rank=3", "photo=+a", "experiment=demo", "+hydra.verbose=true", "steps=3"]
+    assert drop_plus(words) == expected
 
 
 def test_command_line_is_quoted_for_a_shell() -> None:

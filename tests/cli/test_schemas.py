@@ -5,31 +5,17 @@ from pathlib import Path
 import pytest
 
 from pixelpersona.cli import schemas
-from pixelpersona.cli.schemas import (
-    compose_config,
-    config_folder,
-    default_groups,
-    group_options,
-    path_keys,
-    register,
-    schema_keys,
-    typed_keys,
-)
-from pixelpersona.config.dashboard import DashboardConfig
-from pixelpersona.config.evaluate import EvaluateConfig
-from pixelpersona.config.export import ExportConfig
+from pixelpersona.cli.schemas import ConfigSource, Key, config_folder, schema_keys
 from pixelpersona.config.pixelate import PixelateConfig
-from pixelpersona.config.prepare import PrepareConfig
-from pixelpersona.config.pretrain import PretrainConfig
-from pixelpersona.config.report import ReportConfig
-from pixelpersona.config.stylize import StylizeConfig
-from pixelpersona.config.train import TrainConfig
 from tests.cli.paint import Config
+from tests.composing import COMMANDS, compose_tree, root_schema
 
 
 def test_keys_of_a_schema() -> None:
-    keys = [key for key, _, _ in schema_keys(Config)]
-    assert keys[:9] == [
+    keys = list(schema_keys(Config))
+    assert keys[:11] == [
+        "name",
+        "timing",
         "lora",
         "lora.rank",
         "lora.alpha",
@@ -40,14 +26,15 @@ def test_keys_of_a_schema() -> None:
         "loss.betas",
         "paths",
     ]
-    assert keys[-3:] == ["steps", "name", "timing"]
+    assert keys[-3:] == ["photo", "model", "steps"]
 
 
 def test_path_keys_come_from_types_and_metadata() -> None:
-    assert path_keys(Config) == {"photo", "model", "timing", "lora.path", "paths.runs", "paths.cache"}
+    paths = {name for name, key in schema_keys(Config).items() if key.is_path}
+    assert paths == {"photo", "model", "timing", "lora.path", "paths.runs", "paths.cache"}
 
 
-# Keys of one word, over which a plain comma sweeps. Any other text key has metadata {"text": True}.
+# Keys of one word, over which a plain comma sweeps. Any other text key has metadata TEXT.
 WORDS = {
     "dataset.framing",
     "framing",
@@ -61,42 +48,39 @@ WORDS = {
     "pixelate.fit",
     "sampler.kind",
 }
-SCHEMAS = [
-    DashboardConfig, EvaluateConfig, ExportConfig, PixelateConfig, PrepareConfig, PretrainConfig,
-    ReportConfig, StylizeConfig, TrainConfig,
-]  # fmt: skip
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_every_text_key_takes_any_text_or_is_a_word(schema: type) -> None:
-    keys = typed_keys(schema)
-    strings = {key for key, kind, _ in schema_keys(schema) if kind is str}
-    assert strings - keys.texts - keys.paths <= WORDS
-    assert not keys.texts & WORDS
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_text_key_takes_any_text_or_is_a_word(command: str) -> None:
+    keys = schema_keys(root_schema(command))
+    strings = {name for name, key in keys.items() if key.kind is str}
+    texts = {name for name, key in keys.items() if key.is_text}
+    paths = {name for name, key in keys.items() if key.is_path}
+    assert strings - texts - paths <= WORDS
+    assert not texts & WORDS
 
 
-def test_keys_are_sorted_by_what_their_values_are() -> None:
-    keys = typed_keys(PixelateConfig)
-    assert {"name", "out"} <= keys.texts
-    assert {"photo", "out", "palette_out"} <= keys.paths
-    assert {"timing", "palette_out", "num_workers", "pixelate.factor"} <= keys.optional
-    assert "scale" not in keys.optional
-    assert keys.lists == {"pixelate.locked"}
-    assert keys.text_lists == {"pixelate.locked", "pixelate.palette"}
+def test_kinds_of_keys() -> None:
+    keys = schema_keys(PixelateConfig)
+    assert keys["name"] == Key(str, is_text=True)
+    assert keys["photo"] == Key(Path, is_path=True)
+    assert keys["out"] == Key(Path, is_path=True, is_text=True)
+    assert keys["palette_out"] == keys["timing"] == Key(Path, is_optional=True, is_path=True)
+    assert keys["num_workers"] == keys["pixelate.factor"] == Key(int, is_optional=True)
+    assert keys["scale"] == Key(int)
+    assert {name for name, key in keys.items() if key.is_list} == {"pixelate.locked"}
+    lists = {name for name, key in keys.items() if key.may_list_texts}
+    assert lists == {"pixelate.locked", "pixelate.palette"}
 
 
-def test_default_groups_are_those_of_the_defaults_list(folder: Path, tmp_path: Path) -> None:
-    assert default_groups("paint", None, folder) == {"hydra", "paths", "lora", "experiment"}
-    assert default_groups("nowhere", tmp_path, folder) == frozenset()
-
-
-@pytest.mark.parametrize("option", group_options("pixelate", config_folder()))
-@pytest.mark.parametrize(("words", "has_factor"), [([], True), (["pixelate.height=9"], False)])
+@pytest.mark.parametrize("option", ConfigSource("train", config_folder()).options("pixelate"))
+@pytest.mark.parametrize(
+    ("words", "has_factor"), [([], True), (["pixelate.height=9"], False), (["pixelate.width=9"], False)]
+)
 def test_factor_gives_way_to_height_and_width(option: str, words: list[str], has_factor: bool) -> None:
-    register("train", TrainConfig)
-    tree = compose_config(config_folder(), "train", [f"pixelate={option}", *words])
+    tree = compose_tree("train", f"pixelate={option}", *words)
     assert (tree.pixelate.factor is not None) == has_factor
-    given = compose_config(config_folder(), "train", ["pixelate.factor=5", "pixelate.height=9"])
+    given = compose_tree("train", "pixelate.factor=5", "pixelate.height=9")
     assert given.pixelate.factor == 5
 
 
@@ -119,37 +103,11 @@ def test_config_folder_of_a_wheel_is_inside_the_package(
 def test_options_of_a_group_in_two_folders(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "more" / "lora").mkdir(parents=True)
     (tmp_path / "more" / "lora" / "mine.yaml").touch()
-    assert group_options("lora", folder, tmp_path / "more") == ["mine", "r4", "r8", "unfinished"]
-    assert group_options("lora", folder, None) == ["r4", "r8", "unfinished"]
-
-
-# --- the group `finetune` follows `model` -------------------------------------------------------------
-
-MODEL_CASES: list[tuple[list[str], str | None]] = [
-    (["model=tiny"], "tiny"),
-    (["model=sd15"], "sd15"),
-    (["experiment=celeba_sd15"], "sd15"),
-    (["experiment=celeba_sd15", "model=tiny"], "tiny"),
-    *(([f"experiment={name}"], None) for name in group_options("experiment", config_folder())),
-]
-
-
-@pytest.mark.parametrize(("words", "model"), MODEL_CASES, ids=lambda case: "-".join(case or []))
-def test_finetune_follows_model(words: list[str], model: str | None) -> None:
-    register("train", TrainConfig)
-    tree = compose_config(config_folder(), "train", words)
-    choices = tree.hydra.runtime.choices
-    assert choices["finetune"] == choices["model"] == tree.model.name == (model or tree.model.name)
-
-
-@pytest.mark.parametrize("model", ["tiny", "sd15"])
-def test_finetune_follows_model_in_an_evaluation(model: str) -> None:
-    register("evaluate", EvaluateConfig)
-    tree = compose_config(config_folder(), "evaluate", [f"model={model}"])
-    assert tree.hydra.runtime.choices["finetune"] == model
-
-
-def test_finetune_can_be_chosen_apart_from_model() -> None:
-    register("train", TrainConfig)
-    tree = compose_config(config_folder(), "train", ["finetune=sd15"])
-    assert (tree.model.name, tree.finetune.lr) == ("tiny", 1e-4)
+    both = ConfigSource("paint", folder, tmp_path / "more")
+    assert both.options("lora") == [
+        "mine",
+        "r4",
+        "r8",
+        "unfinished",
+    ]
+    assert ConfigSource("paint", folder).options("lora") == ["r4", "r8", "unfinished"]

@@ -17,7 +17,7 @@ from skimage.data import astronaut
 
 from pixelpersona import train
 from pixelpersona.cli.overrides import quote
-from pixelpersona.cli.schemas import config_folder, register, typed_keys
+from pixelpersona.cli.schemas import ConfigSource, config_folder, register, schema_keys
 from pixelpersona.cli.sweeps import Sweep, plan_sweep
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.files import read_jsonl
@@ -70,7 +70,8 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 
 def plan(*words: str) -> Sweep:
     register("train", TrainConfig)
-    return plan_sweep(quote(words, typed_keys(TrainConfig)), "train", config_folder(), train.run_folder)
+    source = ConfigSource("train", config_folder())
+    return plan_sweep(quote(words, schema_keys(TrainConfig)), source, train.run_folder)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,11 @@ def test_run_names_show_every_swept_setting(words: list[str], names: list[str] |
     assert [job.folder for job in jobs] == [runs / name for name in names]
 
 
+def test_settings_of_hydra_are_not_among_those_of_a_job() -> None:
+    (job,) = plan("hydra.verbose=true", "+hydra.job.env_set.A=b", "lora.rank=8").jobs
+    assert job.overrides == ("lora.rank=8",)
+
+
 def test_run_folders_of_a_large_sweep_are_distinct() -> None:
     sweep = plan("lora.rank=2,4", "optimizer=adamw,sgd", "loop.seed=1,2", "method=lora,supervised")
     assert len({job.folder for job in sweep.jobs}) == len(sweep.jobs) == 16
@@ -132,7 +138,7 @@ def test_a_sweep_over_models_uses_their_finetune_settings() -> None:
         return train.run_folder(config)
 
     register("train", TrainConfig)
-    sweep = plan_sweep(["model=tiny,sd15"], "train", config_folder(), run_folder)
+    sweep = plan_sweep(["model=tiny,sd15"], ConfigSource("train", config_folder()), run_folder)
     assert rates == [6e-3, 1e-4]
     assert [job.name for job in sweep.jobs] == ["lora-r4-tiny", "lora-r4-sd15"]
 

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,7 @@ from filelock import FileLock, Timeout
 
 from pixelpersona.cli import timing_file
 from pixelpersona.cli.timing_file import record_seconds
-
-
-@dataclass
-class Config:
-    timing: Path | None
-    name: str = ""
+from pixelpersona.config.command import CommandConfig
 
 
 def test_jobs_at_the_same_time_keep_each_other_s_entries(tmp_path: Path) -> None:
@@ -25,7 +19,7 @@ def test_jobs_at_the_same_time_keep_each_other_s_entries(tmp_path: Path) -> None
 
     def job(number: int) -> None:
         start.wait()
-        record_seconds("train", Config(file, f"lora-r{number}"))
+        record_seconds("train", CommandConfig(name=f"lora-r{number}", timing=file))
 
     threads = [threading.Thread(target=job, args=(number,)) for number in range(num)]
     for thread in threads:
@@ -47,7 +41,7 @@ def test_no_other_job_may_read_until_the_entry_is_written(
         return read(file)
 
     monkeypatch.setattr(timing_file, "_read", trying)
-    record_seconds("evaluate", Config(tmp_path / "timing.json"))
+    record_seconds("evaluate", CommandConfig(name="", timing=tmp_path / "timing.json"))
     assert refused == [tmp_path / "timing.json"]
     FileLock(tmp_path / ".timing.json.lock", blocking=False).acquire()  # released
 
@@ -61,6 +55,6 @@ def test_a_file_that_is_no_json_object_is_named_and_unchanged(
     file = tmp_path / "timing.json"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=message) as error:
-        record_seconds("evaluate", Config(file))
+        record_seconds("evaluate", CommandConfig(name="", timing=file))
     assert str(error.value).startswith(f"timing={file}: ")
     assert file.read_bytes() == text.encode("latin-1")

@@ -10,11 +10,12 @@ import pytest
 from pixelpersona import stylize
 from pixelpersona.cli.command import command
 from pixelpersona.cli.overrides import overrides
+from pixelpersona.config.command import CommandConfig
+from pixelpersona.config.field_kinds import NOT_NEGATIVE, SEED, TEXT
 from pixelpersona.config.stylize import StylizeConfig
 from pixelpersona.recipes import stylization
 from tests.cli.paint import Paths
 
-TEXT = {"text": True}
 CONF = """
 defaults:
   - note_schema
@@ -35,20 +36,18 @@ timing: null
 
 
 @dataclass(kw_only=True, slots=True)
-class NoteConfig:
+class NoteConfig(CommandConfig):
     """Keys of every kind."""
 
     paths: Paths
-    name: str = field(metadata=TEXT)
     title: str = field(metadata=TEXT)
     group: str | None = field(metadata=TEXT)
     photo: Path | None
     tags: list[str]
-    palette: Any = field(metadata=TEXT)
+    palette: Any
     weights: list[float]
-    seed: int = field(metadata={"range": (0, 2**32 - 1)})
-    decay: float | None = field(metadata={"range": (0, float("inf"))})
-    timing: Path | None
+    seed: int = field(metadata=SEED)
+    decay: float | None = field(metadata=NOT_NEGATIVE)
 
 
 Note = Callable[..., list[NoteConfig]]

@@ -1,6 +1,7 @@
 """Shared by the tests of pairs and caches: a recipe, eight small photos, an encoder without a network."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ class Encoder:
     def encode_images(self, images: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(images[:, ::4, ::4].astype(np.float32)).permute(0, 3, 1, 2)
 
-    def encode_text(self, captions: object) -> torch.Tensor:
-        return torch.ones(len(captions), 3, 2)  # type: ignore[arg-type]
+    def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
+        return torch.ones(len(captions), 3, 2)
 
 
 def write_photos(folder: Path) -> Path:

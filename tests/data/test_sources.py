@@ -109,6 +109,8 @@ def test_decomposed_file_names_match_composed_metadata(tmp_path: Path) -> None:
             "line 2: split 'tset' is unknown; accepted: train, heldout",
         ),
         (b'{"file_name": "a.png", "age": "old"}', "line 2: age 'old' is not a number"),
+        (b'{"file_name": "a.png", "age": Infinity}', "line 2: age inf is not a number"),
+        (b'{"file_name": "a.png", "age": NaN}', "line 2: age nan is not a number"),
         (b"\xff\xfe", "metadata.jsonl cannot be read"),
     ],
 )

@@ -21,7 +21,7 @@ def test_wrong_settings_are_named(
     kind: str, num_steps: int, strength: float, guidance: float, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Sampler(kind, num_steps, strength, guidance)  # type: ignore[arg-type]
+        Sampler(kind, num_steps, strength, guidance)
 
 
 def test_num_calls_is_the_share_of_steps_given_by_strength() -> None:

@@ -33,7 +33,7 @@ def photos() -> list[Image.Image]:
 
 
 def make(base: BaseModel, kind: str = "dpm", guidance: float = 3.0) -> Stylizer:
-    sampler = Sampler(kind, 4, 0.5, guidance)  # type: ignore[arg-type]
+    sampler = Sampler(kind, 4, 0.5, guidance)
     return Stylizer(base, sampler=sampler, prompt=PROMPT)
 
 
@@ -102,7 +102,7 @@ def test_num_calls_and_num_passes_count_unet_calls(
 ) -> None:
     batches: list[int] = []
     callback = base.unet.register_forward_pre_hook(lambda module, inputs: batches.append(len(inputs[0])))
-    sampler = Sampler(kind, num_steps, strength, guidance)  # type: ignore[arg-type]
+    sampler = Sampler(kind, num_steps, strength, guidance)
     try:
         Stylizer(base, sampler=sampler, prompt=PROMPT).portraits(photos[:2], [0, 1])
     finally:

@@ -52,6 +52,8 @@ def test_plain_diffusers_loads_and_runs_the_folder(
     micro_base: BaseModel, tmp_path: Path, dtype: torch.dtype
 ) -> None:
     save_base(micro_base, tmp_path / "base", dtype=dtype)
+    weights = list((tmp_path / "base").rglob("*.safetensors"))
+    assert [file.stat().st_mode & 0o777 for file in weights] == [0o644] * 3
     pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(tmp_path / "base")
     pipeline.set_progress_bar_config(disable=True)
     photo = Image.fromarray(np.full((32, 32, 3), 128, np.uint8))
@@ -72,7 +74,7 @@ def test_a_missing_part_is_named(micro_base: BaseModel, tmp_path: Path) -> None:
         load_base(tmp_path / "base", name="x")
 
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 
 
 def weights_changed(part: str, change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
@@ -86,7 +88,7 @@ def weights_changed(part: str, change: Callable[[dict[str, torch.Tensor]], objec
 
 
 def written(name: str, text: str) -> Change:
-    return lambda folder: (folder / name).write_text(text) and None
+    return lambda folder: (folder / name).write_text(text)
 
 
 def setting_changed(name: str, **settings: object) -> Change:

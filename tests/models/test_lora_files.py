@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
@@ -23,6 +23,7 @@ from tests.models.lora_pairs import (
     by_hand,
     in_fp16,
     make_pairs,
+    peft_weights,
     with_kohya_names,
     with_metadata,
     with_older_names,
@@ -88,14 +89,11 @@ def test_a_scale_that_only_the_metadata_holds_is_used(
     micro_base_folder: Path, tmp_path: Path, kohya: bool
 ) -> None:
     """rsLoRA divides alpha by the root of the rank: here 4 instead of 2."""
-    base = load_base(micro_base_folder, name="micro", device="cpu")
+    base, file = load_base(micro_base_folder, name="micro", device="cpu"), tmp_path / "lora.safetensors"
     pairs = make_pairs(base, ranks=(4,), alphas=(8.0,))
-    with_metadata(pairs, tmp_path / "lora.safetensors")
-    weights = load_file(tmp_path / "lora.safetensors")
-    stored = {f"{part}.{key}": value for part in ("unet", "text_encoder") for key, value in
-              {"r": 4, "lora_alpha": 8.0, "use_rslora": True}.items()}  # fmt: skip
-    save_file(weights, tmp_path / "lora.safetensors", metadata={METADATA: json.dumps(stored)})
-    file = tmp_path / "lora.safetensors"
+    settings = {"r": 4, "lora_alpha": 8.0, "use_rslora": True}
+    stored = {f"{part}.{key}": settings[key] for part in ("unet", "text_encoder") for key in settings}
+    save_file(peft_weights(pairs), file, metadata={METADATA: json.dumps(stored)})
     if kohya:
         file = write_kohya(read_lora(file), tmp_path / "kohya.safetensors")
     for pair in pairs:

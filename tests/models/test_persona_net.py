@@ -35,6 +35,8 @@ def test_saving_and_loading_keep_half_precision(tmp_path: Path) -> None:
     file = save_persona_net(net, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS_FILE]
     assert file.stat().st_size < 750_000
+    (tmp_path / "other").touch()
+    assert file.stat().st_mode == (tmp_path / "other").stat().st_mode
     loaded, sha256 = load_persona_net(tmp_path)
     assert len(sha256) == 64
     for name, value in net.state_dict().items():

@@ -106,7 +106,7 @@ def test_size_of_the_output_is_checked_before_drawing(
 def test_too_many_cells_are_refused(tmp_path: Path) -> None:
     source = save(tmp_path / "a.png", np.zeros((2, 900, 3), np.uint8))
     reason = FilePixelator(Pixelation(height=4096))(FileJob(source, tmp_path / "b.png"))
-    assert reason == "1843200x4096 cells: accepted 64 million cells; give larger cells"
+    assert reason == "1843200x4096 cells: accepted up to 64 million cells; give larger cells"
 
 
 def test_largest_accepted_scale_is_drawn(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_largest_accepted_scale_is_drawn(tmp_path: Path) -> None:
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
-    """A folder of pictures each of which has ended a run, and `good.png`."""
+    """A folder with `good.png` and pictures that used to end a run."""
     folder = tmp_path / "odd"
     folder.mkdir()
     save(folder / "good.png", FACE)

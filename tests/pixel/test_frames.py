@@ -290,12 +290,23 @@ def test_invalid_clips_are_rejected(tmp_path: Path) -> None:
         open_photo(data)
 
 
+def test_a_clip_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    file = tmp_path / "a.gif"
+    file.write_bytes(b"GIF89a")
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(PhotoError, match=r"a\.gif: cannot be read \(Input/output error\)"):
+        open_clip(file)
+
+
 @pytest.mark.parametrize(
     ("limit", "value", "reason"),
     [
         ("_MAX_FRAMES", 5, "more than 5 frames"),
-        ("_MAX_PIXELS", 3 * 128 * 128, "128x128 pixels, 4 frames or more"),
-        ("_MAX_PIXELS", 100, "128x128 pixels"),
+        ("MAX_PIXELS", 3 * 128 * 128, "128x128 pixels, 4 frames or more"),
+        ("MAX_PIXELS", 100, "128x128 pixels"),
         ("_MAX_CLIP_BYTES", 1000, "accepted 1000 or less"),
     ],
 )

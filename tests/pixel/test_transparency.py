@@ -110,8 +110,15 @@ def test_with_256_colours_an_unused_one_becomes_transparent(tmp_path: Path) -> N
     np.testing.assert_array_equal(rgba[opaque][:, 0], indices[opaque])
 
 
-def test_an_image_without_an_opaque_pixel_and_a_mask_of_another_shape_raise(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"image: no pixel reaches the opacity alpha=0\.5"):
-        pixelated(np.zeros((128, 128, 4), np.uint8))
+@pytest.mark.parametrize("fit", ["pyxelate", "kmeans"])
+def test_an_image_without_an_opaque_pixel_raises(fit: str) -> None:
+    hidden = np.zeros((128, 128, 4), np.uint8)
+    pixelator = Pixelator(Pixelation(factor=8, palette=4, fit=fit, alpha=0.5)).fit([FACE])
+    for draw in (pixelator.apply, pixelator.fit_apply):
+        with pytest.raises(ValueError, match=r"image: no pixel reaches the opacity alpha=0\.5"):
+            draw(hidden)
+
+
+def test_a_mask_of_another_shape_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="opaque"):
         save_png(snap(FACE, GRID, 4), tmp_path / "a.png", opaque=np.ones((3, 3), np.bool_))

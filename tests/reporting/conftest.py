@@ -63,7 +63,7 @@ def runs() -> list[RunRecord]:
         RunRecord(
             id=f"lora-r{rank}",
             overrides=[f"lora.rank={rank}"],
-            config={"method": {"name": "lora"}},
+            config={"method": {"kind": "lora"}},
             curves={
                 "train/loss": [(s, 0.12 / s) for s in steps],
                 "train/grad_norm": [(s, 1.0) for s in steps],
@@ -76,7 +76,10 @@ def runs() -> list[RunRecord]:
         for rank in (4, 8)
     ]
     supervised = RunRecord(
-        "supervised", ["method=supervised"], {"method": "supervised"}, {"train/loss": [(1, 9.0), (2, 8.0)]}
+        "supervised",
+        ["method=supervised"],
+        {"method": {"kind": "supervised"}},
+        {"train/loss": [(1, 9.0), (2, 8.0)]},
     )
     return [*lora, supervised]
 

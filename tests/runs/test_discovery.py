@@ -76,5 +76,5 @@ def test_the_base_of_a_run_is_read_from_its_record(tmp_path: Path) -> None:
     (found,) = find_trained(tmp_path, LORA)
     assert base_of(found) == "2"
     (tmp_path / "a" / "data.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"data\.json: not readable"):
+    with pytest.raises(ValueError, match=r"data\.json: expected a dict, found a list"):
         base_of(found)

@@ -21,7 +21,7 @@ def make_run(folder: Path) -> Path:
 
 def test_all_files_of_a_run_are_read(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "lora-r4")
-    (folder / "config.yaml").write_text(yaml.safe_dump({"method": {"name": "lora"}, "lora": {"rank": 4}}))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"method": {"kind": "lora"}, "lora": {"rank": 4}}))
     (folder / "overrides.yaml").write_text("- lora.rank=4\n- photo=사진.jpg\n", encoding="utf-8")
     (folder / "versions.json").write_text(json.dumps({"torch": "2.13.0"}))
     (folder / "git.json").write_text(json.dumps({"commit": "abc", "dirty": False}))

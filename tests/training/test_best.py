@@ -79,3 +79,13 @@ def test_a_checkpoint_with_a_nan_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bias holds values that are not finite"):
         save_checkpoint(state, tmp_path)
     assert list(tmp_path.iterdir()) == [valid]
+
+
+def test_fewer_weights_to_keep_apply_from_the_next_measurement(tmp_path: Path) -> None:
+    state = _state()
+    _measure(_callback(tmp_path, state, highest=False, num_kept=2), state, [0.3, 0.5])
+    (tmp_path / "best.json").unlink()  # as after `set_aside`
+    _measure(_callback(tmp_path, state, highest=False, num_kept=1), state, [0.6])
+    assert state.best == [(0.3, 1)]
+    assert [entry["step"] for entry in json.loads((tmp_path / "best.json").read_text())["kept"]] == [1]
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000001"]

@@ -18,7 +18,7 @@ from pixelpersona.training.checkpoints import TrainState, load_checkpoint, save_
 from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.objectives.regression import RegressionObjective
-from tests.test_conf import _compose as composed
+from tests.composing import compose_typed
 from tests.training.killing import new_state
 
 META = torch.device("meta")
@@ -61,7 +61,7 @@ def test_a_checkpoint_s_moving_average_is_loaded_to_the_device_of_the_parameters
 
 
 def test_a_run_s_moving_average_is_made_on_the_device_of_the_run() -> None:
-    config = composed("train", "method=supervised", "optimizer=sgd", "loop.ema_decay=0.9")
+    config = compose_typed("train", "method=supervised", "optimizer=sgd", "loop.ema_decay=0.9")
     run = SimpleNamespace(
         config=config,
         pair_set=SimpleNamespace(sha256=""),
@@ -93,7 +93,7 @@ def test_a_pretraining_stage_s_moving_average_is_made_on_the_device_of_the_run(
     monkeypatch.setattr(
         stage, "adamw", lambda groups, **_: torch.optim.SGD([{**group} for group in groups], lr=0.1)
     )
-    config = composed("pretrain", f"paths.runs={tmp_path}")
+    config = compose_typed("pretrain", f"paths.runs={tmp_path}")
     with pytest.raises(StoppedError):
         stage.train_stage(
             nn.Linear(2, 2), cast(Any, None), config.autoencoder, config, name="autoencoder", identity={}

@@ -1,4 +1,4 @@
-"""Resuming from a named checkpoint: it becomes the newest one, and later ones are kept under a name."""
+"""Resuming from a named checkpoint: it becomes the newest one, and later ones are set aside."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("num_kept", "left"), [(2, ["step-000010", "step-000012"]), (1, ["step-000012"])])
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_the_run_goes_on_from_the_checkpoint_that_was_named(
+def test_the_run_continues_from_the_named_checkpoint(
     tmp_path: Path, num_kept: int, left: list[str], elsewhere: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     uninterrupted = run(tmp_path / "uninterrupted", 30)
@@ -94,7 +94,7 @@ def test_a_checkpoint_from_elsewhere_is_the_run_s_newest_before_the_next_step(tm
     assert (tmp_path / "checkpoints" / "set-aside-1" / "step-000020").is_dir()
 
 
-def test_other_processes_than_the_first_move_nothing(tmp_path: Path) -> None:
+def test_only_rank_0_moves_checkpoints(tmp_path: Path) -> None:
     run(tmp_path, 20)
     named = tmp_path / "checkpoints" / "step-000010"
     assert resume_from(new_state(), str(named), tmp_path / "checkpoints", is_main=False)

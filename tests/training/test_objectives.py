@@ -16,6 +16,7 @@ from pixelpersona.data.loader import LatentBatch, PairBatch, Part
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.baseline import BaselineUNet
 from pixelpersona.models.tiny import build_noise_schedule
+from pixelpersona.training.objectives import autoencoder
 from pixelpersona.training.objectives.autoencoder import (
     AutoencoderObjective,
     block_images,
@@ -202,15 +203,16 @@ def test_cell_colours_are_cell_means_in_scikit_images_ypbpr() -> None:
     np.testing.assert_allclose(found, ypbpr, atol=2e-3)
 
 
-def test_the_first_latent_channels_are_trained_to_be_cell_colours(micro_base: BaseModel) -> None:
-    """taught_weight adds the L1 distance of the first three channels to the cell colours."""
-    objective = AutoencoderObjective(
-        micro_base.vae, block_share=0, edge_weight=0, gradient_weight=0, colour_weight=0, kl_weight=0
-    )
+def test_the_first_latent_channels_are_trained_to_be_cell_colours(
+    micro_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """_TAUGHT_WEIGHT adds the L1 distance of the first three channels to the cell colours."""
+    monkeypatch.setattr(autoencoder, "_BLOCK_SHARE", 0)
+    objective = AutoencoderObjective(micro_base.vae)
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
     with torch.no_grad():
         taught = objective(images, step_rng(0, 0, "loss"))
-        objective.taught_weight = 0.0
+        monkeypatch.setattr(autoencoder, "_TAUGHT_WEIGHT", 0.0)
         plain = objective(images, step_rng(0, 0, "loss"))
         latents = micro_base.vae.encode(images).latent_dist.mean[:, :3]
     distance = (latents - cell_colours(images, 4)).abs().mean()

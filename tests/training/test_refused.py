@@ -90,6 +90,32 @@ def test_intervals_may_change_when_a_run_resumes(stopped_run: tuple[Path, list[s
     assert [row for row in found if row["step"] != 3 or "val/loss" not in row] == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "lowest"),
+    [
+        ("loop.log_every_steps=0", 1),
+        ("loop.validate_every_steps=-5", 1),
+        ("loop.num_epochs=0", 1),
+        ("loop.batch_size=0", 1),
+        ("loop.num_samples=-1", 0),
+    ],
+)
+def test_a_number_that_is_too_small_is_refused_before_anything_is_written(
+    stopped_run: tuple[Path, list[str]],
+    tmp_path: Path,
+    word: str,
+    lowest: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, words = stopped_run
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        train.main([*words, word, f"paths.runs={tmp_path / 'runs'}"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{word}: accepted {lowest} or more"
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_base_that_does_not_predict_the_noise_is_refused(
     stopped_run: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from pixelpersona.files import read_jsonl
 from pixelpersona.tracking.jsonl import JsonlTracker
 from pixelpersona.training.callbacks import SampleCallback
 from pixelpersona.training.checkpoints import TrainState
+from pixelpersona.training.samples import Samples
 
 
 class State:
@@ -48,7 +49,7 @@ def files(folder: Path) -> list[str]:
 
 def test_an_interrupted_callback_records_nothing_and_can_run_again(tmp_path: Path) -> None:
     tracker = JsonlTracker(tmp_path)
-    callback = SampleCallback(Red(stops=1), tracker, every_steps=4, num_steps=8)
+    callback = SampleCallback(cast(Samples, Red(stops=1)), tracker, every_steps=4, num_steps=8)
     state: Any = State()
     with pytest.raises(KeyboardInterrupt):
         callback.run(cast(TrainState, state))

@@ -1,4 +1,4 @@
-"""The seconds that the loop reports are those of the optimizer steps alone, by a clock of the test."""
+"""The seconds that the loop reports are those of the optimizer steps alone, measured with a fake clock."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ from pixelpersona.training.objectives.regression import RegressionObjective
 from pixelpersona.training.validation import fixed_noise_loss, noise_levels, regression_loss
 
 NUM = 64
-LEVELS = {False: [125, 375, 625, 875], True: [62, 187, 312, 437]}  # on_path → timesteps
+LEVELS = {False: [125, 375, 625, 875], True: [62, 187, 312, 437]}  # residual_shift → timesteps
 
 
 def latent_set() -> LatentSet:
@@ -61,30 +61,30 @@ def objective(micro_base: BaseModel) -> DiffusionObjective:
 def recorded(objective: DiffusionObjective, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """(id, timestep, noise, text) of everything that the objective is asked to predict from now on."""
     seen: list[tuple[Any, ...]] = []
-    per_sample = objective.per_sample
+    predict = objective.predict
 
     def recording(batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
         seen.extend(zip(batch.ids, t.tolist(), eps, batch.text, strict=True))
-        return per_sample(batch, t, eps)
+        return predict(batch, t, eps)
 
-    monkeypatch.setattr(objective, "per_sample", recording)
+    monkeypatch.setattr(objective, "predict", recording)
     return seen
 
 
-@pytest.mark.parametrize("on_path", [False, True])
+@pytest.mark.parametrize("residual_shift", [False, True])
 def test_a_picture_s_value_depends_neither_on_the_others_nor_on_their_order(
-    objective: DiffusionObjective, on_path: bool
+    objective: DiffusionObjective, residual_shift: bool
 ) -> None:
     latents = latent_set()
-    whole = fixed_noise_loss(objective, latents, on_path=on_path)
+    whole = fixed_noise_loss(objective, latents, residual_shift=residual_shift)
     assert whole.shape == (NUM,)
     for num in (8, 16, 32, 64):
-        first = fixed_noise_loss(objective, latents, num_pictures=num, on_path=on_path)
+        first = fixed_noise_loss(objective, latents, num_pictures=num, residual_shift=residual_shift)
         torch.testing.assert_close(first, whole[:num], rtol=1e-5, atol=0)
     order = torch.randperm(NUM, generator=torch.Generator().manual_seed(2)).tolist()[:21]
-    other = fixed_noise_loss(objective, chosen(latents, order), batch_size=5, on_path=on_path)
+    other = fixed_noise_loss(objective, chosen(latents, order), batch_size=5, residual_shift=residual_shift)
     torch.testing.assert_close(other, whole[order], rtol=1e-5, atol=0)
-    assert not torch.equal(fixed_noise_loss(objective, latents, seed=1, on_path=on_path), whole)
+    assert not torch.equal(fixed_noise_loss(objective, latents, seed=1, residual_shift=residual_shift), whole)
 
 
 def test_an_evaluation_of_fewer_photos_gives_them_the_same_losses(micro_base: BaseModel) -> None:
@@ -96,21 +96,21 @@ def test_an_evaluation_of_fewer_photos_gives_them_the_same_losses(micro_base: Ba
             assert values == pytest.approx(whole[name][:num], rel=1e-5)
 
 
-@pytest.mark.parametrize("on_path", [False, True])
+@pytest.mark.parametrize("residual_shift", [False, True])
 def test_every_picture_is_measured_at_the_same_levels_with_antithetic_noise(
-    objective: DiffusionObjective, on_path: bool, monkeypatch: pytest.MonkeyPatch
+    objective: DiffusionObjective, residual_shift: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen, latents = recorded(objective, monkeypatch), latent_set()
-    fixed_noise_loss(objective, latents, num_levels=4, on_path=on_path)
+    fixed_noise_loss(objective, latents, num_levels=4, residual_shift=residual_shift)
     assert noise_levels(4, 1000) == LEVELS[False]
     noises = []
     assert latents.photos is not None
     for place, name in enumerate(latents.ids):
         mine = [entry for entry in seen if entry[0] == name]
-        assert [timestep for _, timestep, _, _ in mine] == LEVELS[on_path]
+        assert [timestep for _, timestep, _, _ in mine] == LEVELS[residual_shift]
         assert all(torch.equal(text, latents.text[place % 2]) for *_, text in mine)
         residual = objective.shift_scale * (latents.photos[place] - latents.latents[place])
-        draws = [eps - residual if on_path else eps for _, _, eps, _ in mine]
+        draws = [eps - residual if residual_shift else eps for _, _, eps, _ in mine]
         for first, second in (draws[:2], draws[2:]):
             torch.testing.assert_close(first, -second, rtol=0, atol=1e-5)
         noises += [draws[0], draws[2]]
@@ -145,8 +145,8 @@ def test_a_noise_loss_is_the_mean_of_diffusers_losses_over_the_levels(
 
 def test_a_loss_along_the_shift_needs_an_objective_with_one(micro_base: BaseModel) -> None:
     plain = DiffusionObjective(micro_base.unet, micro_base.noise_schedule)
-    with pytest.raises(ValueError, match="on_path: the objective has residual_shift_strength 0"):
-        fixed_noise_loss(plain, latent_set(), on_path=True)
+    with pytest.raises(ValueError, match="residual_shift: the objective has residual_shift_strength 0"):
+        fixed_noise_loss(plain, latent_set(), residual_shift=True)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 8])

@@ -66,10 +66,10 @@ def _choose(
 ) -> tuple[list[int], dict[str, float]]:
     """Indices of the portraits to keep, ascending, and statistics of their nearest photos.
 
-    Copies are dropped: portraits that, as they are or mirrored, are as similar to a training photo as the
-    most similar `copy_percentile` per cent of the photos are to another photo. Of the others the best formed
-    are kept (see `form`), of each gender, ethnicity and age band in proportion to the photos, as long as they
-    are acceptable; malformed ones are kept only when there are not enough others.
+    Copies are dropped: portraits that, as drawn or mirrored, are at least as similar to a training photo as
+    the most similar `copy_percentile` per cent of the photos are to another photo. Of the others, the best
+    formed (see `form`) are kept, in the photos' proportions of gender, ethnicity and age band; malformed ones
+    are kept only when there are not enough acceptable ones.
 
     drawn: uint8 [M, H, W, 3], with one caption each. photos: uint8 [N, H, W, 3]. population: their captions.
     Similarities are cosines of likeness features.

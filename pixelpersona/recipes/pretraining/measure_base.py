@@ -11,6 +11,7 @@ from pixelpersona.config.pretrain import PretrainConfig
 from pixelpersona.data.sources import caption_of
 from pixelpersona.evaluation.attribute_errors import attribute_errors
 from pixelpersona.evaluation.base_quality import img2img_quality, text_to_image_quality
+from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.evaluation.recognition import recognition
 from pixelpersona.evaluation.reconstruction import reconstruction
 from pixelpersona.files import write_whole
@@ -20,6 +21,7 @@ from pixelpersona.models.codec import Codec, to_uint8, to_unit
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import pixelize
+from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.pretraining.stage import Photos
 from pixelpersona.recipes.pretraining.write_study import write_study
 from pixelpersona.reporting.base_table import base_table, replace_table
@@ -27,7 +29,7 @@ from pixelpersona.training.objectives.autoencoder import block_images
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.validation import loss_by_level
 
-_MIN_PHOTOS = 8  # KID compares two halves of at least 4
+_MIN_PHOTOS = 2 * MIN_PICTURES  # KID compares two halves
 
 
 def measure_base(config: PretrainConfig, photos: Photos) -> None:
@@ -45,10 +47,8 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
         )
     ids = photos.heldout_ids[: len(pictures)]
     captions = [caption_of(photos.source, photo_id) for photo_id in ids]
-    if (folder / "base").is_dir():
-        base = load_base(folder / "base", name=model.name)
-    else:
-        base = load_base(model.path, name=model.name, image_size=model.image_size, cell=model.cell)
+    own = folder / "base"
+    base = load_base(own, name=model.name) if own.is_dir() else load_model(model)
     features = PersonaFeatures(folder / "persona" if (folder / "persona").is_dir() else None)
     measured: dict[str, Any] = {"base_sha256": base.sha256, "num_photos": len(pictures)}
 

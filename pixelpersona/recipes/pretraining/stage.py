@@ -1,7 +1,6 @@
 """What the stages of pretraining share: the photos, and the training of one stage."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from pixelpersona.config.pretrain import PretrainConfig, StageConfig, StageLrSch
 from pixelpersona.data.photo_batches import photo_array
 from pixelpersona.data.sources import open_source
 from pixelpersona.files import whole
-from pixelpersona.runs.records import public_config
+from pixelpersona.runs.records import plain_config, public_config
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.accelerator import make_accelerator
 from pixelpersona.training.callbacks import CheckpointCallback
@@ -110,7 +109,7 @@ def train_stage(
         run_id=state.tracker_id or None,
         resume_step=state.step if resumed else None,
         resume_rows=state.num_rows if resumed else None,
-        **asdict(config.tracker) | {"mode": config.tracker.mode.value},
+        **plain_config(config.tracker),
     )
     state.tracker_id = tracker.run_id
     every_steps, num_steps = stage.checkpoint_every_steps, stage.num_steps
@@ -141,8 +140,9 @@ def _lr_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig, name: str
     num_steps, num_warmup_steps = stage.num_steps, stage.num_warmup_steps
     num_decay_steps = round(stage.decay_share * num_steps)
     if stage.lr_schedule is StageLrSchedule.cosine or num_decay_steps == 0:
-        kind = stage.lr_schedule.value
-        return lr_schedule(optimizer, kind, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
+        return lr_schedule(
+            optimizer, stage.lr_schedule, num_steps=num_steps, num_warmup_steps=num_warmup_steps
+        )
     schedule: LambdaLR = get_wsd_schedule(
         optimizer,
         num_warmup_steps=num_warmup_steps,

@@ -6,8 +6,8 @@ from pixelpersona.config.pretrain import PretrainConfig
 from pixelpersona.data.photo_batches import CropBatches
 from pixelpersona.evaluation.reconstruction import reconstruction
 from pixelpersona.models import tiny
-from pixelpersona.models.base import load_base
 from pixelpersona.models.codec import normalise_latents, to_unit
+from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.pretraining.stage import Photos, train_stage
 from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 
@@ -27,10 +27,7 @@ def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
         raise ValueError(f"autoencoder.crop={stage.crop}: accepted {accepted}")
 
     torch.manual_seed(config.seed)
-    if config.warm_start:
-        vae = load_base(model.path, name=model.name, image_size=model.image_size, cell=cell).vae
-    else:
-        vae = tiny.build_vae(model.image_size)
+    vae = load_model(model, any_size=True).vae if config.warm_start else tiny.build_vae(model.image_size)
     vae.to(memory_format=torch.channels_last)
     vae.requires_grad_(True)
     for part in (vae.encoder, vae.quant_conv):

@@ -10,9 +10,10 @@ from transformers import CLIPTokenizer
 from pixelpersona.config.pretrain import PretrainConfig
 from pixelpersona.data.photo_batches import CaptionedLatentBatches, encode_photos, read_captions
 from pixelpersona.models import tiny
-from pixelpersona.models.base import BaseModel, load_base, save_base
+from pixelpersona.models.base import BaseModel, save_base
 from pixelpersona.models.codec import Codec, tokenize
 from pixelpersona.models.tokenizer import train_tokenizer
+from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.pretraining.stage import Photos, train_stage
 from pixelpersona.training.checkpoints import list_checkpoints
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -47,7 +48,7 @@ def train_denoiser(config: PretrainConfig, photos: Photos) -> None:
         tokenize(base, [""])[0],
         batch_size=stage.batch_size,
         seed=config.seed,
-        spelling_shares=stage.caption_shares,
+        caption_shares=stage.caption_shares,
         dropout=stage.caption_dropout,
     )
     unet, text_encoder = base.unet, base.text_encoder
@@ -66,15 +67,7 @@ def train_denoiser(config: PretrainConfig, photos: Photos) -> None:
 def _initial_base(config: PretrainConfig, folder: Path, captions: Sequence[Sequence[str]]) -> BaseModel:
     """The base before training: the run's autoencoder with new parts, or with those of `model`."""
     model = config.model
-    start = None
-    if config.warm_start:
-        start = load_base(
-            model.path,
-            name=model.name,
-            image_size=model.image_size,
-            cell=model.cell,
-            prediction_type="epsilon",
-        )
+    start = load_model(model, prediction_type="epsilon", any_size=True) if config.warm_start else None
     torch.manual_seed(config.seed + 1)
     if (folder / "vae").is_dir():
         vae = AutoencoderKL.from_pretrained(folder / "vae")

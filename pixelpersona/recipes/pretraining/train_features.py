@@ -1,4 +1,4 @@
-"""`pretrain stage=features`: the feature network in which portraits are judged."""
+"""`pretrain stage=features`: the feature network that portraits are scored with."""
 
 from dataclasses import asdict
 

@@ -17,6 +17,16 @@ _LUMA_CHROMA = torch.tensor(
         [0.5, -0.418688, -0.081312],
     ]
 )
+# So that each taught channel has a deviation of about 1 over photos of faces: luma varies more than chroma.
+_COLOUR_SCALES = (2.0, 12.0, 12.0)
+_BLOCK_SHARE = 0.4  # of every batch becomes block images
+_LATENT_NOISE = 0.2  # deviations of noise, at most; latents drawn by a denoiser are inexact
+_EDGE_WEIGHT = 3.0
+_GRADIENT_WEIGHT = 0.5
+_COLOUR_WEIGHT = 4.0
+_CHROMA_WEIGHT = 4.0  # of blue and red difference against luma, in the colour error
+_TAUGHT_WEIGHT = 0.3
+_KL_WEIGHT = 1e-4
 
 
 def block_images(images: Tensor, cell: int, rng: torch.Generator) -> Tensor:
@@ -65,10 +75,6 @@ def edge_energy(images: Tensor, cell: int) -> Tensor:
     return torch.stack(energies, dim=1)
 
 
-# So that each taught channel has a deviation of about 1 over photos of faces: luma varies more than chroma.
-_COLOUR_SCALES = (2.0, 12.0, 12.0)
-
-
 def cell_colours(images: Tensor, cell: int) -> Tensor:
     """Mean luma, blue and red difference of every cell, scaled to a deviation of about 1 over faces.
 
@@ -85,40 +91,17 @@ class AutoencoderObjective(nn.Module):
     and magenta come out orange. Therefore the first three latent channels are trained to be the mean colour
     of each cell; the others encode what is inside a cell, and are constant for flat cells.
 
-    block_share: share of every batch that becomes block images, 0 to 1. latent_noise: noise of up to this
-    many deviations is added to the latents, because latents drawn by a denoiser are inexact.
     cell: pixels per cell, the autoencoder's downsampling factor.
     """
 
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        *,
-        cell: int = 4,
-        block_share: float = 0.4,
-        latent_noise: float = 0.2,
-        edge_weight: float = 3.0,
-        gradient_weight: float = 0.5,
-        colour_weight: float = 4.0,
-        chroma_weight: float = 4.0,
-        taught_weight: float = 0.3,
-        kl_weight: float = 1e-4,
-    ) -> None:
+    def __init__(self, vae: AutoencoderKL, *, cell: int = 4) -> None:
         super().__init__()
         self.vae = vae
         self.cell = cell
-        self.block_share = block_share
-        self.latent_noise = latent_noise
-        self.edge_weight = edge_weight
-        self.gradient_weight = gradient_weight
-        self.colour_weight = colour_weight
-        self.chroma_weight = chroma_weight
-        self.taught_weight = taught_weight
-        self.kl_weight = kl_weight
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """images: float [B, 3, H, W] in [-1, 1]. Returns a scalar; the same rng state gives the same loss."""
-        num_blocks = round(self.block_share * images.shape[0])
+        num_blocks = round(_BLOCK_SHARE * images.shape[0])
         blocks = block_images(images[:num_blocks], self.cell, rng)
         # Random numbers are drawn on the CPU; the network may be elsewhere.
         images = torch.cat([blocks, images[num_blocks:]]).to(self.vae.device)
@@ -126,20 +109,20 @@ class AutoencoderObjective(nn.Module):
         noise = torch.randn(posterior.mean.shape, generator=rng).to(posterior.mean)
         # In units of the channels' spread, which is not yet 1 while they are being learned.
         spread = posterior.mean.detach().std(dim=(0, 2, 3), keepdim=True)
-        amount = self.latent_noise * torch.rand(len(images), 1, 1, 1, generator=rng).to(spread)
+        amount = _LATENT_NOISE * torch.rand(len(images), 1, 1, 1, generator=rng).to(spread)
         scale = (posterior.var + (amount * spread).square()).sqrt()
         reconstruction = self.vae.decode(posterior.mean + scale * noise).sample
         edge_error = edge_energy(reconstruction, self.cell) - edge_energy(images, self.cell)
-        colour_error = F.avg_pool2d(luma_chroma(reconstruction - images, self.chroma_weight), self.cell)
+        colour_error = F.avg_pool2d(luma_chroma(reconstruction - images, _CHROMA_WEIGHT), self.cell)
         taught = posterior.mean[:, : len(_COLOUR_SCALES)]
         taught_error = taught - cell_colours(images, self.cell)
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1.0 - posterior.logvar)
         loss: Tensor = (
             F.l1_loss(reconstruction, images)
-            + self.gradient_weight * gradient_l1(reconstruction, images)
-            + self.colour_weight * colour_error.abs().mean()
-            + self.edge_weight * edge_error.abs().mean()
-            + self.taught_weight * taught_error.abs().mean()
-            + self.kl_weight * kl.mean()
+            + _GRADIENT_WEIGHT * gradient_l1(reconstruction, images)
+            + _COLOUR_WEIGHT * colour_error.abs().mean()
+            + _EDGE_WEIGHT * edge_error.abs().mean()
+            + _TAUGHT_WEIGHT * taught_error.abs().mean()
+            + _KL_WEIGHT * kl.mean()
         )
         return loss

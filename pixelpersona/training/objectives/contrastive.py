@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from pixelpersona.data.views import UNKNOWN, ViewBatch
 from pixelpersona.models.persona_net import AGE_DEVIATION, Persona, PersonaNet
 
+_TEMPERATURE = 0.1
+# Low, because many labels are wrong.
+_AGE_WEIGHT, _GENDER_WEIGHT, _ETHNICITY_WEIGHT = 0.5, 0.5, 0.3
+
 
 def nt_xent(embeddings: Tensor, temperature: float) -> Tensor:
     """NT-Xent, the cross entropy of identifying each row's other view among all rows; float scalar.
@@ -22,24 +26,11 @@ def nt_xent(embeddings: Tensor, temperature: float) -> Tensor:
 
 
 class FeaturesObjective(nn.Module):
-    """NT-Xent over the views, plus Huber loss on age and cross entropy on gender and ethnicity.
+    """NT-Xent over the views, Huber loss on age, cross entropy on gender and ethnicity. Deterministic."""
 
-    temperature: of NT-Xent. The attributes have lower weights, because many labels are wrong. Deterministic.
-    """
-
-    def __init__(
-        self,
-        net: PersonaNet,
-        *,
-        temperature: float = 0.1,
-        age_weight: float = 0.5,
-        gender_weight: float = 0.5,
-        ethnicity_weight: float = 0.3,
-    ) -> None:
+    def __init__(self, net: PersonaNet) -> None:
         super().__init__()
-        self.net, self.temperature = net, temperature
-        self.age_weight, self.gender_weight = age_weight, gender_weight
-        self.ethnicity_weight = ethnicity_weight
+        self.net = net
 
     def forward(self, batch: ViewBatch, rng: torch.Generator) -> Tensor:
         """Scalar loss."""
@@ -51,10 +42,10 @@ class FeaturesObjective(nn.Module):
         )
         with torch.autocast(device.type, enabled=False):
             return (
-                nt_xent(found.embedding, self.temperature)
-                + self.age_weight * _age_loss(found.age, age)
-                + self.gender_weight * _class_loss(found.gender, gender)
-                + self.ethnicity_weight * _class_loss(found.ethnicity, ethnicity)
+                nt_xent(found.embedding, _TEMPERATURE)
+                + _AGE_WEIGHT * _age_loss(found.age, age)
+                + _GENDER_WEIGHT * _class_loss(found.gender, gender)
+                + _ETHNICITY_WEIGHT * _class_loss(found.ethnicity, ethnicity)
             )
 
 

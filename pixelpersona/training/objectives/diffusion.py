@@ -137,17 +137,21 @@ class DiffusionObjective(nn.Module):
 
     def per_sample(self, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
         """Loss of every sample, float32 [B], at the given timesteps int64 [B] and noise [B, C, h, w]."""
-        x_0 = batch.latents.to(eps)
-        x_t = self.noise_schedule.add_noise(x_0, eps, t)
-        text = batch.text.to(eps.device)
-        if self.text_encoder is not None:
-            text = self.text_encoder(text).last_hidden_state
-        prediction = self.unet(x_t.to(self.unet.dtype), t, text.to(self.unet.dtype)).sample
+        prediction = self.predict(batch, t, eps)
         if self.kind == "huber":
-            error = F.huber_loss(prediction.float(), eps, reduction="none", delta=self.huber_delta)
+            error = F.huber_loss(prediction, eps, reduction="none", delta=self.huber_delta)
         else:
-            error = F.mse_loss(prediction.float(), eps, reduction="none")
+            error = F.mse_loss(prediction, eps, reduction="none")
         error = error.mean(dim=(1, 2, 3))
         if self.snr_gamma is None:
             return error
         return error * min_snr_weights(self.noise_schedule, t, self.snr_gamma).to(error)
+
+    def predict(self, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
+        """The network's prediction of the noise `eps` in the noised latents, float32 [B, C, h, w]."""
+        x_t = self.noise_schedule.add_noise(batch.latents.to(eps), eps, t)
+        text = batch.text.to(eps.device)
+        if self.text_encoder is not None:
+            text = self.text_encoder(text).last_hidden_state
+        prediction: Tensor = self.unet(x_t.to(self.unet.dtype), t, text.to(self.unet.dtype)).sample
+        return prediction.float()

@@ -1,0 +1,93 @@
+"""One zip of training photos out of two: head-and-shoulders portraits and tight faces.
+
+    python experiments/base_192/mix.py portraits-192.zip faces-128.zip mixed.zip
+
+portraits-192.zip holds photos of 192×192 pixels and a metadata.jsonl with file_name, text and split (train,
+val, test); its test photos are left out. faces-128.zip is UTKFace at 128×128 pixels with age, gender and
+ethnicity: photos whose hash is below 0.1 are held out, as for the packaged base. Tight faces are enlarged to
+192 pixels and their captions end in ", close-up"; people whom the portraits show less often (dark skin, below
+10 and above 59 years) come first.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import random
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from pixelpersona.data.metadata import attribute_caption
+
+SIZE = 192
+NUM_RARE, NUM_OTHER, NUM_HELDOUT = 2500, 700, 400
+
+
+def rows_of(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
+    """The rows of the archive's metadata.jsonl; file_name is relative to the archive."""
+    name = next(name for name in archive.namelist() if name.endswith("metadata.jsonl"))
+    folder = PurePosixPath(name).parent
+    rows = [json.loads(line) for line in archive.read(name).decode().splitlines()]
+    return [row | {"file_name": (folder / row["file_name"]).as_posix()} for row in rows]
+
+
+def hash_share(data: bytes) -> float:
+    """A number in [0, 1) that is a function of the photo's bytes."""
+    return int(hashlib.sha256(data).hexdigest()[:13], 16) / 16**13
+
+
+def is_rare(row: dict[str, Any]) -> bool:
+    return row["ethnicity"] in ("black", "indian") or row["age"] >= 60 or row["age"] < 10
+
+
+def enlarged(data: bytes) -> bytes:
+    picture = Image.open(io.BytesIO(data)).convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=92)
+    return buffer.getvalue()
+
+
+def choose_faces(archive: zipfile.ZipFile) -> list[tuple[dict[str, Any], str]]:
+    """(row, split) of the tight faces, shuffled with a fixed seed."""
+    rows = rows_of(archive)
+    share = {row["file_name"]: hash_share(archive.read(row["file_name"])) for row in rows}
+    train = [row for row in rows if share[row["file_name"]] >= 0.1]
+    heldout = [row for row in rows if 0.05 <= share[row["file_name"]] < 0.1]
+    rng = random.Random(0)
+    rare, other = [r for r in train if is_rare(r)], [r for r in train if not is_rare(r)]
+    rng.shuffle(rare)
+    rng.shuffle(other)
+    chosen = [(row, "train") for row in rare[:NUM_RARE] + other[:NUM_OTHER]]
+    return chosen + [(row, "val") for row in heldout[:NUM_HELDOUT]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for name in ("portraits", "faces", "out"):
+        parser.add_argument(name, type=Path)
+    arguments = parser.parse_args()
+    mixed: list[dict[str, str]] = []
+    with (
+        zipfile.ZipFile(arguments.portraits) as portraits,
+        zipfile.ZipFile(arguments.faces) as faces,
+        zipfile.ZipFile(arguments.out, "w", zipfile.ZIP_STORED) as out,
+    ):
+        for row in rows_of(portraits):
+            if row["split"] != "test":
+                name = f"portraits/{row['file_name']}"
+                out.writestr(name, portraits.read(row["file_name"]))
+                mixed.append({"file_name": name, "text": row["text"], "split": row["split"]})
+        for row, split in choose_faces(faces):
+            name = f"faces/{PurePosixPath(row['file_name']).stem}.webp"
+            out.writestr(name, enlarged(faces.read(row["file_name"])))
+            text = attribute_caption(row["age"], row["gender"], row["ethnicity"])
+            mixed.append({"file_name": name, "text": f"{text}, close-up", "split": split})
+        out.writestr("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in mixed))
+    print(f"wrote {len(mixed)} photos to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
