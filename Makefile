@@ -162,7 +162,7 @@ experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 	$(RUN)train experiment=lora_recipe lora.rank=4 lora.alpha=8 name=lora-r4-alpha_8 loop.num_samples=0 tracker=none
 	$(RUN)train experiment=lora_recipe lora.rank=4 lora.targets=[to_q,to_k,to_v,to_out.0] name=lora-r4-attention loop.num_samples=0 tracker=none
 	$(RUN)train experiment=lora_recipe lora.rank=4 loss.residual_shift_probability=1 name=lora-r4-path_only loop.num_samples=0 tracker=none
-	$(RUN)evaluate experiment=lora_recipe
+	$(RUN)evaluate experiment=lora_recipe eval.split=val
 	$(RUN)report study=lora_recipe
 	@$(call digest,lora_recipe) > $@
 

@@ -1,4 +1,4 @@
-"""`python -m pixelpersona.evaluate`: every variant on the same held-out photos and seeds → result.json."""
+"""`python -m pixelpersona.evaluate`: every variant on the same photos and seeds → result.json."""
 
 from pixelpersona.cli.command import command
 from pixelpersona.cli.overrides import overrides

@@ -13,20 +13,20 @@ from pixelpersona import evaluate, prepare, report, stylize, train
 from pixelpersona.evaluation.result import load_results
 from pixelpersona.files import read_jsonl
 
-NUM_PHOTOS, NUM_HELDOUT = 12, 5
+SPLITS = ["test"] * 5 + ["val"] * 3 + ["train"] * 4
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Crops of a public-domain portrait; 5 of the 12 are held out."""
+    """Crops of a public-domain portrait; 5 are for test, 3 for val, 4 for training."""
     folder = tmp_path_factory.mktemp("사진 (1), a=b [x]")
     rng = np.random.default_rng(0)
     rows = []
-    for number in range(NUM_PHOTOS):
+    for number, split in enumerate(SPLITS):
         top, left = rng.integers(0, 200, 2)
         name = f"내 사진 {number}.png"
         Image.fromarray(astronaut()[top : top + 256, left : left + 256]).resize((48, 48)).save(folder / name)
-        rows.append({"file_name": name, "split": "heldout" if number < NUM_HELDOUT else "train"})
+        rows.append({"file_name": name, "split": split})
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (folder / "metadata.jsonl").write_text(lines, encoding="utf-8")
     return folder
@@ -118,7 +118,7 @@ def test_all_variants_are_evaluated_raw_and_snapped(runs: Path) -> None:
     for result in results.variants:
         assert result.metrics["grid_contrast_snapped"].mean == pytest.approx(1.0)
         assert result.metrics["palette_error_snapped"].mean == pytest.approx(0.0, abs=1e-6)
-        assert len(result.per_photo["structure_raw"]) == NUM_HELDOUT
+        assert len(result.per_photo["structure_raw"]) == SPLITS.count("test")
     assert results.variant("target").metrics["grid_contrast_raw"].mean == pytest.approx(1.0)
     assert results.variant("photo").metrics["structure_raw"].mean > 0.95
     assert "noise_loss" in results.variant("lora-r3").metrics

@@ -23,7 +23,7 @@ from pixelpersona.models.baseline import BASELINE_FILE, BaselineUNet, save_basel
 from pixelpersona.pixel.sheet import contact_sheet
 from pixelpersona.reporting import sheets
 
-NUM_HELDOUT = 5
+NUM_TEST = 5
 
 
 def save_trained(runs: Path, base_folder: Path) -> None:
@@ -52,11 +52,11 @@ def words(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     root = tmp_path_factory.mktemp("evaluate")
     (root / "photos").mkdir()
     rows = []
-    for number in range(NUM_HELDOUT + 2):
+    for number in range(NUM_TEST + 2):
         Image.fromarray(astronaut()[20 * number : 20 * number + 256, 96:352]).save(
             root / "photos" / f"{number}.png"
         )
-        split = "heldout" if number < NUM_HELDOUT else "train"
+        split = "test" if number < NUM_TEST else "train"
         rows.append(json.dumps({"file_name": f"{number}.png", "split": split}))
     (root / "photos" / "metadata.jsonl").write_text("\n".join(rows))
     save_trained(root / "runs", micro_base_folder)

@@ -108,7 +108,7 @@ def test_evaluate_and_report_keep_the_old_results(
     runs = tmp_path / "runs"
     runs.mkdir()
     words = [word for word in train_words(tmp_path, micro_base_folder) if not word.startswith("loop")]
-    words += [f"paths.runs={runs}", "eval.sheet_rows=2", "tracker=none"]
+    words += [f"paths.runs={runs}", "eval.split=val", "eval.sheet_rows=2", "tracker=none"]
     evaluate.main(words)
     before = content(runs)
     assert refused(evaluate.main, words, 100).startswith(f"{runs / 'result.json'}: cannot be written")
@@ -123,7 +123,7 @@ def test_pretrain_names_what_does_not_fit(tmp_path: Path, refused: Callable[...,
     for number, picture in enumerate(noise):
         Image.fromarray(picture).save(tmp_path / "photos" / f"{number}.png")
     words = [f"dataset.path={tmp_path / 'photos'}", f"paths.runs={tmp_path / 'runs'}", "stage=autoencoder"]
-    words += ["autoencoder.num_steps=1", "autoencoder.batch_size=2", "dataset.heldout_share=0.0"]
+    words += ["autoencoder.num_steps=1", "autoencoder.batch_size=2", "dataset.val_share=0"]
     folder = tmp_path / "runs" / "pretrain"
     assert refused(pretrain.main, words, 5000).startswith(f"{folder / 'photos.npy'}: cannot be written")
     assert content(folder) == {}

@@ -38,12 +38,13 @@ SMALL = [
     "features.batch_size=4",
     "portraits.num_drawn=5",
     "portraits.num_kept=4",
-    "portraits.num_heldout=1",
+    "portraits.num_val=1",
+    "portraits.num_test=1",
     "portraits.num_steps=2",
     "measure.num_photos=8",
     "measure.num_text_to_image=8",
     "measure.num_steps=4",
-    "dataset.heldout_share=0.3",
+    "dataset.test_share=0.3",
 ]
 
 
@@ -107,7 +108,7 @@ def test_a_resumed_stage_keeps_the_tokenizer(pretrained: Path, photos: Path, tmp
 
 def test_portraits_are_listed_with_caption_seed_and_split(pretrained: Path) -> None:
     rows = read_jsonl(pretrained / "portraits" / "metadata.jsonl")
-    assert [row["split"] for row in rows] == ["train", "train", "train", "heldout"]
+    assert sorted(row["split"] for row in rows) == ["test", "train", "train", "val"]
     assert len({row["seed"] for row in rows}) == 4
     for row in rows:
         assert row["text"].startswith("a photo of a ")
@@ -172,7 +173,7 @@ def test_captions_that_are_too_long_are_refused(
     caption = "a photo of a bearded fisherman squinting into morning sunlight"
     photos = save_photos(tmp_path / "faces.zip", [{"text": caption}] * 4)
     words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
-    words += ["stage=unet", "warm_start=true", "dataset.heldout_share=0.0"]
+    words += ["stage=unet", "warm_start=true", "dataset.val_share=0", "dataset.test_share=0"]
     message = r'caption ".* squinting .*" has \d\d tokens: accepted up to 24, or unet\.new_text_encoder=true'
     assert re.fullmatch(message, error(capsys, words))
 
@@ -228,7 +229,7 @@ def test_a_base_of_another_image_size_can_be_trained(
 
 
 @pytest.mark.slow
-def test_the_base_is_measured_on_held_out_photos(pretrained: Path, photos: Path) -> None:
+def test_the_base_is_measured_on_test_photos(pretrained: Path, photos: Path) -> None:
     """With the run's own feature network; the PSNR equals torchmetrics' of diffusers' reconstruction."""
     save_persona_net(PersonaNet(), pretrained / "persona")
     study = pretrained / "study"
@@ -245,8 +246,9 @@ def test_the_base_is_measured_on_held_out_photos(pretrained: Path, photos: Path)
         assert Image.open(study / name).width > 256
     assert found["portraits"]["kept_nearest_highest"] < found["portraits"]["photos_nearest_99th_percentile"]
     assert found["num_photos"] == found["text_to_image"]["num"] == 8
-    source = FolderSource(photos, heldout_share=0.3)
-    kept = [name for name in source.ids() if source.split(name) == "heldout"][:8]
+    source = FolderSource(photos)
+    shares = {name: int(source.digest(name), 16) / 2**256 for name in source.ids()}
+    kept = [name for name, share in shares.items() if share < 0.3][:8]
     pictures = torch.stack([torch.from_numpy(np.array(source.open(name))) for name in kept])
     pictures = pictures.permute(0, 3, 1, 2) / 255
     vae = AutoencoderKL.from_pretrained(pretrained / "base" / "vae")

@@ -14,9 +14,8 @@ class DatasetConfig:
     kind: portraits (packaged), folder (a folder or zip of your own) or celeba.
     path: folder or zip of photos; null only for the packaged portraits.
     limit: number of photos to use; null for all.
-    heldout_share: share of the photos kept out of training when the data set defines no split, 0 to 1.
-    num_tuning: number of training photos to hold out for tuning, in place of the data set's own held-out
-        photos; null for none.
+    val_share: share of the train photos that become val photos where the data set defines no val, 0 to 1.
+    test_share: the same for test photos.
     framing: tight or wide face crop, or center for the centre square.
     variants: pairs per training photo; the first is plain, the others are augmented.
     mirror: show every training pair mirrored in half of its epochs.
@@ -26,8 +25,8 @@ class DatasetConfig:
     kind: DatasetKind
     path: Path | None
     limit: int | None
-    heldout_share: float
-    num_tuning: int | None
+    val_share: float
+    test_share: float
     framing: str
     variants: int
     mirror: bool

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixelpersona.config.field_kinds import SEED
 
+EvalSplit = StrEnum("EvalSplit", ["val", "test"])
 EvalFeatures = StrEnum("EvalFeatures", ["persona", "inception"])
 
 
@@ -13,7 +14,8 @@ EvalFeatures = StrEnum("EvalFeatures", ["persona", "inception"])
 class EvalConfig:
     """What an evaluation measures, and on which photos.
 
-    num_photos: number of held-out photos; null for all.
+    split: test, or val to choose settings by, so that test photos are used only for the final comparison.
+    num_photos: number of photos; null for all of the split.
     seed: random seed of the first photo; photo i is drawn with seed + i.
     sheet_rows: photos on a contact sheet.
     also_cells: further cell sizes, pixels, at which raw pictures are measured.
@@ -26,6 +28,7 @@ class EvalConfig:
     features_path: file of Inception's weights; null with features=persona.
     """
 
+    split: EvalSplit
     num_photos: int | None
     seed: int = field(metadata=SEED)
     sheet_rows: int

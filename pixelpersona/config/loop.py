@@ -35,7 +35,7 @@ class LoopConfig:
     sample_every_steps: interval of the samples and their metrics.
     checkpoint_every_steps: interval of the checkpoints.
     num_checkpoints_kept: newest checkpoints kept.
-    num_samples: held-out photos drawn at every sampling; 0 for none.
+    num_samples: val photos drawn at every sampling; 0 for none.
     """
 
     num_steps: int

@@ -62,7 +62,7 @@ class AutoencoderConfig(StageConfig):
 
     crop: side of the square crops it is trained on, pixels; a multiple of model.cell.
     num_statistics_photos: training photos over which the latents are normalised.
-    num_psnr_photos: held-out photos over which the PSNR is printed.
+    num_psnr_photos: val photos over which the PSNR is printed.
     """
 
     crop: int
@@ -93,7 +93,8 @@ class PortraitsConfig:
     num_kept: portraits to keep.
     num_drawn: portraits to draw and choose from.
     num_steps: sampling steps.
-    num_heldout: kept portraits that are held out.
+    num_val: kept portraits in the split val.
+    num_test: kept portraits in the split test.
     guidance: scale of classifier-free guidance.
     copy_percentile: a portrait is dropped as a copy when it is at least as similar to a training photo as the
         most similar photos, this percentage of them, are to another photo.
@@ -103,7 +104,8 @@ class PortraitsConfig:
     num_kept: int
     num_drawn: int
     num_steps: int
-    num_heldout: int
+    num_val: int
+    num_test: int
     guidance: float
     copy_percentile: float
     precision: Precision
@@ -111,7 +113,7 @@ class PortraitsConfig:
 
 @dataclass(kw_only=True, slots=True)
 class MeasureConfig:
-    """What is measured of a base, on held-out photos.
+    """What is measured of a base, on test photos.
 
     num_photos: photos for the autoencoder.
     num_faces: photos for the feature network.

@@ -8,11 +8,9 @@ from typing import Any
 from pixelpersona.data.containers import Container, normalized_name
 from pixelpersona.pixel.photo import PhotoError
 
-TRAIN = "train"
-HELDOUT = "heldout"
-_SPLITS = {TRAIN: TRAIN} | dict.fromkeys(
-    (HELDOUT, "held-out", "held_out", "test", "val", "validation"), HELDOUT
-)
+TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
+_SPLITS = {TRAIN: TRAIN, VAL: VAL, "validation": VAL, TEST: TEST}
+_FOLDERS = _SPLITS | {"valid": VAL}
 _METADATA_NAME = "metadata.jsonl"
 _ADULT_AGE = 16
 
@@ -41,9 +39,10 @@ def attribute_caption(age: int | None, gender: str | None, ethnicity: str | None
     return f"a photo of {'an' if begins_with_vowel else 'a'} {text}"
 
 
-def hash_split(digest: str, heldout_share: float) -> str:
-    """The split by content hash: copies share a split, and new photos do not change that of others."""
-    return HELDOUT if int(digest[:13], 16) / 16**13 < heldout_share else TRAIN
+def folder_split(name: str) -> str | None:
+    """The split that the first folder called train, val, validation, valid or test names, in any case."""
+    folders = map(str.lower, name.split("/")[:-1])
+    return next((_FOLDERS[folder] for folder in folders if folder in _FOLDERS), None)
 
 
 def read_records(container: Container, names: Iterable[str]) -> dict[str, PhotoRecord]:
@@ -91,7 +90,8 @@ def _split(row: Mapping[str, Any], place: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or value not in _SPLITS:
-        raise ValueError(f"{place}: split {value!r} is unknown; accepted: {', '.join(_SPLITS)}")
+        hint = "; write val or test instead" if value == "heldout" else ""
+        raise ValueError(f"{place}: split {value!r} is unknown; accepted: {', '.join(_SPLITS)}{hint}")
     return _SPLITS[value]
 
 

@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from pixelpersona.data.drafts import draft_path, remove_leftovers, writing
 from pixelpersona.data.making import Job, Maker, Row, find_entries, with_keys
-from pixelpersona.data.metadata import HELDOUT, TRAIN
+from pixelpersona.data.metadata import SPLITS, TRAIN
 from pixelpersona.data.pairset import DATA_VERSION, KINDS, MANIFEST, METADATA, REJECTED, PairSet, damage, seal
 from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import PhotoSource
+from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import PhotoError
 
@@ -35,14 +36,17 @@ def prepare_pairs(
     recipe: PairRecipe,
     root: Path | str,
     *,
+    val_share: float = 0.0,
+    test_share: float = 0.0,
     limit: int | None = None,
     num_workers: int | None = None,
     thorough: bool = False,
 ) -> PairSet:
     """The pairs of a source's photos in root/pairs-<12 hex digits>/, made if they are missing.
 
-    limit: number of photos, the first in an order given by recipe.seed, so that a larger limit keeps the
-    photos of a smaller one. num_workers: processes; None uses all cores for many photos, 1 only this process.
+    val_share, test_share: see `SplitShares`. limit: number of photos, in proportion to the splits that the
+    data set defines; a larger limit keeps the photos of a smaller one.
+    num_workers: processes; None uses all cores for many photos, 1 only this process.
     thorough: check an existing set byte by byte instead of by file sizes, and repair it.
     Photos that cannot be read are skipped and listed in rejected.jsonl. What killed processes left in root is
     removed. Raises ValueError when no photo can be used, or when root cannot be written (existing sets then
@@ -51,7 +55,7 @@ def prepare_pairs(
     choose_num_workers(1, num_workers)  # reject a wrong number before reading all photos
     root = Path(root)
     remove_leftovers(root)
-    jobs, rejected = _plan(source, recipe, limit)
+    jobs, rejected = _plan(source, recipe, limit, SplitShares(val_share, test_share))
     key = _key(recipe, jobs, rejected)
     target = root / f"pairs-{key[:12]}"
     finished = _load_if_valid(target, key, thorough)
@@ -77,43 +81,48 @@ def prepare_pairs(
     return PairSet.load(target)
 
 
-def _plan(source: PhotoSource, recipe: PairRecipe, limit: int | None) -> tuple[list[Job], dict[str, str]]:
+def _plan(
+    source: PhotoSource, recipe: PairRecipe, limit: int | None, shares: SplitShares
+) -> tuple[list[Job], dict[str, str]]:
     """The chosen photos, sorted by id, with digest and split; and the reasons why others cannot be read."""
-    photo_ids = _first(source.ids(), limit, recipe.seed)
+    photo_ids = _first(source, limit, recipe.seed)
     if not photo_ids:
         raise ValueError(f"{source.name}: no photos")
     jobs: list[Job] = []
     rejected: dict[str, str] = {}
     for number, photo_id in enumerate(tqdm(photo_ids, "reading photos", leave=False)):
         try:
-            digest, split = source.digest(photo_id), source.split(photo_id)
+            digest = source.digest(photo_id)
         except PhotoError as error:
             rejected[photo_id] = error.reason
             continue
-        jobs.append(Job(number, photo_id, digest, split, source.caption(photo_id)))
-    return (jobs if source.split_is_given else _fill_both_sides(jobs)), rejected
+        jobs.append(Job(number, photo_id, digest, "", source.caption(photo_id)))
+    given, digests = [source.split(job.photo_id) for job in jobs], [job.digest for job in jobs]
+    splits = decide_splits(given, digests, defined_splits(source), shares)
+    return [replace(job, split=split) for job, split in zip(jobs, splits, strict=True)], rejected
 
 
-def _first(photo_ids: Sequence[str], limit: int | None, seed: int) -> list[str]:
+def _first(source: PhotoSource, limit: int | None, seed: int) -> list[str]:
+    """The ids of the first `limit` photos, sorted; None for all.
+
+    Every split that the data set defines gives its share, in an order that is a function of (seed, id), so
+    that a small limit leaves none of them empty.
+    """
     if limit is None:
-        return sorted(photo_ids)
+        return sorted(source.ids())
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
 
     def place(photo_id: str) -> bytes:
         return hashlib.sha256(f"{seed}:{photo_id}".encode("utf-8", "surrogatepass")).digest()
 
-    return sorted(sorted(photo_ids, key=place)[:limit])
-
-
-def _fill_both_sides(jobs: list[Job]) -> list[Job]:
-    """Move one photo to a split that the hashes left empty, as happens with few photos."""
-    splits = {job.split for job in jobs}
-    if len(jobs) < 2 or len(splits) == 2:
-        return jobs
-    moved = min(jobs, key=lambda job: job.digest)
-    other = HELDOUT if moved.split == TRAIN else TRAIN
-    return [replace(job, split=other) if job is moved else job for job in jobs]
+    groups: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for photo_id in sorted(source.ids(), key=place):
+        groups[source.split(photo_id) or TRAIN].append(photo_id)
+    ranked = [
+        (rank / len(group), photo_id) for group in groups.values() for rank, photo_id in enumerate(group)
+    ]
+    return sorted(photo_id for _, photo_id in sorted(ranked, key=itemgetter(0))[:limit])
 
 
 def _key(recipe: PairRecipe, jobs: Sequence[Job], rejected: Mapping[str, str]) -> str:
@@ -163,7 +172,7 @@ def _write_lists(
         "key": key,
         "metadata_sha256": hashlib.sha256(lines).hexdigest(),
         "rejected_sha256": hashlib.sha256(reason_lines).hexdigest(),
-        "num_pairs": {split: sum(row["split"] == split for row in rows) for split in (TRAIN, HELDOUT)},
+        "num_pairs": {split: sum(row["split"] == split for row in rows) for split in SPLITS},
         "num_rejected": len(rejected),
         "recipe": asdict(recipe),
     }

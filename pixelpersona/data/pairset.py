@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.data.metadata import HELDOUT, TRAIN
+from pixelpersona.data.metadata import SPLITS
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 """Part of every key; increase it when the same photos and recipe give other files."""
 
 KINDS = ("photo", "pixel")
@@ -85,14 +85,19 @@ class PairSet:
         return len(self._pairs)
 
     def pairs(self, split: str) -> list[Pair]:
-        """The pairs of "train" or "heldout", ordered by photo id. Raises ValueError when there are none."""
-        if split not in (TRAIN, HELDOUT):
-            raise ValueError(f"split must be {TRAIN} or {HELDOUT}, got {split!r}")
+        """The pairs of "train", "val" or "test", by photo id. Raises ValueError when there are none."""
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         pairs = [pair for pair in self._pairs.values() if pair.split == split]
         if not pairs:
-            have = dict(Counter(pair.split for pair in self._pairs.values()))
-            raise ValueError(f"{self.folder}: no {split} pairs in this data set (it has {have})")
+            sizes = ", ".join(f"{size} {name}" for name, size in self.sizes().items())
+            raise ValueError(f"{self.folder}: no {split} pairs in this data set ({sizes})")
         return pairs
+
+    def sizes(self) -> dict[str, int]:
+        """Number of pairs of every split, empty ones included."""
+        counts = Counter(pair.split for pair in self._pairs.values())
+        return {split: counts[split] for split in SPLITS}
 
     def photo(self, pair_id: str) -> NDArray[np.uint8]:
         """The pair's photo, uint8 [H, W, 3]. Raises ValueError when its file was changed."""

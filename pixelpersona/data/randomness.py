@@ -30,7 +30,7 @@ def numpy_rng(seed: int, key: str | int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(derived_seed("numpy", int(seed), key, purpose)))
 
 
-@lru_cache(maxsize=4)  # the last two epochs of the training and the held-out batches
+@lru_cache(maxsize=4)  # the last two epochs of the train and the val batches
 def epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which an epoch visits its items: a permutation of range(num_items), int64 [num_items]."""
     if num_items < 1:

@@ -16,8 +16,8 @@ class PairRecipe:
 
     size: side of the square pictures, pixels. framing: "tight" or "wide" head-and-shoulders crop, or
     "center" for the centre square. pixelate: with a factor, the cell size that all pairs share.
-    variants: pairs per training photo; the first is plain, the others are augmented. Held-out photos give the
-    plain pair only. caption: the prompt that stands for the style.
+    variants: pairs per train photo; the first is plain, the others are augmented. Val and test photos give
+    the plain pair only. caption: the prompt that stands for the style.
     Raises ValueError naming what is not accepted.
     """
 

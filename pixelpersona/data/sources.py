@@ -1,4 +1,4 @@
-"""Photo sources: a folder or archive, CelebA as Kaggle packs it, the training photos of another source."""
+"""Photo sources: a folder or archive, CelebA as Kaggle packs it."""
 
 import csv
 import hashlib
@@ -11,11 +11,10 @@ from PIL import Image
 from pixelpersona.assets.locate import path as asset
 from pixelpersona.data.containers import MAX_FILE_BYTES, Container, FolderContainer, open_container
 from pixelpersona.data.metadata import (
-    HELDOUT,
-    TRAIN,
+    SPLITS,
     PhotoRecord,
     attribute_caption,
-    hash_split,
+    folder_split,
     read_records,
 )
 from pixelpersona.pixel.photo import PHOTO_SUFFIXES, open_photo
@@ -27,8 +26,6 @@ class PhotoSource(Protocol):
     """Photos by id. A source is sent to worker processes, so it must be picklable."""
 
     name: str
-    split_is_given: bool
-    """Whether the data set defines which photos are held out; if not, their hashes decide."""
 
     def ids(self) -> list[str]:
         """The ids of all photos, sorted: stable names, for instance relative paths."""
@@ -42,8 +39,8 @@ class PhotoSource(Protocol):
         """The data set's caption of the photo, if there is one."""
         ...
 
-    def split(self, photo_id: str, /) -> str:
-        """ "train" or "heldout"."""
+    def split(self, photo_id: str, /) -> str | None:
+        """ "train", "val" or "test" as the data set defines it; None where it does not."""
         ...
 
     def digest(self, photo_id: str, /) -> str:
@@ -51,14 +48,10 @@ class PhotoSource(Protocol):
         ...
 
 
-def open_source(
-    kind: str, path: Path | None, *, heldout_share: float, num_tuning: int | None = None
-) -> PhotoSource:
+def open_source(kind: str, path: Path | None) -> PhotoSource:
     """The photos of a data set.
 
     kind: "portraits" (packaged; path is not used), "folder" (a folder or .zip) or "celeba".
-    heldout_share: share held out where the data set defines no split, 0 to below 1.
-    num_tuning: hold out this many of the training photos instead of the data set's own; see `TuningSource`.
     Raises ValueError naming dataset.path when it is needed or does not hold the data set.
     """
     if kind == "portraits":
@@ -66,9 +59,7 @@ def open_source(
     elif path is None:
         needed = "the folder of CelebA" if kind == "celeba" else "a folder or zip of photos"
         raise ValueError(f"dataset.path: dataset={kind} needs {needed}, dataset.path=DIR")
-    opened = CelebASource if kind == "celeba" else FolderSource
-    source: PhotoSource = opened(path, heldout_share=heldout_share)
-    return source if num_tuning is None else TuningSource(source, num_tuning)
+    return CelebASource(path) if kind == "celeba" else FolderSource(path)
 
 
 def caption_of(source: PhotoSource, photo_id: str) -> str:
@@ -76,13 +67,11 @@ def caption_of(source: PhotoSource, photo_id: str) -> str:
     return source.caption(photo_id) or attribute_caption(None, None)
 
 
-class _HashedSource:
-    """Photos in a container, split by content hash: a share of `heldout_share`, 0 to below 1, is held out."""
+class _ContainedPhotos:
+    """Photos in a folder or archive."""
 
-    def __init__(self, container: Container, ids: list[str], heldout_share: float) -> None:
-        if not 0 <= heldout_share < 1:
-            raise ValueError(f"heldout_share must be in [0, 1), got {heldout_share}")
-        self._container, self._ids, self._heldout_share = container, ids, heldout_share
+    def __init__(self, container: Container, ids: list[str]) -> None:
+        self._container, self._ids = container, ids
 
     def ids(self) -> list[str]:
         return list(self._ids)
@@ -90,98 +79,63 @@ class _HashedSource:
     def open(self, photo_id: str, /) -> Image.Image:
         return open_photo(self._container.read(photo_id), name=photo_id)
 
-    def split(self, photo_id: str, /) -> str:
-        return hash_split(self.digest(photo_id), self._heldout_share)
-
     def digest(self, photo_id: str, /) -> str:
         return hashlib.sha256(self._container.read(photo_id)).hexdigest()
 
 
-class FolderSource(_HashedSource):
+class FolderSource(_ContainedPhotos):
     """Photos (.jpg .jpeg .png .webp) anywhere below a folder or inside a .zip archive.
 
     A metadata.jsonl beside the photos may define captions (text, or age, gender and ethnicity) and splits.
-    Photos without a split are split by content hash: a share of `heldout_share`, 0 to below 1, is held out.
+    Where it defines no split, a folder called train, val, validation, valid or test does.
 
     Raises ValueError naming the path when it is missing, is no archive, or holds no photo.
     """
 
-    def __init__(self, path: Path | str, *, heldout_share: float = 0.0) -> None:
+    def __init__(self, path: Path | str) -> None:
         container = open_container(Path(path))
         self.name, names = container.path.name, container.names()
         photos = [name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
         if not photos:
             accepted = " ".join(sorted(PHOTO_SUFFIXES))
             raise ValueError(f"{container.path}: no photos there (accepted: {accepted})")
-        super().__init__(container, photos, heldout_share)
+        super().__init__(container, photos)
         self._records = read_records(container, names)
-        self.split_is_given = any(record.split for record in self._records.values())
 
     def caption(self, photo_id: str, /) -> str | None:
         return self._records.get(photo_id, _NO_RECORD).caption
 
-    def split(self, photo_id: str, /) -> str:
-        return self._records.get(photo_id, _NO_RECORD).split or super().split(photo_id)
+    def split(self, photo_id: str, /) -> str | None:
+        return self._records.get(photo_id, _NO_RECORD).split or folder_split(photo_id)
 
 
-class CelebASource(_HashedSource):
+class CelebASource(_ContainedPhotos):
     """CelebA in the layout of Kaggle's jessicali9530/celeba-dataset archive, unpacked.
 
-    img_align_celeba/img_align_celeba/000001.jpg ..., list_eval_partition.csv (0 is training, 1 and 2 are
-    held out) and list_attr_celeba.csv (captions), with further folders around or between them, or in the flat
-    folder of the original release. Without the partition file, hashes decide as in `FolderSource`.
+    img_align_celeba/img_align_celeba/000001.jpg ..., list_eval_partition.csv (0 train, 1 val, 2 test) and
+    list_attr_celeba.csv (captions), with further folders around or between them, or in the flat folder of the
+    original release.
 
     Liu et al. 2015, "Deep Learning Face Attributes in the Wild", arXiv:1411.7766; for research only.
     Raises ValueError saying how to download it when `root` does not hold it.
     """
 
-    def __init__(self, root: Path | str, *, heldout_share: float = 0.0) -> None:
+    def __init__(self, root: Path | str) -> None:
         self.name = "celeba"
         root = Path(root).expanduser().absolute()
         photos = _celeba_photos(root)
         ids = sorted(file.name for file in photos.glob("*.jpg"))
-        super().__init__(FolderContainer(photos), ids, heldout_share)
+        super().__init__(FolderContainer(photos), ids)
         self._partition = _celeba_table(root, photos, "list_eval_partition.csv")
         self._attributes = _celeba_table(root, photos, "list_attr_celeba.csv")
-        self.split_is_given = bool(self._partition)
 
     def caption(self, photo_id: str, /) -> str | None:
         row = self._attributes.get(photo_id)
         return _celeba_caption(row) if row else None
 
-    def split(self, photo_id: str, /) -> str:
+    def split(self, photo_id: str, /) -> str | None:
         row = self._partition.get(photo_id)
-        if row is None:
-            return super().split(photo_id)
-        return TRAIN if row.get("partition") == "0" else HELDOUT
-
-
-class TuningSource:
-    """The training photos of a source, `num_heldout` of them held out to tune settings on.
-
-    The source's own held-out photos are not used, so that they can evaluate the result once. Photos are
-    chosen by content hash, the same in every run. Raises ValueError when num_heldout is below 1 or no photo
-    is left for training.
-    """
-
-    split_is_given = True
-
-    def __init__(self, source: PhotoSource, num_heldout: int) -> None:
-        self.open, self.caption, self.digest = source.open, source.caption, source.digest
-        self.name = f"{source.name}-tuning"
-        self._ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == TRAIN]
-        if not 1 <= num_heldout < len(self._ids):
-            raise ValueError(
-                f"dataset.num_tuning={num_heldout}: accepted 1 to {len(self._ids) - 1}; "
-                f"{source.name} has {len(self._ids)} training photos"
-            )
-        self._heldout = set(sorted(self._ids, key=source.digest)[:num_heldout])
-
-    def ids(self) -> list[str]:
-        return list(self._ids)
-
-    def split(self, photo_id: str, /) -> str:
-        return HELDOUT if photo_id in self._heldout else TRAIN
+        return None if row is None else _celeba_split(photo_id, row)
 
 
 def _celeba_photos(root: Path) -> Path:
@@ -216,6 +170,13 @@ def _read_csv(file: Path) -> dict[str, dict[str, str]]:
             return {row["image_id"]: row for row in csv.DictReader(stream)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise ValueError(f"{file}: not a CSV file with a column image_id ({error})") from error
+
+
+def _celeba_split(photo_id: str, row: Mapping[str, str]) -> str:
+    partition = str(row.get("partition")).strip()
+    if partition not in ("0", "1", "2"):
+        raise ValueError(f"list_eval_partition.csv: {photo_id}: partition {partition!r}; accepted 0, 1, 2")
+    return SPLITS[int(partition)]
 
 
 def _celeba_caption(row: Mapping[str, str]) -> str:

@@ -30,7 +30,7 @@ _Images = NDArray[np.uint8]
 class Benchmark:
     """What every variant is measured on and compared with.
 
-    photos: at least 4 held-out photos of one size, with unique ids. seeds: one random seed per photo, used
+    photos: at least 4 photos of one size, with unique ids. seeds: one random seed per photo, used
     for every variant. reference_art: the pixel art of these photos, in their order and size. cell: pixels
     per cell and side. also_cells, also_colors: further cell sizes and numbers of colours at which raw
     pictures are measured. inception: Inception features for a second KID and FID, or None.

@@ -73,11 +73,16 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class EvalResults:
-    """The results of one evaluation. settings: sampler, prompt, data set hash, versions."""
+    """The results of one evaluation. settings: split, sampler, prompt, data set hash, versions."""
 
     variants: list[EvalResult]
     differences: list[Difference]
     settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        """The photos' split, "val" or "test"; results of version 0.1 do not name it and count as test."""
+        return str(self.settings.get("split", "test"))
 
     def variant(self, name: str) -> EvalResult:
         """The result of that name. Raises ValueError listing the accepted names."""
@@ -146,7 +151,7 @@ _STAGED: tuple[Metric, ...] = (
 
 _LOSSES = (
     Metric("noise_loss", "noise loss", "lower", 0.0, math.inf,
-           "squared error of the predicted noise on held-out pixel art, "
+           "squared error of the predicted noise on pixel art of these photos, "
            "at fixed noise, over all noise levels"),
     Metric("residual_shift_loss", "residual-shift loss", "lower", 0.0, math.inf,
            "the same on img2img's path from photo to pixel art, where the noise contains their difference"),

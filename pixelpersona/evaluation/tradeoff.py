@@ -51,7 +51,7 @@ class Tradeoff:
     """Every variant at every setting, on the same photos and seeds.
 
     ceiling: raw grid contrast per photo of the target after a VAE round trip, the upper bound for a LoRA.
-    conditions: common to all settings: prompt, data set hash, weights, versions.
+    conditions: common to all settings: split, prompt, data set hash, weights, versions.
     Raises ValueError naming the setting whose lists are not as long as photo_ids or not finite.
     """
 

@@ -1,4 +1,4 @@
-"""Evaluation: every variant on the same held-out photos and seeds → result.json and contact sheets."""
+"""Evaluation: every variant on the same photos and seeds → result.json and contact sheets."""
 
 import re
 import sys
@@ -66,7 +66,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One row of the comparison. losses: metric → fixed-noise loss per held-out photo."""
+    """One row of the comparison. losses: metric → fixed-noise loss per photo."""
 
     name: str
     maker: PortraitMaker
@@ -128,7 +128,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
 
 
 def load_inputs(config: EvaluateConfig) -> Inputs:
-    """Pairs, base, and the held-out photos with the targets drawn from them as reference pictures.
+    """Pairs, base, and the photos of eval.split with the targets drawn from them as reference pictures.
 
     Raises ValueError when there are no runs or a setting cannot be measured.
     """
@@ -141,7 +141,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     base = load_model(model, prediction_type=None if evaluation.strengths else "epsilon")
     postprocess = Postprocess(**asdict(config.postprocess))
     path = evaluation.features_path
-    pairs = pair_set.pairs("heldout")[: evaluation.num_photos]
+    pairs = pair_set.pairs(evaluation.split)[: evaluation.num_photos]
     benchmark = Benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
         [pair.id for pair in pairs],
@@ -186,9 +186,9 @@ def check_eval(evaluation: EvalConfig, image_size: int) -> None:
 
 def target_of(inputs: Inputs) -> RecordedTarget:
     """The target pictures of the benchmark's photos."""
-    pairs = inputs.pair_set.pairs("heldout")[: len(inputs.benchmark.photos)]
+    pair_set, ids = inputs.pair_set, inputs.benchmark.photo_ids
     return RecordedTarget(
-        [inputs.pair_set.photo(pair.id) for pair in pairs], [inputs.pair_set.pixel(pair.id) for pair in pairs]
+        [pair_set.photo(pair_id) for pair_id in ids], [pair_set.pixel(pair_id) for pair_id in ids]
     )
 
 
@@ -216,8 +216,8 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
     base, postprocess, prompt = inputs.base, inputs.postprocess, config.model.prompt
     runs, sampler = config.paths.runs, Sampler(**asdict(config.sampler))
     shift_strength = config.finetune.residual_shift_strength
-    heldout = encode_pairs(
-        inputs.pair_set, "heldout", Codec(base), config.paths.cache, photos=shift_strength > 0.0
+    latents = encode_pairs(
+        inputs.pair_set, config.eval.split, Codec(base), config.paths.cache, photos=shift_strength > 0.0
     )
     num_photos = len(inputs.benchmark.photos)
     num_colors, target = postprocess.num_colors, target_of(inputs)
@@ -233,7 +233,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         yield Variant(name, DirectStylizer(draw, cell=base.cell, postprocess=postprocess))
 
     stylizer = Stylizer(base, sampler=sampler, prompt=prompt, postprocess=postprocess)
-    yield Variant("base", stylizer, losses=_losses(base, heldout, shift_strength, num_photos))
+    yield Variant("base", stylizer, losses=_losses(base, latents, shift_strength, num_photos))
     if sampler.guidance != 1.0:
         unguided = replace(sampler, guidance=1.0)
         yield Variant("base-g1", Stylizer(base, sampler=unguided, prompt=prompt, postprocess=postprocess))
@@ -258,7 +258,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
             Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess),
             weights=trained,
             num_parameters=num_parameters,
-            losses=_losses(tuned, heldout, shift_strength, num_photos),
+            losses=_losses(tuned, latents, shift_strength, num_photos),
         )
 
 
@@ -277,15 +277,15 @@ def _of_this_base(base: BaseModel, found: Sequence[TrainedWeights]) -> Iterator[
 
 
 def _losses(
-    base: BaseModel, heldout: LatentSet, residual_shift_strength: float, num_photos: int
+    base: BaseModel, latents: LatentSet, residual_shift_strength: float, num_photos: int
 ) -> dict[str, list[float]]:
     """Losses of the first photos: over the whole schedule, and along the residual shift if there is one."""
     # The cached text states are those of the base's own text encoder, which a LoRA may have changed.
-    heldout = replace(heldout, text=Codec(base).encode_text(heldout.captions))
+    latents = replace(latents, text=Codec(base).encode_text(latents.captions))
     objective = DiffusionObjective(
         base.unet, base.noise_schedule, residual_shift_strength=residual_shift_strength
     )
-    measure = partial(fixed_noise_loss, objective, heldout, num_pictures=num_photos)
+    measure = partial(fixed_noise_loss, objective, latents, num_pictures=num_photos)
     losses = {"noise_loss": measure().tolist()}
     if residual_shift_strength:
         losses["residual_shift_loss"] = measure(residual_shift=True).tolist()
@@ -295,6 +295,7 @@ def _losses(
 def _settings(config: EvaluateConfig, inputs: Inputs, weights: dict[str, str]) -> dict[str, object]:
     inception = inputs.benchmark.inception
     return {
+        "split": str(config.eval.split),
         "sampler": asdict(config.sampler),
         "postprocess": asdict(config.postprocess),
         "prompt": config.model.prompt,

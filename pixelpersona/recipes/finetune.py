@@ -9,6 +9,7 @@ from pathlib import Path
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.loader import LatentBatches
+from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.models.adapter import TEXT_ATTENTION, add_lora, save_lora, without_adapters
@@ -45,9 +46,9 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             codec, cache = Codec(base), config.paths.cache
             with_photos = config.loss.residual_shift_strength > 0.0
             train_set = encode_pairs(
-                run.pair_set, "train", codec, cache, mirrored=config.dataset.mirror, photos=with_photos
+                run.pair_set, TRAIN, codec, cache, mirrored=config.dataset.mirror, photos=with_photos
             )
-            heldout_set = encode_pairs(run.pair_set, "heldout", codec, cache)
+            val_set = encode_pairs(run.pair_set, VAL, codec, cache)
 
             # The adapter, on the UNet and, if asked for, on the text encoder.
             add = partial(add_lora, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, seed=loop.seed)
@@ -56,9 +57,9 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             if text_encoder is not None:
                 add(text_encoder, targets=TEXT_ATTENTION)
                 # The states of a text encoder in training change every step, so batches carry token ids.
-                train_set, heldout_set = (
+                train_set, val_set = (
                     replace(s, text=tokenize(base, s.captions), empty_text=tokenize(base, [""])[0])
-                    for s in (train_set, heldout_set)
+                    for s in (train_set, val_set)
                 )
 
             # Loss and batches.
@@ -104,7 +105,7 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             tracker,
             batches,
             num_steps=num_steps,
-            validate=lambda: float(fixed_noise_loss(objective, heldout_set).mean()),
+            validate=lambda: float(fixed_noise_loss(objective, val_set).mean()),
             samples=samples,
             save=save,
             describe=write_model_card,

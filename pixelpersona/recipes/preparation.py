@@ -9,6 +9,7 @@ from pixelpersona.config.prepare import PrepareConfig
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.augment import Augmentation
 from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.recipe import PairRecipe, with_palette_colors
@@ -30,11 +31,17 @@ def prepare(config: PrepareConfig) -> None:
     pair_set = make_pairs(config, thorough=True)
     if config.encode:
         codec = Codec(load_model(config.model))
-        photos = config.finetune.residual_shift_strength > 0.0  # as `train` needs them by default
-        for split in ("train", "heldout"):
-            mirrored = config.dataset.mirror and split == "train"
-            encode_pairs(pair_set, split, codec, config.paths.cache, mirrored=mirrored, photos=photos)
-    sizes = ", ".join(f"{len(pair_set.pairs(split))} {split}" for split in ("train", "heldout"))
+        photos = config.finetune.residual_shift_strength > 0.0  # as `train` and `evaluate` need them
+        for split in (split for split, size in pair_set.sizes().items() if size):
+            encode_pairs(
+                pair_set,
+                split,
+                codec,
+                config.paths.cache,
+                mirrored=config.dataset.mirror and split == TRAIN,
+                photos=photos and split != VAL,  # the validation loss needs no photos
+            )
+    sizes = ", ".join(f"{size} {split}" for split, size in pair_set.sizes().items())
     print(f"pairs: {sizes}; in {pair_set.folder}")
 
 
@@ -44,9 +51,6 @@ def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough
     thorough: an existing set is checked byte by byte and repaired.
     """
     dataset = config.dataset
-    source = open_source(
-        dataset.kind, dataset.path, heldout_share=dataset.heldout_share, num_tuning=dataset.num_tuning
-    )
     recipe = PairRecipe(
         size=config.model.image_size,
         framing=dataset.framing,
@@ -56,9 +60,11 @@ def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough
         caption=config.model.prompt,
     )
     return prepare_pairs(
-        source,
+        open_source(dataset.kind, dataset.path),
         recipe,
         config.paths.cache,
+        val_share=dataset.val_share,
+        test_share=dataset.test_share,
         limit=dataset.limit,
         num_workers=dataset.num_workers,
         thorough=thorough,

@@ -6,6 +6,7 @@ import torch
 
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.loader import PairBatches
+from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.inference.direct import DirectStylizer, NetworkDraw
 from pixelpersona.models.baseline import BaselineUNet, save_baseline
 from pixelpersona.recipes.model import load_model
@@ -41,9 +42,9 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
                 network = BaselineUNet(cell=model.cell, widths=(widths[0], widths[1], widths[2]))
             objective = RegressionObjective(network, kind=config.loss.kind)
             batches = PairBatches(
-                run.pair_set, "train", loop.batch_size, loop.seed, mirror=config.dataset.mirror
+                run.pair_set, TRAIN, loop.batch_size, loop.seed, mirror=config.dataset.mirror
             )
-            heldout = PairBatches(run.pair_set, "heldout", loop.batch_size, loop.seed)
+            val_batches = PairBatches(run.pair_set, VAL, loop.batch_size, loop.seed)
 
         samples = None
         if loop.num_samples and run.is_main:
@@ -64,7 +65,7 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
             tracker,
             batches,
             num_steps=num_steps,
-            validate=lambda: float(regression_loss(objective, heldout).mean()),
+            validate=lambda: float(regression_loss(objective, val_batches).mean()),
             samples=samples,
             save=lambda folder: save_baseline(network, folder),
         )

@@ -45,6 +45,7 @@ def weigh_tradeoffs(config: EvaluateConfig, overrides: Sequence[str]) -> None:
         base_sha256=inputs.base.sha256,
         features_sha256=benchmark.features.sha256,
         conditions={
+            "split": str(config.eval.split),
             "prompt": config.model.prompt,
             "pairs": inputs.pair_set.sha256,
             "weights": weights,

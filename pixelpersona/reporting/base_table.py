@@ -17,7 +17,7 @@ def base_table(measured: Mapping[str, Any]) -> str:
     gender, age = _percent(drawn["gender_agreement"]), _years(drawn["age_error"])
     kept, above_wrong = _interval(redrawn["structure"]), _percent(redrawn["above_wrong"])
     lines = [
-        "| on held-out photos | |",
+        "| on test photos | |",
         "|---|---|",
         f"| reconstruction of {measured['num_photos']} photos | {_quality(autoencoder['photo'])} |",
         f"| reconstruction of block images made from them | {_quality(autoencoder['block'])} |",

@@ -86,7 +86,7 @@ def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None,
     what = f"A LoRA for `{info.base_model}` that"
     if info.merged:
         what = f"`{info.base_model}` with a LoRA merged into its weights; it"
-    front = yaml.safe_dump(_front_matter(info, measured), sort_keys=False, allow_unicode=True)
+    front = yaml.safe_dump(_front_matter(info, results, measured), sort_keys=False, allow_unicode=True)
     parts = [
         f"---\n{front}---",
         f"# {info.title}",
@@ -133,7 +133,7 @@ def _recipe(config: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
     }
 
 
-def _front_matter(info: CardInfo, measured: EvalResult | None) -> dict[str, Any]:
+def _front_matter(info: CardInfo, results: EvalResults | None, measured: EvalResult | None) -> dict[str, Any]:
     on_hub = "/" in info.base_model
     relation = "finetune" if info.merged else "adapter"
     front: dict[str, Any] = {
@@ -145,14 +145,15 @@ def _front_matter(info: CardInfo, measured: EvalResult | None) -> dict[str, Any]
         "instance_prompt": info.prompt,
         "tags": [tag for tag in TAGS if not (info.merged and tag == "lora")],
     }
-    if measured is not None:
+    if results is not None and measured is not None:
         metrics = [
             {"type": name, "name": METRICS[name].title, "value": round(e.mean, 6)}
             for name, e in measured.metrics.items()
             if name in METRICS
         ]
         task = {"type": "image-to-image", "name": "photo to pixel-art portrait"}
-        data = {"type": "held-out-photos", "name": f"{len(measured.photo_ids)} held-out photos"}
+        kind = f"{results.split} photos"
+        data = {"type": kind.replace(" ", "-"), "name": f"{len(measured.photo_ids)} {kind}"}
         front["model-index"] = [
             {"name": info.title, "results": [{"task": task, "dataset": data, "metrics": metrics}]}
         ]
@@ -188,7 +189,10 @@ def _metrics(results: EvalResults, measured: EvalResult) -> str:
             cell = estimate_cell(e, interval_places([e]))
             lines.append(f"| {metric.title} | {cell.text} | {cell.interval} |")
     num = len(measured.photo_ids)
-    lines += ["", f"Over {num} held-out photos. Raw: before snapping; snapped: on the grid, with 16 colours."]
+    lines += [
+        "",
+        f"Over {num} {results.split} photos. Raw: before snapping; snapped: on the grid, with 16 colours.",
+    ]
     table = differences_table(results)
     if variant_title(measured.variant) in table.columns[1:]:
         lines += ["", f"{table.title}; bold where the 95 % interval excludes 0:", "", to_markdown(table)]

@@ -123,7 +123,7 @@ def _facts(results: EvalResults) -> list[str]:
     photos = {len(r.photo_ids) for r in results.variants}
     seeds = {len(set(r.seeds)) for r in results.variants}
     return [
-        _count(max(photos), "held-out photo"),
+        _count(max(photos), f"{results.split} photo"),
         _count(max(seeds), "seed"),
         _count(len(results.variants), "variant"),
         "intervals: 95\u00a0%, by bootstrap over photos",

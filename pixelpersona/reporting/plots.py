@@ -45,7 +45,7 @@ def curve_plots(runs: Sequence[RunRecord]) -> list[Plot]:
     plots = []
     for key, title, note in (
         ("train/loss", "training loss", "thin: every logged step; thick: running mean"),
-        ("val/loss", "validation loss", "held-out pairs, at fixed noise"),
+        ("val/loss", "validation loss", "val photos, at fixed noise"),
         ("train/grad_norm", "gradient norm", "before clipping"),
     ):
         for method in methods:

@@ -28,7 +28,7 @@ def verdict(
     grid of the comparison. Such a LoRA is compared with the base in its own metric, and with another LoRA by
     the gains of both over the base.
     Noise aligned with the cells counts as grid contrast, too. Therefore a fine-tune is named whose noise loss
-    on held-out pixel art is higher than the base's, unless it was trained on a grid of its own.
+    is higher than the base's, unless it was trained on a grid of its own.
     """
     own = own_metric or {}
     tuned = [r.variant for r in results.variants if r.is_fine_tune and r.variant != baseline]
@@ -99,7 +99,7 @@ def _likeness_sentence(kept: dict[str, Estimate], baseline: str) -> str:
 def _failed_sentence(failed: dict[str, Estimate]) -> str:
     verb, its = ("predict", "their") if len(failed) > 1 else ("predicts", "its")
     return (
-        f"Check the pictures: {_named(failed)} {verb} the noise of held-out pixel art worse than the "
+        f"Check the pictures: {_named(failed)} {verb} the noise of unseen pixel art worse than the "
         f"untouched base (difference in noise loss), so {its} training may have failed; noise aligned with "
         "the cells counts as grid contrast."
     )

@@ -105,10 +105,10 @@ def report(entity: str, project: str) -> wr.Report:
             ),
             _grid(rank_panels(), filters=ONLY_LORA),
             wr.H1("Curves"),
-            wr.P("Validation loss is measured at fixed noise on held-out pairs, so runs are comparable."),
+            wr.P("Validation loss is measured at fixed noise on val photos, so runs are comparable."),
             _grid(curve_panels()),
             wr.H1("Samples"),
-            wr.P("The same held-out photos at the same seeds every time, beside the untouched base."),
+            wr.P("The same val photos at the same seeds every time, beside the untouched base."),
             _grid(sample_panels()),
         ],
     )

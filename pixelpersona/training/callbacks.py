@@ -41,7 +41,7 @@ class CheckpointCallback(EverySteps):
 
 
 class ValidationCallback(EverySteps):
-    """Logs val/loss: always the same held-out samples and the same noise, so that curves are comparable."""
+    """Logs val/loss: always the same val photos and the same noise, so that curves are comparable."""
 
     def __init__(
         self, loss: Callable[[], float], tracker: Tracker, *, every_steps: int, num_steps: int

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.training.checkpoints import TrainState
 
@@ -35,6 +36,7 @@ def plan(
     num_parameters = sum(p.numel() for p in state.objective.parameters())
     precision = accelerator.mixed_precision if accelerator.mixed_precision != "no" else "fp32"
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+    sizes = pair_set.sizes()
     width = max(len(name) for name, _, _ in groups)
     return "\n".join(
         [
@@ -42,8 +44,7 @@ def plan(
             f"trains {num_trained:,} of {num_parameters:,} parameters, "
             f"{_BYTES_TRAINED * num_trained / 1e6:.1f} MB with gradients and optimizer",
             *(f"  {name:<{width}}  {size:>13,}  lr {lr:g}" for name, size, lr in groups),
-            f"on {len(pair_set.pairs('train'))} pairs, {len(pair_set.pairs('heldout'))} held out "
-            f"({pair_set.folder})",
+            f"on {sizes[TRAIN]} train pairs, validated on {sizes[VAL]} val pairs ({pair_set.folder})",
             f"steps {state.step} to {num_steps} of batch {batch_size}: "
             f"{num_steps / steps_per_epoch:.1f} epochs",
             f"into {folder}: {', '.join(kept)}",

@@ -1,4 +1,4 @@
-"""The samples of a training run: the same held-out photos at the same seeds, scored and laid out."""
+"""The samples of a training run: the same val photos at the same seeds, scored and laid out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 from PIL import Image
 
+from pixelpersona.data.metadata import VAL
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.distribution import MIN_PICTURES, fid, kid
 from pixelpersona.inference.portrait import PortraitMaker
@@ -16,7 +17,7 @@ from pixelpersona.pixel.sheet import contact_sheet
 
 
 class Samples:
-    """Portraits of the first held-out photos of a pair set; photo i always has seed i.
+    """Portraits of the first val photos of a pair set; photo i always has seed i.
 
     maker: draws portraits with the model as it stands. untouched: while its context is open, `maker` draws
     with the base as it was before training; None where the method has no such base. num_samples: number of
@@ -32,7 +33,7 @@ class Samples:
         *,
         cell: int,
     ) -> None:
-        shown = pair_set.pairs("heldout")[:num_samples]
+        shown = pair_set.pairs(VAL)[:num_samples]
         art = [pair_set.pixel(pair.id) for pair in shown]
         self.photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
         self.targets = [Image.fromarray(picture) for picture in art]

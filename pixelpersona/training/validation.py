@@ -30,7 +30,7 @@ def fixed_noise_loss(
     seed: int = 0,
     residual_shift: bool = False,
 ) -> Tensor:
-    """Unweighted mean squared error on the noise for every held-out picture, float32 [num_pictures].
+    """Unweighted mean squared error on the noise for every picture, float32 [num_pictures].
 
     Every picture is measured at the same `num_levels` levels of the whole schedule, whatever range the
     objective trains on, so that runs with different losses are comparable. Two neighbouring levels share a
@@ -106,7 +106,7 @@ def loss_by_level(
 
 @torch.no_grad()
 def regression_loss(objective: RegressionObjective, batches: PairBatches) -> Tensor:
-    """The supervised baseline's loss of every held-out pair, float32 [N].
+    """The supervised baseline's loss of every pair, float32 [N].
 
     The last batch is filled up with pairs of the next epoch, which are not counted again.
     """

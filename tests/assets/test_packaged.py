@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,10 @@ def test_plain_diffusers_draws_a_portrait_with_base_and_lora() -> None:
         assert np.abs(picture - target).mean() < np.abs(picture - target[:, ::-1]).mean()
 
 
-def test_there_are_256_portraits_of_which_64_are_held_out() -> None:
+def test_of_256_portraits_160_are_for_training_32_for_val_and_64_for_test() -> None:
     rows = [json.loads(line) for line in (asset("portraits") / "metadata.jsonl").read_text().splitlines()]
     assert len(rows) == 256
-    assert sum(row["split"] == "heldout" for row in rows) == 64
+    assert Counter(row["split"] for row in rows) == {"train": 160, "val": 32, "test": 64}
     assert all(Image.open(asset("portraits") / row["file_name"]).size == (128, 128) for row in rows)
     sizes = [(asset("portraits") / row["file_name"]).stat().st_size for row in rows]
     assert sum(sizes) < 2_000_000

@@ -51,7 +51,8 @@ def words(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return [
         *QUICK,
         f"dataset.path={photos}",
-        "dataset.heldout_share=0.3",
+        "dataset.val_share=0.3",
+        "dataset.test_share=0",
         f"paths.cache={cache}",
         f"model.path={micro_base_folder}",
     ]

@@ -40,14 +40,12 @@ class Encoder:
 
 
 def write_photos(folder: Path) -> Path:
-    """Eight photos, two of them held out."""
+    """Eight photos, two of them val."""
     folder.mkdir()
     for i in range(8):
         coarse = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((24, 24)).save(folder / f"p{i}.png")
-    rows = [
-        json.dumps({"file_name": f"p{i}.png", "split": "heldout" if i < 2 else "train"}) for i in range(8)
-    ]
+    rows = [json.dumps({"file_name": f"p{i}.png", "split": "val" if i < 2 else "train"}) for i in range(8)]
     (folder / "metadata.jsonl").write_text("\n".join(rows))
     return folder
 

@@ -170,7 +170,7 @@ class Source(FolderSource):
 print("ready", flush=True)
 sys.stdin.readline()
 pair_set = prepare_pairs(Source(Path(photos)), RECIPE, root, num_workers=1)
-for split in ("train", "heldout"):
+for split in ("train", "val"):
     encode_pairs(pair_set, split, Encoder(), root)
 print(pair_set.folder.name)
 """

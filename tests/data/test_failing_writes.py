@@ -71,7 +71,7 @@ def test_a_read_only_cache_is_read_and_named_in_errors(photos: Path) -> None:
             ):
                 prepare(reachable, root, replace(RECIPE, size=20))
             with pytest.raises(ValueError, match=r"latents cannot be written there \(Permission denied\)"):
-                encode_pairs(again, "heldout", Encoder(), root)
+                encode_pairs(again, "val", Encoder(), root)
         for folder in folders:
             folder.chmod(0o755)
         assert content(root) == before

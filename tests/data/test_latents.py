@@ -42,9 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(40):
         coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((16, 16)).save(folder / f"{i:02d}.png")
-    rows = [
-        f'{{"file_name": "{i:02d}.png", "split": "{"heldout" if i < 4 else "train"}"}}' for i in range(40)
-    ]
+    rows = [f'{{"file_name": "{i:02d}.png", "split": "{"val" if i < 4 else "train"}"}}' for i in range(40)]
     (folder / "metadata.jsonl").write_text("\n".join(rows))
     return folder
 
@@ -70,8 +68,8 @@ def test_latents_are_those_of_the_pixel_art_in_order(pair_set: PairSet, tmp_path
 
 def test_nothing_is_encoded_twice(pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
-    first = encode_pairs(pair_set, "heldout", encoder, tmp_path)
-    second = encode_pairs(pair_set, "heldout", encoder, tmp_path)
+    first = encode_pairs(pair_set, "val", encoder, tmp_path)
+    second = encode_pairs(pair_set, "val", encoder, tmp_path)
     assert encoder.num_images == 4
     assert second.ids == first.ids
     for name in ("latents", "text", "text_index", "empty_text"):
@@ -81,10 +79,10 @@ def test_nothing_is_encoded_twice(pair_set: PairSet, tmp_path: Path) -> None:
 
 def test_splits_share_a_folder_and_encoders_do_not(pair_set: PairSet, tmp_path: Path) -> None:
     encode_pairs(pair_set, "train", MeanEncoder(), tmp_path)
-    encode_pairs(pair_set, "heldout", MeanEncoder(), tmp_path)
-    other = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64, bias=1.0), tmp_path)
+    encode_pairs(pair_set, "val", MeanEncoder(), tmp_path)
+    other = encode_pairs(pair_set, "val", MeanEncoder("2" * 64, bias=1.0), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    again = encode_pairs(pair_set, "heldout", MeanEncoder("2" * 64), tmp_path)
+    again = encode_pairs(pair_set, "val", MeanEncoder("2" * 64), tmp_path)
     assert torch.equal(again.latents, other.latents)
 
 
@@ -112,17 +110,17 @@ def test_a_new_latents_version_reuses_nothing(
     pair_set: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = MeanEncoder()
-    encode_pairs(pair_set, "heldout", encoder, tmp_path)
+    encode_pairs(pair_set, "val", encoder, tmp_path)
     monkeypatch.setattr("pixelpersona.data.latents.LATENTS_VERSION", 99)
-    encode_pairs(pair_set, "heldout", encoder, tmp_path)
+    encode_pairs(pair_set, "val", encoder, tmp_path)
     assert encoder.num_images == 8
 
 
 def test_mirrored_latents_are_those_of_the_mirrored_pictures(pair_set: PairSet, tmp_path: Path) -> None:
     encoder = MeanEncoder()
-    plain = encode_pairs(pair_set, "heldout", encoder, tmp_path)
+    plain = encode_pairs(pair_set, "val", encoder, tmp_path)
     assert plain.mirrored is None
-    both = encode_pairs(pair_set, "heldout", encoder, tmp_path, mirrored=True)
+    both = encode_pairs(pair_set, "val", encoder, tmp_path, mirrored=True)
     assert encoder.num_images == 8  # the others came from the cache
     assert both.mirrored is not None
     assert torch.equal(both.latents, plain.latents)
@@ -161,7 +159,7 @@ def test_a_damaged_cache_is_encoded_again_with_one_warning(
     pair_set: PairSet, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, num_again: int
 ) -> None:
     encoder = MeanEncoder()
-    whole = encode_pairs(pair_set, "heldout", encoder, tmp_path)
+    whole = encode_pairs(pair_set, "val", encoder, tmp_path)
     file = latent_file(tmp_path)
     data = bytearray(file.read_bytes())
     match damage:
@@ -172,18 +170,18 @@ def test_a_damaged_cache_is_encoded_again_with_one_warning(
         case "empty":
             data.clear()
         case "other encoder":
-            encode_pairs(pair_set, "heldout", MeanEncoder("3" * 64), tmp_path / "other")
+            encode_pairs(pair_set, "val", MeanEncoder("3" * 64), tmp_path / "other")
             data = bytearray(latent_file(tmp_path / "other").read_bytes())
         case _:
             file = file.rename(file.with_name("latents-0123456789abcdef.safetensors"))
     file.write_bytes(bytes(data))
     with caplog.at_level(logging.WARNING):
-        repaired = encode_pairs(pair_set, "heldout", encoder, tmp_path)
+        repaired = encode_pairs(pair_set, "val", encoder, tmp_path)
         assert torch.equal(repaired.latents, whole.latents)
         assert encoder.num_images == 4 + num_again
         assert len(caplog.records) == 1
         assert str(file) in caplog.text
-        encode_pairs(pair_set, "heldout", encoder, tmp_path)
+        encode_pairs(pair_set, "val", encoder, tmp_path)
         assert (encoder.num_images, len(caplog.records)) == (4 + num_again, 1)
 
 
@@ -203,7 +201,7 @@ def test_equal_pictures_are_encoded_once(photos: Path, tmp_path: Path) -> None:
 
 def test_non_finite_latents_are_not_cached(pair_set: PairSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="latents that are not finite"):
-        encode_pairs(pair_set, "heldout", MeanEncoder(bias=float("nan")), tmp_path)
+        encode_pairs(pair_set, "val", MeanEncoder(bias=float("nan")), tmp_path)
     assert not list(tmp_path.glob("*/latents-*"))
 
 

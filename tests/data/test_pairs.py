@@ -25,7 +25,7 @@ from tests.data.preparing import RECIPE as SMALL
 from tests.data.preparing import content
 
 RECIPE = replace(SMALL, size=24, pixelate=Pixelation(factor=4, palette=4), variants=2)
-HELDOUT = ("p1.png", "p4.png")
+TEST = ("p1.png", "p4.png")
 
 
 def picture(seed: int, size: int = 40) -> Image.Image:
@@ -42,16 +42,13 @@ def png(image: Image.Image) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six photos, two of them held out, and a broken one."""
+    """Six photos, two of them test photos, and a broken one."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(6):
         (folder / f"p{i}.png").write_bytes(png(picture(i)))
     (folder / "broken 사진.png").write_bytes(b"not a picture")
-    rows = [
-        {"file_name": f"p{i}.png", "split": "heldout" if f"p{i}.png" in HELDOUT else "train"}
-        for i in range(6)
-    ]
+    rows = [{"file_name": f"p{i}.png", "split": "test" if f"p{i}.png" in TEST else "train"} for i in range(6)]
     (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     return folder
 
@@ -66,7 +63,7 @@ def test_layout_variants_and_rejected_photos(folder: Path, tmp_path: Path) -> No
     train = pair_set.pairs("train")
     expected = [f"p{i}.png{variant}" for i in (0, 2, 3, 5) for variant in ("", "#1")]
     assert [pair.id for pair in train] == expected
-    assert [pair.id for pair in pair_set.pairs("heldout")] == list(HELDOUT)
+    assert [pair.id for pair in pair_set.pairs("test")] == list(TEST)
     assert {pair.caption for pair in train} == {RECIPE.caption}
     assert len(pair_set) == 10
     rejected = [
@@ -85,7 +82,7 @@ def test_layout_variants_and_rejected_photos(folder: Path, tmp_path: Path) -> No
 
 def test_a_pair_is_the_cropped_photo_and_its_pixel_art(folder: Path, tmp_path: Path) -> None:
     pair_set = prepare(folder, tmp_path / "data")
-    for pair in (pair_set.pairs("train")[0], pair_set.pairs("heldout")[1]):
+    for pair in (pair_set.pairs("train")[0], pair_set.pairs("test")[1]):
         square = np.asarray(crop_square(Image.open(folder / pair.photo_id), 24, RECIPE.framing))
         assert np.array_equal(pair_set.photo(pair.id), square)
         cells = Pyx(factor=4, palette=4).fit(square).transform(square)
@@ -192,7 +189,7 @@ def test_a_damaged_set_is_made_again(folder: Path, tmp_path: Path, damage: str) 
             pixel.unlink()
         case "metadata changed":
             lines = (whole.folder / "metadata.jsonl").read_text("utf-8")
-            (whole.folder / "metadata.jsonl").write_text(lines.replace("heldout", "train"), "utf-8")
+            (whole.folder / "metadata.jsonl").write_text(lines.replace("test", "train"), "utf-8")
         case _:
             (whole.folder / "manifest.json").unlink()
     with pytest.raises(ValueError, match=re.escape(str(whole.folder))):
@@ -203,7 +200,7 @@ def test_a_damaged_set_is_made_again(folder: Path, tmp_path: Path, damage: str) 
 
 def test_a_flipped_bit_is_detected_when_the_picture_is_read(folder: Path, tmp_path: Path) -> None:
     pair_set = prepare(folder, tmp_path / "data", replace(RECIPE, variants=1))
-    pair = pair_set.pairs("heldout")[0]
+    pair = pair_set.pairs("test")[0]
     data = bytearray(pair.photo.read_bytes())
     data[len(data) // 2] ^= 1
     pair.photo.write_bytes(bytes(data))
@@ -263,6 +260,16 @@ def test_a_larger_limit_keeps_the_photos_of_a_smaller_one(folder: Path, tmp_path
         prepare(folder, tmp_path / "data", limit=0)
 
 
+def test_a_small_limit_leaves_no_split_empty(folder: Path, tmp_path: Path) -> None:
+    for i in range(20):
+        (folder / f"more {i}.png").write_bytes(png(picture(50 + i)))
+    recipe = replace(RECIPE, variants=1)
+    for limit, sizes in ((1, [1, 0]), (2, [1, 1]), (13, [12, 1])):  # 25 of 27 photos are train photos
+        pair_set = prepare(folder, tmp_path / "data", recipe, limit)
+        assert pair_set.num_rejected == 0
+        assert [pair_set.sizes()[split] for split in ("train", "test")] == sizes
+
+
 def test_a_source_with_only_broken_photos_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for i in range(3):
@@ -275,27 +282,32 @@ def test_a_source_with_only_broken_photos_is_refused_in_one_line(tmp_path: Path)
     assert list((tmp_path / "data").iterdir()) == []
 
 
-@pytest.mark.parametrize("share", [0.0, 0.999])
-def test_few_photos_give_both_splits(tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("shares", [(0.01, 0.01), (0.01, 0.98), (0.98, 0.01)])
+@pytest.mark.parametrize(("num", "sizes"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1))])
+def test_few_photos_are_spread_over_the_splits(
+    tmp_path: Path, shares: tuple[float, float], num: int, sizes: tuple[int, int, int]
+) -> None:
     (tmp_path / "photos").mkdir()
-    for i in range(3):
+    for i in range(num):
         (tmp_path / "photos" / f"{i}.png").write_bytes(png(picture(i)))
-    source = FolderSource(tmp_path / "photos", heldout_share=share)
-    pair_set = prepare_pairs(source, RECIPE, tmp_path / "data", num_workers=1)
-    sizes = [len({pair.photo_id for pair in pair_set.pairs(split)}) for split in ("train", "heldout")]
-    assert sizes == ([2, 1] if share == 0 else [1, 2])
+    source, recipe = FolderSource(tmp_path / "photos"), replace(RECIPE, variants=1)
+    val_share, test_share = shares
+    pair_set = prepare_pairs(
+        source, recipe, tmp_path / "data", val_share=val_share, test_share=test_share, num_workers=1
+    )
+    assert tuple(pair_set.sizes().values()) == sizes
 
 
 def test_a_split_that_the_data_set_defines_is_kept(folder: Path, tmp_path: Path) -> None:
-    rows = [{"file_name": f"p{i}.png", "split": "heldout"} for i in range(6)]
+    rows = [{"file_name": f"p{i}.png", "split": "test"} for i in range(6)]
     (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     (folder / "broken 사진.png").unlink()
     pair_set = prepare(folder, tmp_path / "data")
-    assert len(pair_set.pairs("heldout")) == 6
-    with pytest.raises(ValueError, match=r"no train pairs in this data set \(it has \{'heldout': 6\}\)"):
+    assert len(pair_set.pairs("test")) == 6
+    with pytest.raises(ValueError, match=r"no train pairs in this data set \(0 train, 0 val, 6 test\)"):
         pair_set.pairs("train")
-    with pytest.raises(ValueError, match="split must be train or heldout, got 'test'"):
-        pair_set.pairs("test")
+    with pytest.raises(ValueError, match="split must be one of train, val, test, got 'dev'"):
+        pair_set.pairs("dev")
 
 
 @pytest.mark.parametrize(

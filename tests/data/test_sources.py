@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelpersona.assets.locate import path as asset
 from pixelpersona.data.metadata import attribute_caption
-from pixelpersona.data.sources import CelebASource, FolderSource, PhotoSource, TuningSource, open_source
+from pixelpersona.data.sources import CelebASource, FolderSource, PhotoSource, open_source
 from pixelpersona.pixel.photo import PhotoError
 
 NAMES = ["a b.png", "c,d=e.webp", "내 사진 (1)[2].jpg", "sub/{x}'\".JPEG"]
@@ -56,7 +55,7 @@ def test_a_folder_and_its_zip_have_the_same_photos(tmp_path: Path) -> None:
             assert source.digest(name) == hashlib.sha256(content[name]).hexdigest()
             assert source.open(name).size == (10, 12)
             assert source.caption(name) is None
-        assert not source.split_is_given
+            assert source.split(name) is None
 
 
 def test_sources_can_be_pickled(tmp_path: Path) -> None:
@@ -70,7 +69,7 @@ def test_sources_can_be_pickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_metadata_in_a_subfolder_defines_captions_and_splits(tmp_path: Path, packed: bool) -> None:
     rows: list[dict[str, Any]] = [
-        {"file_name": "00000.png", "age": 26, "gender": "female", "ethnicity": "asian", "split": "heldout"},
+        {"file_name": "00000.png", "age": 26, "gender": "female", "ethnicity": "asian", "split": "test"},
         {"file_name": "한글.png", "text": "a portrait", "split": "train"},
     ]
     lines = "\n".join(json.dumps(row) for row in rows)
@@ -83,9 +82,8 @@ def test_metadata_in_a_subfolder_defines_captions_and_splits(tmp_path: Path, pac
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(data)
         source = FolderSource(tmp_path)
-    assert source.split_is_given
     assert source.caption("faces/00000.png") == "a photo of a 26 year old asian woman"
-    assert source.split("faces/00000.png") == "heldout"
+    assert source.split("faces/00000.png") == "test"
     assert (source.caption("faces/한글.png"), source.split("faces/한글.png")) == ("a portrait", "train")
     assert source.caption("other.png") is None
 
@@ -106,8 +104,13 @@ def test_decomposed_file_names_match_composed_metadata(tmp_path: Path) -> None:
         (b'{"file_name": "b.png"}', "line 2: there is no file b.png"),
         (
             b'{"file_name": "a.png", "split": "tset"}',
-            "line 2: split 'tset' is unknown; accepted: train, heldout",
+            "line 2: split 'tset' is unknown; accepted: train, val, validation, test",
         ),
+        (
+            b'{"file_name": "a.png", "split": "heldout"}',
+            "accepted: train, val, validation, test; write val or test instead",
+        ),
+        (b'{"file_name": "a.png", "split": ["val"]}', "line 2: split ['val'] is unknown"),
         (b'{"file_name": "a.png", "age": "old"}', "line 2: age 'old' is not a number"),
         (b'{"file_name": "a.png", "age": Infinity}', "line 2: age inf is not a number"),
         (b'{"file_name": "a.png", "age": NaN}', "line 2: age nan is not a number"),
@@ -169,19 +172,29 @@ def test_path_traversal_in_entry_names_writes_nothing(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["in", "x.zip"]
 
 
-def test_hash_split_follows_content_and_share(tmp_path: Path) -> None:
-    for i in range(300):
-        (tmp_path / f"{i:03d}.png").write_bytes(f"photo {i}".encode())
-    (tmp_path / "copy of 7.png").write_bytes(b"photo 7")
-    source = FolderSource(tmp_path, heldout_share=0.2)
-    splits = {photo_id: source.split(photo_id) for photo_id in source.ids()}
-    assert splits["copy of 7.png"] == splits["007.png"]
-    assert 30 < sum(split == "heldout" for split in splits.values()) < 90  # 60, 4 standard deviations of 7
-    expected = int(hashlib.sha256(b"photo 0").hexdigest(), 16) / 2**256 < 0.2
-    assert (splits["000.png"] == "heldout") == expected
-    assert {FolderSource(tmp_path, heldout_share=0).split(i) for i in source.ids()} == {"train"}
-    with pytest.raises(ValueError, match="heldout_share"):
-        FolderSource(tmp_path, heldout_share=1)
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train/a.png", "train"), ("VAL/a.png", "val"), ("Validation/x/a.png", "val"), ("valid/a.png", "val"),
+        ("faces/Test/a.png", "test"), ("test/train/a.png", "test"), ("test.png", None), ("tests/a.png", None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_folder_names_define_splits(tmp_path: Path, name: str, split: str | None, packed: bool) -> None:
+    if packed:
+        source = FolderSource(write_zip(tmp_path / "x.zip", {name: photo_bytes()}))
+    else:
+        write_folder(tmp_path / "test", [name])  # folders above the data set do not count
+        source = FolderSource(tmp_path / "test")
+    assert source.split(name) == split
+
+
+def test_metadata_decides_before_folder_names(tmp_path: Path) -> None:
+    rows = [{"file_name": "a.png", "split": "validation"}, {"file_name": "b.png", "text": "a portrait"}]
+    content = {f"train/{name}.png": photo_bytes(i) for i, name in enumerate("ab")}
+    content["train/metadata.jsonl"] = "\n".join(map(json.dumps, rows)).encode()
+    source = FolderSource(write_zip(tmp_path / "x.zip", content))
+    assert (source.split("train/a.png"), source.split("train/b.png")) == ("val", "train")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +232,7 @@ def test_celeba_layouts(tmp_path: Path, around: str, photos: str) -> None:
     write_celeba(tmp_path / around, photos)
     source = CelebASource(tmp_path)
     assert source.ids() == ["000001.jpg", "000002.jpg", "000003.jpg"]
-    assert [source.split(photo_id) for photo_id in source.ids()] == ["train", "heldout", "heldout"]
+    assert [source.split(photo_id) for photo_id in source.ids()] == ["train", "val", "test"]
     assert source.caption("000001.jpg") == "a photo of a young woman, smiling"
     assert source.caption("000002.jpg") == "a photo of a man, with glasses"
     assert source.caption("000003.jpg") is None
@@ -230,7 +243,7 @@ def test_celeba_root_may_be_the_folder_of_photos_itself(tmp_path: Path) -> None:
     write_celeba(tmp_path, "img_align_celeba")
     source = CelebASource(tmp_path / "img_align_celeba")
     assert len(source.ids()) == 3
-    assert not source.split_is_given  # files outside the given folder are not read
+    assert {source.split(photo_id) for photo_id in source.ids()} == {None}  # the files above are not read
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])
@@ -251,32 +264,18 @@ def test_a_broken_partition_file_is_named(tmp_path: Path) -> None:
         CelebASource(tmp_path)
 
 
+def test_an_unknown_partition_is_named(tmp_path: Path) -> None:
+    write_celeba(tmp_path, "img_align_celeba")
+    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,3\n")
+    with pytest.raises(ValueError, match=r"000001\.jpg: partition '3'; accepted 0, 1, 2"):
+        CelebASource(tmp_path).split("000001.jpg")
+
+
 def test_open_source_opens_each_kind(tmp_path: Path) -> None:
     write_celeba(tmp_path, "img_align_celeba")
-    assert len(open_source("portraits", None, heldout_share=0.1).ids()) == 256
-    assert len(open_source("folder", tmp_path, heldout_share=0).ids()) == 3
-    assert open_source("celeba", tmp_path, heldout_share=0).name == "celeba"
+    assert len(open_source("portraits", None).ids()) == 256
+    assert len(open_source("folder", tmp_path).ids()) == 3
+    assert open_source("celeba", tmp_path).name == "celeba"
     for kind in ("folder", "celeba"):
         with pytest.raises(ValueError, match=rf"dataset\.path: dataset={kind} needs .*, dataset\.path=DIR"):
-            open_source(kind, None, heldout_share=0)
-
-
-def test_tuning_holds_out_training_photos_and_ignores_the_heldout_ones() -> None:
-    source = FolderSource(asset("portraits"))
-    tuning = open_source("portraits", None, heldout_share=0.1, num_tuning=32)
-    train = [photo_id for photo_id in source.ids() if source.split(photo_id) == "train"]
-    assert tuning.ids() == train
-    heldout = [photo_id for photo_id in tuning.ids() if tuning.split(photo_id) == "heldout"]
-    assert len(heldout) == 32
-    rest = [tuning.digest(photo_id) for photo_id in train if tuning.split(photo_id) == "train"]
-    assert max(tuning.digest(photo_id) for photo_id in heldout) < min(rest)
-    assert tuning.split_is_given
-    assert tuning.caption(train[0]) == source.caption(train[0])
-    assert tuning.open(train[0]).tobytes() == source.open(train[0]).tobytes()
-    assert pickle.loads(pickle.dumps(tuning)).split(heldout[0]) == "heldout"
-
-
-@pytest.mark.parametrize("num", [0, -1, 192])
-def test_tuning_leaves_photos_for_training(num: int) -> None:
-    with pytest.raises(ValueError, match=rf"dataset.num_tuning={num}: accepted 1 to 191; portraits has 192"):
-        TuningSource(FolderSource(asset("portraits")), num)
+            open_source(kind, None)

@@ -62,7 +62,7 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(results: EvalResults, runs: list[RunRecord], sheet: Path) -> str:
-    shown = [Sheet(sheet, "Held-out portraits", "Not selected.")]
+    shown = [Sheet(sheet, "Test portraits", "Not selected.")]
     return render_page(results, title="A demo", runs=runs, sheets=shown, how=HOW)
 
 
@@ -106,7 +106,7 @@ def test_numbers_settings_hashes_and_sheets_are_on_the_page(
     for expected in (
         "Snapped: on the grid, with 16 colours", "Difference to the untouched base", "make demo", "12.3 s",
         "sampler.num_steps", "torch", "d" * 64, "b" * 64, "f" * 64, "lora.rank=8", "cccccccccccc",
-        "with local changes", "LoRA rank 8", "32 held-out photos", "1 seed",
+        "with local changes", "LoRA rank 8", "32 test photos", "1 seed",
     ):  # fmt: skip
         assert expected in words, expected
     embedded = re.findall(r'<img src="data:image/png;base64,([^"]+)"', html)

@@ -101,7 +101,7 @@ def with_losses(results: EvalResults, loss: Estimate) -> EvalResults:
 def test_a_fine_tune_with_a_higher_noise_loss_is_named(results: EvalResults) -> None:
     sentences = verdict(with_losses(results, UP))
     assert len(sentences) == 3
-    assert "LoRA rank 4 (+0.50, 0.40 to 0.60) predicts the noise of held-out pixel art worse" in sentences[2]
+    assert "LoRA rank 4 (+0.50, 0.40 to 0.60) predicts the noise of unseen pixel art worse" in sentences[2]
 
 
 def test_no_other_fine_tune_is_named(results: EvalResults) -> None:

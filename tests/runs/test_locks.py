@@ -89,14 +89,14 @@ def words(tmp_path: Path, micro_base_folder: Path) -> list[str]:
     rows = []
     for number in range(6):
         Image.new("RGB", (40, 40), (40 * number, 90, 120)).save(tmp_path / "photos" / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "split": "heldout" if number < 2 else "train"})
+        rows.append({"file_name": f"{number}.png", "split": "val" if number < 2 else "train"})
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "photos" / "metadata.jsonl").write_text(text, encoding="utf-8")
     return [
         "dataset=folder", f"dataset.path={tmp_path / 'photos'}", "dataset.framing=center", "tracker=none",
         f"model.path={micro_base_folder}", "model.image_size=32", "model.cell=4", "loop=quick",
         "loop.num_steps=1", "loop.num_samples=0", f"paths.cache={tmp_path / 'cache'}",
-        f"paths.runs={tmp_path / 'runs'}",
+        f"paths.runs={tmp_path / 'runs'}", "dataset.test_share=0",
     ]  # fmt: skip
 
 

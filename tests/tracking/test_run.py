@@ -23,7 +23,7 @@ SECRETS = {
     "HF_TOKEN": "hf_5ec2e7b2b2b2b2b2b2b2b2b2b2b2b2",
     "AWS_SECRET_ACCESS_KEY": "5ec2e7c3c3c3c3c3c3c3c3c3c3c3c3",
 }
-NUM_HELDOUT = 4
+NUM_VAL = 4
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def words(tmp_path_factory: pytest.TempPathFactory, micro_base_folder: Path) -> 
     for number in range(8):
         crop = Image.fromarray(astronaut()[number * 20 : number * 20 + 200, 100:300]).resize((48, 48))
         crop.save(root / "photos" / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "split": "heldout" if number < NUM_HELDOUT else "train"})
+        rows.append({"file_name": f"{number}.png", "split": "val" if number < NUM_VAL else "train"})
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (root / "photos" / "metadata.jsonl").write_text(lines, encoding="utf-8")
     return [
-        "dataset=folder", f"dataset.path={root / 'photos'}", "dataset.framing=center",
+        "dataset=folder", "dataset.test_share=0", f"dataset.path={root / 'photos'}", "dataset.framing=center",
         f"paths.cache={root / 'cache'}", f"paths.runs={root / 'runs'}", f"timing={root / 'timing.json'}",
         f"model.path={micro_base_folder}", "model.image_size=32", "model.cell=4",
         "loop=quick", "loop.num_steps=4", "loop.log_every_steps=1", "loop.validate_every_steps=2",
@@ -106,14 +106,14 @@ def test_sample_tables_show_the_same_photos_beside_the_base(folder: Path, record
     for column in range(3):
         assert pictures(tables[0], column) == pictures(tables[1], column)
     assert pictures(tables[0], 3) != pictures(tables[1], 3)  # the run changes, the base does not
-    assert len(pictures(tables[0], 0)) == NUM_HELDOUT
+    assert len(pictures(tables[0], 0)) == NUM_VAL
     items = [record["item"] for record in of_kind(records, "history")]
     shown = [item for item in items if any(key.startswith("samples/table") for key in item)]
     assert [item["train/step"] for item in shown] == [2, 4]
     (path, *_) = sorted((folder / "wandb").glob("offline-run-*/files/media/table/samples/*.table.json"))
     table = json.loads(path.read_text())
     assert table["columns"] == tables[0]["columns"]
-    assert len(table["data"]) == NUM_HELDOUT
+    assert len(table["data"]) == NUM_VAL
 
 
 def test_artifacts_record_what_the_weights_were_trained_from(folder: Path, records: Records) -> None:

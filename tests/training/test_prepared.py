@@ -28,7 +28,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_training_encodes_nothing_that_prepare_did_not(
     tmp_path: Path, micro_base_folder: Path, monkeypatch: pytest.MonkeyPatch, mirror: str, num_encoded: int
 ) -> None:
-    """Pixel art and photos of four training and four held-out pairs; mirrored training pairs if asked for."""
+    """Pixel art and photos of four training and four val pairs; mirrored training pairs if asked for."""
     words = [*train_words(tmp_path, micro_base_folder), f"dataset.mirror={mirror}"]
     calls = counted(monkeypatch)
     prepare.main([word for word in words if word.startswith(("dataset", "model", "paths.cache"))])

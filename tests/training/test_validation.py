@@ -150,7 +150,7 @@ def test_a_loss_along_the_shift_needs_an_objective_with_one(micro_base: BaseMode
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 8])
-def test_the_baseline_s_loss_counts_every_heldout_pair_once(batch_size: int) -> None:
+def test_the_baseline_s_loss_counts_every_pair_once(batch_size: int) -> None:
     """Five pairs do not fill batches of four, and fill a batch of eight twice."""
     rng = np.random.default_rng(0)
     pictures = {f"{n}.png": rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8) for n in range(5)}
@@ -162,7 +162,7 @@ def test_the_baseline_s_loss_counts_every_heldout_pair_once(batch_size: int) -> 
     network = BaselineUNet(cell=4, widths=(8, 8, 8)).eval()
     torch.nn.init.zeros_(network.out.weight)
     torch.nn.init.zeros_(network.out.bias)  # the network now returns the photo
-    batches = PairBatches(cast(PairSet, pair_set), "heldout", batch_size, seed=0)
+    batches = PairBatches(cast(PairSet, pair_set), "val", batch_size, seed=0)
     found = regression_loss(RegressionObjective(network), batches)
     expected = [np.mean(((photo / 127.5) - (pixel / 127.5)) ** 2) for photo, pixel in pictures.values()]
     assert sorted(found.tolist()) == pytest.approx(sorted(expected), rel=1e-5)

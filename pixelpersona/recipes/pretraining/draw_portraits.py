@@ -11,6 +11,7 @@ from PIL import Image
 from pixelpersona.config.loop import Precision
 from pixelpersona.config.pretrain import PortraitsConfig, PretrainConfig
 from pixelpersona.data.attributes import read_attributes
+from pixelpersona.data.metadata import TEST, TRAIN, VAL
 from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.data.sources import caption_of
 from pixelpersona.evaluation.curation import form, nearest_similarity, proportional_choice
@@ -29,9 +30,14 @@ def draw_portraits(config: PretrainConfig, photos: Photos) -> None:
     """Write <run>/portraits: WebP pictures, and metadata.jsonl with caption, seed and split of each.
 
     Pictures are drawn from captions of training photos; `_choose` says which are kept. Statistics of copies
-    go to <run>/portraits.json.
+    go to <run>/portraits.json. Raises ValueError when val and test leave no portrait to train on.
     """
     settings, folder = config.portraits, photos.folder
+    if not settings.num_val + settings.num_test < settings.num_kept:
+        raise ValueError(
+            f"portraits.num_val={settings.num_val}, portraits.num_test={settings.num_test}: "
+            f"accepted together below portraits.num_kept={settings.num_kept}"
+        )
     base = load_base(folder / "base", name=config.model.name)
     population = [caption_of(photos.source, photo_id) for photo_id in photos.ids]
     rng = numpy_rng(config.seed, 0, "portrait captions")
@@ -47,11 +53,13 @@ def draw_portraits(config: PretrainConfig, photos: Photos) -> None:
     target = folder / "portraits"
     target.mkdir(parents=True, exist_ok=True)
     rows = []
+    splits = _splits(len(kept), settings, rng)
     for number, index in enumerate(kept):
         name = f"{number:03d}.webp"
         images[index].save(target / name, "WEBP", quality=85, method=6)
-        split = "heldout" if number % 4 == 3 and number // 4 < settings.num_heldout else "train"
-        rows.append({"file_name": name, "text": captions[index], "seed": seeds[index], "split": split})
+        rows.append(
+            {"file_name": name, "text": captions[index], "seed": seeds[index], "split": splits[number]}
+        )
     write_whole(target / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_whole(folder / "portraits.json", json.dumps(statistics, indent=2) + "\n")
     print(f"wrote {len(rows)} portraits to {target}; dropped {statistics['num_copies']} as copies of a photo")
@@ -102,6 +110,13 @@ def _choose(
         "kept_nearest_median": float(np.median(nearest[kept])) if kept else 0.0,
         "kept_nearest_highest": float(nearest[kept].max()) if kept else 0.0,
     }
+
+
+def _splits(num_portraits: int, settings: PortraitsConfig, rng: np.random.Generator) -> list[str]:
+    """The splits of the portraits, in random order; where portraits are missing, train has fewer."""
+    splits = [TEST] * settings.num_test + [VAL] * settings.num_val
+    splits += [TRAIN] * (num_portraits - len(splits))
+    return [splits[index] for index in rng.permutation(num_portraits)]
 
 
 def _group(caption: str) -> tuple[str, str, int]:

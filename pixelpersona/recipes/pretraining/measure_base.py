@@ -1,4 +1,4 @@
-"""`pretrain stage=measure`: how good a base and the feature network are, on held-out photos."""
+"""`pretrain stage=measure`: how good a base and the feature network are, on test photos."""
 
 import json
 from dataclasses import asdict
@@ -36,16 +36,16 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
     """Write <run>/measured.json and print it as a table; update measure.card and measure.study.
 
     Measures the base and the feature network of the run, or those of `model` and the packaged network where
-    the run has none. Raises ValueError when fewer than 8 photos are held out.
+    the run has none. Raises ValueError when there are fewer than 8 test photos.
     """
     measure, model, folder = config.measure, config.model, photos.folder
-    pictures = photos.heldout(measure.num_photos)
+    pictures = photos.load(photos.test_ids[: measure.num_photos])
     if len(pictures) < _MIN_PHOTOS:
         raise ValueError(
-            f"dataset.heldout_share={config.dataset.heldout_share}: {len(pictures)} photos are held out; "
+            f"dataset.test_share={config.dataset.test_share:g}: {len(pictures)} test photos; "
             f"stage=measure needs {_MIN_PHOTOS} or more"
         )
-    ids = photos.heldout_ids[: len(pictures)]
+    ids = photos.test_ids[: len(pictures)]
     captions = [caption_of(photos.source, photo_id) for photo_id in ids]
     own = folder / "base"
     base = load_base(own, name=model.name) if own.is_dir() else load_model(model)

@@ -1,6 +1,6 @@
 """What the stages of pretraining share: the photos, and the training of one stage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_wsd_schedule
 
 from pixelpersona.config.pretrain import PretrainConfig, StageConfig, StageLrSchedule
+from pixelpersona.data.metadata import SPLITS
 from pixelpersona.data.photo_batches import photo_array
 from pixelpersona.data.sources import open_source
+from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
 from pixelpersona.files import whole
 from pixelpersona.runs.records import plain_config, public_config
 from pixelpersona.tracking.opening import open_tracker
@@ -28,18 +30,22 @@ from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parame
 class Photos:
     """The photos of a pretraining run, as square pictures of the base's size.
 
-    ids, heldout_ids: of the training and the held-out photos, sorted. folder: the run's.
+    ids, val_ids, test_ids: of the train, val and test photos, sorted. folder: the run's.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
         dataset = config.dataset
-        share, num_tuning = dataset.heldout_share, dataset.num_tuning
-        self.source = open_source(dataset.kind, dataset.path, heldout_share=share, num_tuning=num_tuning)
+        self.source = open_source(dataset.kind, dataset.path)
         self.folder = config.paths.runs / config.name
         self.image_size = config.model.image_size
-        splits = {photo_id: self.source.split(photo_id) for photo_id in self.source.ids()}
-        self.ids = [photo_id for photo_id, split in splits.items() if split == "train"]
-        self.heldout_ids = [photo_id for photo_id, split in splits.items() if split == "heldout"]
+        ids = self.source.ids()
+        given, digests = [self.source.split(i) for i in ids], [self.source.digest(i) for i in ids]
+        shares = SplitShares(dataset.val_share, dataset.test_share)
+        splits = decide_splits(given, digests, defined_splits(self.source), shares)
+        self.ids, self.val_ids, self.test_ids = (
+            [photo_id for photo_id, split in zip(ids, splits, strict=True) if split == name]
+            for name in SPLITS
+        )
 
     def train_file(self, size: int | None = None) -> Path:
         """The .npy of all training photos, uint8 [N, size, size, 3], written when it is missing.
@@ -61,9 +67,9 @@ class Photos:
         photos: NDArray[np.uint8] = np.load(self.train_file(), mmap_mode="c")
         return photos
 
-    def heldout(self, limit: int) -> NDArray[np.uint8]:
-        """The first `limit` held-out photos, uint8 [N, image_size, image_size, 3]."""
-        return photo_array(self.source, self.heldout_ids[:limit], self.image_size)
+    def load(self, ids: Sequence[str]) -> NDArray[np.uint8]:
+        """These photos, uint8 [N, image_size, image_size, 3]."""
+        return photo_array(self.source, ids, self.image_size)
 
 
 def train_stage(

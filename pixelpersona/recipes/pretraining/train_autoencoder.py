@@ -16,7 +16,7 @@ def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
     """Write <run>/vae in diffusers' layout: the moving average, with latents of mean 0 and std 1 per channel.
 
     With warm_start the encoder of `model` is kept and only its decoder is trained, so that the UNet's latents
-    keep their meaning. Prints the PSNR on held-out photos.
+    keep their meaning. Prints the PSNR on val photos.
     Raises ValueError when a new autoencoder is asked for another cell size than 4, or the crop does not fit.
     """
     stage, model, cell = config.autoencoder, config.model, config.model.cell
@@ -47,7 +47,7 @@ def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
 
     target = photos.folder / "vae"
     vae.save_pretrained(target)
-    if photos.heldout_ids:
-        quality = reconstruction(vae, photos.heldout(stage.num_psnr_photos))
-        print(f"autoencoder: {quality.psnr:.2f} dB PSNR on held-out photos")
+    if photos.val_ids:
+        quality = reconstruction(vae, photos.load(photos.val_ids[: stage.num_psnr_photos]))
+        print(f"autoencoder: {quality.psnr:.2f} dB PSNR on val photos")
     print(f"wrote {target}")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pixelpersona.assets.locate import path as asset
 from pixelpersona.config.pretrain import PretrainConfig
-from pixelpersona.data.metadata import attribute_caption
+from pixelpersona.data.metadata import TEST, attribute_caption
 from pixelpersona.data.photo_batches import photo_array
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.evaluation.fidelity import altered_photo
@@ -73,7 +73,7 @@ most similar to it.
 
 ## Stylized portraits
 
-Portraits held out of the LoRA's training, and what `stylize` draws from them.
+Test portraits, which the LoRA was not trained on, and what `stylize` draws from them.
 
 ![Portrait and pixel art, side by side](stylize.png)
 
@@ -112,7 +112,7 @@ def write_study(
         save_loss_curves(runs, study / "losses.png")
 
     source = FolderSource(folder / "portraits" if (folder / "portraits").is_dir() else asset("portraits"))
-    ids = sorted(source.ids(), key=lambda photo_id: source.split(photo_id) == "heldout")
+    ids = sorted(source.ids(), key=lambda photo_id: source.split(photo_id) == TEST)
     portraits = photo_array(source, ids, base.image_size)
     sheets = {
         "autoencoder.png": _autoencoder_sheet(base, portraits[:_NUM_SHOWN]),
@@ -163,7 +163,7 @@ def _features_sheet(
 
 
 def _stylize_sheet(config: PretrainConfig, base: BaseModel, portraits: NDArray[np.uint8]) -> Image.Image:
-    """Portraits held out of the packaged LoRA's training, and what `stylize` draws from them."""
+    """Test portraits, which the packaged LoRA was not trained on, and what `stylize` draws from them."""
     model, num_steps, strength = config.model, config.measure.num_steps, config.model.portrait_strength
     stylizer = Stylizer(
         merge_lora(base, asset("lora") / ADAPTER_FILE)[0],
