@@ -4,7 +4,7 @@
 
 portraits-192.zip holds photos of 192×192 pixels and a metadata.jsonl with file_name, text and split (train,
 val, test); its test photos are left out. faces-128.zip is UTKFace at 128×128 pixels with age, gender and
-ethnicity: photos whose hash is below 0.1 are held out, as for the packaged base. Tight faces are enlarged to
+ethnicity: photos whose hash is below 0.1 are not trained on, as for the packaged base. Tight faces are enlarged to
 192 pixels and their captions end in ", close-up"; people whom the portraits show less often (dark skin, below
 10 and above 59 years) come first.
 """
@@ -23,7 +23,7 @@ from PIL import Image
 from pixelpersona.data.metadata import attribute_caption
 
 SIZE = 192
-NUM_RARE, NUM_OTHER, NUM_HELDOUT = 2500, 700, 400
+NUM_RARE, NUM_OTHER, NUM_VAL = 2500, 700, 400
 
 
 def rows_of(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
@@ -55,13 +55,13 @@ def choose_faces(archive: zipfile.ZipFile) -> list[tuple[dict[str, Any], str]]:
     rows = rows_of(archive)
     share = {row["file_name"]: hash_share(archive.read(row["file_name"])) for row in rows}
     train = [row for row in rows if share[row["file_name"]] >= 0.1]
-    heldout = [row for row in rows if 0.05 <= share[row["file_name"]] < 0.1]
+    val = [row for row in rows if 0.05 <= share[row["file_name"]] < 0.1]
     rng = random.Random(0)
     rare, other = [r for r in train if is_rare(r)], [r for r in train if not is_rare(r)]
     rng.shuffle(rare)
     rng.shuffle(other)
     chosen = [(row, "train") for row in rare[:NUM_RARE] + other[:NUM_OTHER]]
-    return chosen + [(row, "val") for row in heldout[:NUM_HELDOUT]]
+    return chosen + [(row, "val") for row in val[:NUM_VAL]]
 
 
 def main() -> None:

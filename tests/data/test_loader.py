@@ -23,7 +23,7 @@ def pair_set(tmp_path: Path) -> PairSet:
         coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
     source = FolderSource(tmp_path / "photos")
-    return prepare_pairs(source, replace(RECIPE, size=8), tmp_path / "data", num_workers=1)
+    return prepare_pairs(source, replace(RECIPE, size=8), tmp_path / "data", val_share=0.1, num_workers=1)
 
 
 def latent_set(num_items: int) -> LatentSet:

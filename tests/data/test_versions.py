@@ -7,7 +7,7 @@ from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import pixelize
 
 STORED = (
-    2,
+    3,
     """
 88 88 88 88 88 88 128 128 128 128 128 128 128 128 128 128
 88 88 88 88 128 128 128 128 128 128 128 128 128 128 128 128
