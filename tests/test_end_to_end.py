@@ -1,5 +1,6 @@
 """The commands as a user calls them, on a tiny Stable Diffusion."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,15 +11,17 @@ from safetensors.numpy import load_file
 from skimage.data import astronaut, coffee
 
 from pixelpersona import evaluate, prepare, report, stylize, train
+from pixelpersona.data.duplicates import fingerprint
 from pixelpersona.evaluation.result import load_results
 from pixelpersona.files import read_jsonl
+from pixelpersona.pixel.photo import open_photo
 
-SPLITS = ["test"] * 5 + ["val"] * 3 + ["train"] * 4
+SPLITS = ["test"] * 5 + ["val"] * 4 + ["train"] * 4
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Crops of a public-domain portrait; 5 are for test, 3 for val, 4 for training."""
+    """Crops of a public-domain portrait; 5 test, 4 val and 4 train photos."""
     folder = tmp_path_factory.mktemp("사진 (1), a=b [x]")
     rng = np.random.default_rng(0)
     rows = []
@@ -80,6 +83,16 @@ def test_every_run_records_its_settings_versions_and_data(runs: Path) -> None:
         }
     assert (runs / "lora-r3" / "wandb").is_dir()
     assert not (runs / "supervised" / "wandb").exists()
+
+
+def test_every_run_records_its_training_photos(runs: Path, photos: Path) -> None:
+    names = sorted(f"내 사진 {number}.png" for number, split in enumerate(SPLITS) if split == "train")
+    for name in ("lora-r2", "lora-r3", "supervised"):
+        rows = read_jsonl(runs / name / "train_photos.jsonl")
+        assert [row["id"] for row in rows] == names
+        digests = [hashlib.sha256((photos / name).read_bytes()).hexdigest() for name in names]
+        assert [row["sha256"] for row in rows] == digests
+        assert [row["fingerprint"] for row in rows] == [fingerprint(open_photo(photos / n)) for n in names]
 
 
 def test_losses_samples_and_set_metrics_are_logged(runs: Path) -> None:

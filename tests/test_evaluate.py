@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from skimage.data import astronaut
 
 from pixelpersona import evaluate, report
+from pixelpersona.data.duplicates import fingerprint
+from pixelpersona.data.training_photos import TRAINING_PHOTOS, TrainingPhoto
 from pixelpersona.evaluation.result import EvalResults, load_results
 from pixelpersona.evaluation.tradeoff import load_tradeoff
 from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
@@ -124,11 +127,49 @@ def test_runs_with_broken_weights_are_named_and_left_out(
     (tmp_path / "cut" / ADAPTER_FILE).write_bytes(whole[:5000])
     evaluate.main([*words, f"paths.runs={tmp_path}", "eval.num_photos=4"])
     printed = capsys.readouterr().err
-    assert re.findall(r"([\w-]+): left out", printed) == ["supervised", "cut", "foreign", "lora-r2"]
+    assert re.findall(r"([\w-]+): left out", printed) == ["foreign", "supervised", "cut", "lora-r2"]
     assert re.search(r"supervised: left out, .*1 of \d+ weights are not finite, .*out\.bias", printed)
     assert re.search(r"lora-r2: left out, .*keys hold values that are not finite, .*to_q", printed)
     results = load_results(tmp_path / "result.json")
     assert [r.variant for r in results.variants if r.adapter_sha256] == ["ranks/lora-r10"]
+
+
+def test_a_run_that_was_trained_on_compared_photos_is_left_out(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], micro_base_folder: Path
+) -> None:
+    """Nothing is measured if no run is left."""
+    save_trained(tmp_path, micro_base_folder)
+    copy = TrainingPhoto("copy", "0" * 64, fingerprint(Image.fromarray(astronaut()[20:276, 96:352])))
+    for name in ("lora-r2", "ranks/lora-r10", "supervised"):
+        (tmp_path / name / TRAINING_PHOTOS).write_text(json.dumps(asdict(copy)))
+    message = refused([*words, f"paths.runs={tmp_path}"], capsys)
+    assert message.startswith("no run is left to compare; supervised: left out, trained on 1 of the 5 photos")
+    assert not (tmp_path / "result.json").exists()
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line on stderr of a command that exits with code 2."""
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main(words)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("eval.num_photos=3", "eval.num_photos=3: accepted 4 or more, or null"),
+        (
+            "eval.split=val",
+            "eval.split=val: the data set has 1 val photos; accepted 4 or more: add val photos, or raise "
+            "dataset.val_share (now 0.1) and train again",
+        ),
+    ],
+)
+def test_too_few_photos_are_refused_with_the_key_that_helps(
+    words: list[str], runs: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
+) -> None:
+    assert refused([*words, word], capsys) == message
 
 
 def test_nearest_is_on_its_grid_and_palette_without_snapping(results: EvalResults) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-_DRAFT = re.compile(r"\.(?:pairs|latents|text)-.*\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}")
+_DRAFT = re.compile(r"\.(?:pairs|latents|text|photos)-.*\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}")
 _WEEK_S = 7 * 24 * 3600.0
 
 

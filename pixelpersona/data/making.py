@@ -22,6 +22,7 @@ from pixelpersona.data.metadata import TRAIN
 from pixelpersona.data.pairset import DATA_VERSION, KINDS, read_rows
 from pixelpersona.data.recipe import PairRecipe, vary
 from pixelpersona.data.sources import PhotoSource
+from pixelpersona.data.survey import SurveyedPhoto
 from pixelpersona.pixel.framing import crop_square
 from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.pixel.pixelator import pixelize
@@ -45,14 +46,12 @@ class Entry:
 class Job:
     """One photo to make pairs of.
 
-    number: names its files. digest: SHA-256 of the photo file. keys: content key of each variant.
+    number: names its files. keys: content key of each variant.
     found: the entries that exist in other sets, by key.
     """
 
     number: int
-    photo_id: str
-    digest: str
-    split: str
+    photo: SurveyedPhoto
     caption: str | None
     keys: tuple[str, ...] = ()
     found: Mapping[str, Entry] = field(default_factory=dict)
@@ -68,11 +67,13 @@ def with_keys(recipe: PairRecipe, jobs: Iterable[Job]) -> list[Job]:
     varied = json.dumps([*settings, asdict(recipe.augment), recipe.seed], sort_keys=True)
 
     def key(job: Job, variant: int) -> str:
-        parts = [varied, job.digest, job.photo_id, variant] if variant else [plain, job.digest]
+        parts = [varied, job.photo.digest, job.photo.id, variant] if variant else [plain, job.photo.digest]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def keys(job: Job) -> tuple[str, ...]:
-        return tuple(key(job, variant) for variant in range(recipe.variants if job.split == TRAIN else 1))
+        return tuple(
+            key(job, variant) for variant in range(recipe.variants if job.photo.split == TRAIN else 1)
+        )
 
     return [replace(job, keys=keys(job)) for job in jobs]
 
@@ -123,10 +124,10 @@ class Maker:
         return rows
 
     def _crop(self, job: Job) -> Image.Image:
-        photo = self.source.open(job.photo_id)
+        photo = self.source.open(job.photo.id)
         # The key was computed from earlier bytes: other bytes would be cached under the wrong key for good.
-        if self.source.digest(job.photo_id) != job.digest:
-            raise ValueError(f"{job.photo_id}: changed while the data was prepared; prepare it again")
+        if self.source.digest(job.photo.id) != job.photo.digest:
+            raise ValueError(f"{job.photo.id}: changed while the data was prepared; prepare it again")
         return crop_square(photo, self.recipe.size, self.recipe.framing)
 
     def _reuse(self, entry: Entry, job: Job, variant: int) -> Row | None:
@@ -154,7 +155,7 @@ class Maker:
         return art
 
     def _make(self, square: Image.Image, job: Job, variant: int) -> Row:
-        photo = np.asarray(vary(square, self.recipe, job.photo_id, variant))
+        photo = np.asarray(vary(square, self.recipe, job.photo.id, variant))
         pixel, grid, palette = pixelize(photo, self.recipe.pixelate)
         art: Row = {
             "grid": asdict(grid) if grid else None,
@@ -178,12 +179,13 @@ def _file_name(kind: str, job: Job, variant: int) -> str:
 def _row(recipe: PairRecipe, job: Job, variant: int, key: str, art: Row) -> Row:
     digests = art["photo_sha256"] + art["pixel_sha256"]
     return {
-        "id": job.photo_id + (f"#{variant}" if variant else ""),
+        "id": job.photo.id + (f"#{variant}" if variant else ""),
         "text": recipe.caption,
-        "split": job.split,
-        "photo_id": job.photo_id,
+        "split": job.photo.split,
+        "photo_id": job.photo.id,
         "variant": variant,
-        "source_sha256": job.digest,
+        "source_sha256": job.photo.digest,
+        "source_fingerprint": job.photo.fingerprint,
         "source_text": job.caption,
         "entry": key,
         **{name: art[name] for name in _ART},

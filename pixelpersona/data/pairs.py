@@ -8,6 +8,7 @@ changing one photo makes one pair.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,13 +21,13 @@ from tqdm import tqdm
 
 from pixelpersona.data.drafts import draft_path, remove_leftovers, writing
 from pixelpersona.data.making import Job, Maker, Row, find_entries, with_keys
-from pixelpersona.data.metadata import SPLITS, TRAIN
+from pixelpersona.data.metadata import SPLITS
 from pixelpersona.data.pairset import DATA_VERSION, KINDS, MANIFEST, METADATA, REJECTED, PairSet, damage, seal
 from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import PhotoSource
-from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
+from pixelpersona.data.splits import SplitShares
+from pixelpersona.data.survey import survey
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
-from pixelpersona.pixel.photo import PhotoError
 
 _LINKS_PER_MADE_PHOTO = 100  # linking this many photos takes as long as making one
 
@@ -39,23 +40,34 @@ def prepare_pairs(
     val_share: float = 0.0,
     test_share: float = 0.0,
     limit: int | None = None,
+    max_enlargement: float = math.inf,
     num_workers: int | None = None,
     thorough: bool = False,
 ) -> PairSet:
     """The pairs of a source's photos in root/pairs-<12 hex digits>/, made if they are missing.
 
-    val_share, test_share: see `SplitShares`. limit: number of photos, in proportion to the splits that the
-    data set defines; a larger limit keeps the photos of a smaller one.
+    val_share, test_share: see `SplitShares`. limit, max_enlargement: see `survey`.
     num_workers: processes; None uses all cores for many photos, 1 only this process.
     thorough: check an existing set byte by byte instead of by file sizes, and repair it.
-    Photos that cannot be read are skipped and listed in rejected.jsonl. What killed processes left in root is
-    removed. Raises ValueError when no photo can be used, or when root cannot be written (existing sets then
-    stay as they are).
+    Photos that cannot be read or are too small are skipped and listed in rejected.jsonl. What killed
+    processes left in root is removed. Raises ValueError when no photo can be used, or when root cannot be
+    written (existing sets then stay as they are).
     """
     choose_num_workers(1, num_workers)  # reject a wrong number before reading all photos
     root = Path(root)
     remove_leftovers(root)
-    jobs, rejected = _plan(source, recipe, limit, SplitShares(val_share, test_share))
+    surveyed = survey(
+        source,
+        root,
+        size=recipe.size,
+        seed=recipe.seed,
+        shares=SplitShares(val_share, test_share),
+        limit=limit,
+        max_enlargement=max_enlargement,
+        num_workers=num_workers,
+    )
+    jobs = [Job(number, photo, source.caption(photo.id)) for number, photo in enumerate(surveyed.photos)]
+    rejected = surveyed.rejected
     key = _key(recipe, jobs, rejected)
     target = root / f"pairs-{key[:12]}"
     finished = _load_if_valid(target, key, thorough)
@@ -81,52 +93,8 @@ def prepare_pairs(
     return PairSet.load(target)
 
 
-def _plan(
-    source: PhotoSource, recipe: PairRecipe, limit: int | None, shares: SplitShares
-) -> tuple[list[Job], dict[str, str]]:
-    """The chosen photos, sorted by id, with digest and split; and the reasons why others cannot be read."""
-    photo_ids = _first(source, limit, recipe.seed)
-    if not photo_ids:
-        raise ValueError(f"{source.name}: no photos")
-    jobs: list[Job] = []
-    rejected: dict[str, str] = {}
-    for number, photo_id in enumerate(tqdm(photo_ids, "reading photos", leave=False)):
-        try:
-            digest = source.digest(photo_id)
-        except PhotoError as error:
-            rejected[photo_id] = error.reason
-            continue
-        jobs.append(Job(number, photo_id, digest, "", source.caption(photo_id)))
-    given, digests = [source.split(job.photo_id) for job in jobs], [job.digest for job in jobs]
-    splits = decide_splits(given, digests, defined_splits(source), shares)
-    return [replace(job, split=split) for job, split in zip(jobs, splits, strict=True)], rejected
-
-
-def _first(source: PhotoSource, limit: int | None, seed: int) -> list[str]:
-    """The ids of the first `limit` photos, sorted; None for all.
-
-    Every split that the data set defines gives its share, in an order that is a function of (seed, id), so
-    that a small limit leaves none of them empty.
-    """
-    if limit is None:
-        return sorted(source.ids())
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1, got {limit}")
-
-    def place(photo_id: str) -> bytes:
-        return hashlib.sha256(f"{seed}:{photo_id}".encode("utf-8", "surrogatepass")).digest()
-
-    groups: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for photo_id in sorted(source.ids(), key=place):
-        groups[source.split(photo_id) or TRAIN].append(photo_id)
-    ranked = [
-        (rank / len(group), photo_id) for group in groups.values() for rank, photo_id in enumerate(group)
-    ]
-    return sorted(photo_id for _, photo_id in sorted(ranked, key=itemgetter(0))[:limit])
-
-
 def _key(recipe: PairRecipe, jobs: Sequence[Job], rejected: Mapping[str, str]) -> str:
-    photos = [(job.photo_id, job.digest, job.split, job.caption) for job in jobs]
+    photos = [(job.photo.id, job.photo.digest, job.photo.split, job.caption) for job in jobs]
     text = json.dumps([DATA_VERSION, asdict(recipe), photos, sorted(rejected)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -152,7 +120,7 @@ def _make_all(maker: Maker, jobs: Sequence[Job], num_workers: int | None) -> tup
     made = unordered(maker, jobs, choose_num_workers(worth, num_workers))
     results = sorted(tqdm(made, "photos to pairs", len(jobs), unit="photo"), key=itemgetter(0))
     rows = [row for _, result in results if not isinstance(result, str) for row in result]
-    return rows, {jobs[number].photo_id: made for number, made in results if isinstance(made, str)}
+    return rows, {jobs[number].photo.id: made for number, made in results if isinstance(made, str)}
 
 
 def _json_line(value: Mapping[str, Any]) -> bytes:

@@ -34,7 +34,8 @@ class Pair:
     """One photo and its pixel art, both RGB PNG files of the set's size.
 
     id: the photo's id, with "#1", "#2", ... appended for its augmented variants. grid: None where cells
-    differ in size. sha256: digest of both files' digests.
+    differ in size. sha256: digest of both files' digests. source_sha256, source_fingerprint: of the photo's
+    original file.
     """
 
     id: str
@@ -49,6 +50,8 @@ class Pair:
     sha256: str
     photo_sha256: str
     pixel_sha256: str
+    source_sha256: str
+    source_fingerprint: str
 
 
 class PairSet:
@@ -93,6 +96,15 @@ class PairSet:
             sizes = ", ".join(f"{size} {name}" for name, size in self.sizes().items())
             raise ValueError(f"{self.folder}: no {split} pairs in this data set ({sizes})")
         return pairs
+
+    def plain_pairs(self) -> list[Pair]:
+        """The pair of every photo that is not augmented, in all splits."""
+        return [pair for pair in self._pairs.values() if pair.variant == 0]
+
+    @property
+    def num_photos(self) -> int:
+        """Number of photos, rejected ones included."""
+        return len(self.plain_pairs()) + self.num_rejected
 
     def sizes(self) -> dict[str, int]:
         """Number of pairs of every split, empty ones included."""
@@ -191,6 +203,8 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
         sha256=row["sha256"],
         photo_sha256=row["photo_sha256"],
         pixel_sha256=row["pixel_sha256"],
+        source_sha256=row["source_sha256"],
+        source_fingerprint=row["source_fingerprint"],
     )
 
 

@@ -31,33 +31,39 @@ def defined_splits(source: PhotoSource) -> set[str]:
 
 
 def decide_splits(
-    given: Sequence[str | None], digests: Sequence[str], defined: Collection[str], shares: SplitShares
+    given: Sequence[str | None],
+    digests: Sequence[str],
+    groups: Sequence[int],
+    defined: Collection[str],
+    shares: SplitShares,
 ) -> list[str]:
     """The split of each photo.
 
-    given: the splits by the data set. digests: content hashes of the photos, hex; copies share a split.
+    given: the splits by the data set. digests: content hashes of the photos, hex.
+    groups: a number for each photo; train photos with equal numbers (copies) are not separated.
     defined: splits that the data set defines; nothing is taken from val or test photos, and nothing is added.
-    A split that it does not define is taken from its train photos, photos without a split included, by
-    content hash, so that other photos keep theirs when photos are added. With few photos each split with a
-    share above 0 gets at least one of them: with three different ones or more, train, val and test; with two,
-    train and val.
+    A split that it does not define is taken from its train photos, photos without a split included, by the
+    smallest content hash of a group, so that other photos keep their split when photos are added. With few
+    photos every split with a share above 0 gets at least one: with three groups or more train, val and test;
+    with two train and val.
     """
     splits = [split or TRAIN for split in given]
-    copies: dict[str, list[int]] = {}
+    members: dict[int, list[int]] = {}
     for index, split in enumerate(splits):
         if split == TRAIN:
-            copies.setdefault(digests[index], []).append(index)
-    ordered = sorted(copies)  # by hash: test photos first, then val photos
+            members.setdefault(groups[index], []).append(index)
+    smallest = {group: min(digests[index] for index in indices) for group, indices in members.items()}
+    ordered = sorted(members, key=smallest.__getitem__)  # test photos first, then val photos
     taken = {name: share for name, share in ((TEST, shares.test), (VAL, shares.val)) if name not in defined}
     taken = {name: share for name, share in taken.items() if share > 0}
     start, limit = 0, 0.0
     for number, (name, share) in enumerate(taken.items(), start=1):
         limit += share
-        below = sum(_fraction(digest) < limit for digest in ordered[start:])
+        below = sum(_fraction(smallest[group]) < limit for group in ordered[start:])
         room = len(ordered) - start - 1 - (len(taken) - number)  # one for train and for each later split
         end = start + (min(max(below, 1), room) if room > 0 else 0)
-        for digest in ordered[start:end]:
-            for index in copies[digest]:
+        for group in ordered[start:end]:
+            for index in members[group]:
                 splits[index] = name
         start = end
     return splits

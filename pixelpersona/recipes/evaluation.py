@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from pixelpersona.config.evaluate import EvaluateConfig
 from pixelpersona.data.latents import LatentSet, encode_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
+from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.evaluation.result import EvalResults, save_results
 from pixelpersona.inference.direct import (
     DirectStylizer,
@@ -39,11 +39,12 @@ from pixelpersona.models.inception import InceptionFeatures
 from pixelpersona.pixel.compiled import compile_kernels
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
+from pixelpersona.recipes.comparable_runs import comparable_runs
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.preparation import make_pairs
 from pixelpersona.reporting.sheets import save_sheets
 from pixelpersona.reporting.tracked_results import log_results
-from pixelpersona.runs.discovery import TrainedWeights, base_of, best_weights, find_trained
+from pixelpersona.runs.discovery import TrainedWeights, best_weights, find_trained
 from pixelpersona.runs.reading import save_timings
 from pixelpersona.runs.records import plain_config, public_config, versions, write_overrides
 from pixelpersona.tracking.opening import open_tracker
@@ -56,12 +57,13 @@ _NOT_DRAWN = ("photo", "target", "target-vae")  # references, neither drawn nor 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What all variants share."""
+    """What all variants share. trained: the runs to compare, LoRAs and baselines."""
 
     pair_set: PairSet
     base: BaseModel
     benchmark: Benchmark
     postprocess: Postprocess
+    trained: list[TrainedWeights]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +139,14 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         raise ValueError(f"paths.runs={config.paths.runs}: no such folder; train something first")
     check_eval(evaluation, model.image_size)
     pair_set = make_pairs(config)
+    _check_num_photos(config, pair_set)
     # noise_loss compares with the noise; trade-offs have no losses.
     base = load_model(model, prediction_type=None if evaluation.strengths else "epsilon")
     postprocess = Postprocess(**asdict(config.postprocess))
     path = evaluation.features_path
     pairs = pair_set.pairs(evaluation.split)[: evaluation.num_photos]
+    found = [w for name in (BASELINE_FILE, ADAPTER_FILE) for w in find_trained(config.paths.runs, name)]
+    trained = comparable_runs(found, base.sha256, pairs)
     benchmark = Benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
         [pair.id for pair in pairs],
@@ -155,7 +160,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         also_colors=evaluation.also_colors,
         inception=None if path is None else InceptionFeatures(path),
     )
-    return Inputs(pair_set, base, benchmark, postprocess)
+    return Inputs(pair_set, base, benchmark, postprocess, trained)
 
 
 def check_eval(evaluation: EvalConfig, image_size: int) -> None:
@@ -184,6 +189,20 @@ def check_eval(evaluation: EvalConfig, image_size: int) -> None:
             raise ValueError(f"eval.{key}={values}: accepted each value once")
 
 
+def _check_num_photos(config: EvaluateConfig, pair_set: PairSet) -> None:
+    """Raises ValueError naming the key that helps when there are too few photos to compare on."""
+    split, limit = config.eval.split, config.eval.num_photos
+    if limit is not None and limit < MIN_PICTURES:
+        raise ValueError(f"eval.num_photos={limit}: accepted {MIN_PICTURES} or more, or null")
+    num = pair_set.sizes()[split]
+    if num < MIN_PICTURES:
+        share = {"val": config.dataset.val_share, "test": config.dataset.test_share}[split]
+        raise ValueError(
+            f"eval.split={split}: the data set has {num} {split} photos; accepted {MIN_PICTURES} or more: "
+            f"add {split} photos, or raise dataset.{split}_share (now {share:g}) and train again"
+        )
+
+
 def target_of(inputs: Inputs) -> RecordedTarget:
     """The target pictures of the benchmark's photos."""
     pair_set, ids = inputs.pair_set, inputs.benchmark.photo_ids
@@ -192,14 +211,14 @@ def target_of(inputs: Inputs) -> RecordedTarget:
     )
 
 
-def fine_tunes(base: BaseModel, runs: Path) -> Iterator[tuple[TrainedWeights, BaseModel, int]]:
-    """Every LoRA of this base below `runs`: its file, the base with it merged, its number of parameters.
+def fine_tunes(inputs: Inputs) -> Iterator[tuple[TrainedWeights, BaseModel, int]]:
+    """Every LoRA to compare: its file, the base with it merged, its number of parameters.
 
     One that cannot be used (see `merge_lora`: damaged, not finite, all zero) is named on stderr and left out.
     """
-    for trained in _of_this_base(base, find_trained(runs, ADAPTER_FILE)):
+    for trained in (trained for trained in inputs.trained if trained.file.name == ADAPTER_FILE):
         try:
-            merged, num_parameters = merge_lora(base, trained.file)
+            merged, num_parameters = merge_lora(inputs.base, trained.file)
         except ValueError as error:
             _leave_out(trained, error)
         else:
@@ -214,7 +233,7 @@ def _leave_out(trained: TrainedWeights, error: ValueError) -> None:
 def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
     """References, the base, baselines and LoRAs, in the order of the table."""
     base, postprocess, prompt = inputs.base, inputs.postprocess, config.model.prompt
-    runs, sampler = config.paths.runs, Sampler(**asdict(config.sampler))
+    sampler = Sampler(**asdict(config.sampler))
     shift_strength = config.finetune.residual_shift_strength
     latents = encode_pairs(
         inputs.pair_set, config.eval.split, Codec(base), config.paths.cache, photos=shift_strength > 0.0
@@ -238,7 +257,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         unguided = replace(sampler, guidance=1.0)
         yield Variant("base-g1", Stylizer(base, sampler=unguided, prompt=prompt, postprocess=postprocess))
 
-    for trained in _of_this_base(base, find_trained(runs, BASELINE_FILE)):
+    for trained in (trained for trained in inputs.trained if trained.file.name == BASELINE_FILE):
         # A baseline is taken at its best weights; a LoRA at its last, which are what a user gets.
         trained = best_weights(trained)
         try:
@@ -252,7 +271,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
             weights=trained,
             num_parameters=sum(p.numel() for p in network.parameters()),
         )
-    for trained, tuned, num_parameters in fine_tunes(base, runs):
+    for trained, tuned, num_parameters in fine_tunes(inputs):
         yield Variant(
             trained.name,
             Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess),
@@ -260,20 +279,6 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
             num_parameters=num_parameters,
             losses=_losses(tuned, latents, shift_strength, num_photos),
         )
-
-
-def _of_this_base(base: BaseModel, found: Sequence[TrainedWeights]) -> Iterator[TrainedWeights]:
-    """Skips runs on another base, and names them: one folder may hold runs of SD 1.5 and of the tiny base."""
-    for trained in found:
-        sha256 = base_of(trained)
-        if sha256 is None or sha256 == base.sha256:
-            yield trained
-        else:
-            print(
-                f"{trained.name}: left out, trained on another base ({sha256[:12]}) "
-                f"than the one compared ({base.sha256[:12]})",
-                file=sys.stderr,
-            )
 
 
 def _losses(

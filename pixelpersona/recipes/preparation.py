@@ -8,13 +8,16 @@ from pixelpersona.config.evaluate import EvaluateConfig
 from pixelpersona.config.prepare import PrepareConfig
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.augment import Augmentation
+from pixelpersona.data.duplicates import duplicate_groups
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.data.pairs import prepare_pairs
-from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.pairset import REJECTED, PairSet
 from pixelpersona.data.recipe import PairRecipe, with_palette_colors
 from pixelpersona.data.sources import open_source
+from pixelpersona.data.survey import left_out
 from pixelpersona.data.verify import verify_cache
+from pixelpersona.files import read_jsonl
 from pixelpersona.models.codec import Codec
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.recipes.model import load_model
@@ -29,6 +32,8 @@ def prepare(config: PrepareConfig) -> None:
         _verify(config.paths.cache)
         return
     pair_set = make_pairs(config, thorough=True)
+    _name_left_out(pair_set)
+    _warn_of_copies(pair_set)
     if config.encode:
         codec = Codec(load_model(config.model))
         photos = config.finetune.residual_shift_strength > 0.0  # as `train` and `evaluate` need them
@@ -66,9 +71,54 @@ def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough
         val_share=dataset.val_share,
         test_share=dataset.test_share,
         limit=dataset.limit,
+        max_enlargement=dataset.max_enlargement,
         num_workers=dataset.num_workers,
         thorough=thorough,
     )
+
+
+def training_pairs(config: TrainConfig, *, is_main: bool) -> PairSet:
+    """The pair set of a training run. is_main: whether this process names the photos that were left out.
+
+    Raises ValueError saying what is missing when there is nothing to train or to validate on.
+    """
+    pair_set, dataset = make_pairs(config), config.dataset
+    if is_main:
+        _name_left_out(pair_set)
+    sizes = pair_set.sizes()
+    if not sizes[TRAIN] or not sizes[VAL]:
+        found = ", ".join(f"{size} {split}" for split, size in sizes.items())
+        raise ValueError(
+            f"{dataset.path or dataset.kind}: {found} photos; training needs both train and val, at least "
+            "2 photos that are no copies of each other, and dataset.val_share above 0 "
+            f"(now {dataset.val_share:g})"
+        )
+    return pair_set
+
+
+def _name_left_out(pair_set: PairSet) -> None:
+    """One line on stderr about the photos that the pair set left out, if there are any."""
+    if pair_set.num_rejected:
+        file = pair_set.folder / REJECTED
+        rejected = {str(row["id"]): str(row["reason"]) for row in read_jsonl(file)}
+        print(left_out(rejected, pair_set.num_photos, file), file=sys.stderr)
+
+
+def _warn_of_copies(pair_set: PairSet) -> None:
+    """One line on stderr when splits that the data set defines share photos or near-duplicates."""
+    pairs = pair_set.plain_pairs()
+    digests, prints = [p.source_sha256 for p in pairs], [p.source_fingerprint for p in pairs]
+    groups: dict[int, dict[str, str]] = {}
+    for pair, group in zip(pairs, duplicate_groups(digests, prints), strict=True):
+        groups.setdefault(group, {}).setdefault(pair.split, pair.photo_id)
+    across = [photos for photos in groups.values() if len(photos) > 1]
+    if across:
+        example = " and ".join(f"{photo_id} ({split})" for split, photo_id in across[0].items())
+        print(
+            f"near-duplicates in several splits: {len(across)}, such as {example}; "
+            "evaluate leaves out runs that were trained on a photo it compares on",
+            file=sys.stderr,
+        )
 
 
 def _verify(cache: Path) -> None:

@@ -31,7 +31,7 @@ def weigh_tradeoffs(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     settings: list[Setting] = []
     weights: dict[str, str] = {}
     samplers = _samplers(config)
-    for trained, model in _models(inputs.base, config):
+    for trained, model in _models(inputs):
         name = "base" if trained is None else trained.name
         if trained is not None:
             weights[name] = trained.file.relative_to(runs).as_posix()
@@ -75,10 +75,10 @@ def _samplers(config: EvaluateConfig) -> list[Sampler]:
     ]
 
 
-def _models(base: BaseModel, config: EvaluateConfig) -> Iterator[tuple[TrainedWeights | None, BaseModel]]:
+def _models(inputs: Inputs) -> Iterator[tuple[TrainedWeights | None, BaseModel]]:
     """The base and each fine-tune, one at a time: each fine-tune is a copy of the base."""
-    yield None, base
-    for trained, tuned, _ in fine_tunes(base, config.paths.runs):
+    yield None, inputs.base
+    for trained, tuned, _ in fine_tunes(inputs):
         yield trained, tuned
 
 

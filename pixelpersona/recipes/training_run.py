@@ -13,10 +13,11 @@ from pixelpersona.config.loop import LoopConfig
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.loader import LatentBatches, PairBatches
 from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.training_photos import write_training_photos
 from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.files import writing_into
 from pixelpersona.recipes.model import base_stamp
-from pixelpersona.recipes.preparation import make_pairs
+from pixelpersona.recipes.preparation import training_pairs
 from pixelpersona.runs.finished import is_finished, mark_finished, mark_unfinished, settings
 from pixelpersona.runs.locks import exclusive
 from pixelpersona.runs.records import (
@@ -95,7 +96,7 @@ def start_run(config: TrainConfig, overrides: Sequence[str]) -> Iterator[Trainin
         gradient_accumulation_steps=config.loop.gradient_accumulation_steps,
     )
     with accelerator.main_process_first():  # rank 0 prepares, the others then read
-        pair_set = make_pairs(config)
+        pair_set = training_pairs(config, is_main=accelerator.is_main_process)
         inputs: dict[str, object] = {"pairs": pair_set.sha256, "base": base_stamp(config.model)}
         finished = config.loop.resume == "auto" and is_finished(folder, config, inputs)
     run = TrainingRun(config, overrides, folder, accelerator, pair_set, inputs)
@@ -197,6 +198,7 @@ def resume_and_record(run: TrainingRun, state: TrainState, base_sha256: str) -> 
         set_aside(run.folder / "best", state.step + 1)
     mark_unfinished(run.folder)
     write_record(run.folder, config, run.overrides, {"pairs": run.pair_set.sha256, "base": base_sha256})
+    write_training_photos(run.folder, run.pair_set)
     tracker = open_tracker(
         run.folder,
         name=config.name,

@@ -1,5 +1,7 @@
 """What the stages of pretraining share: the photos, and the training of one stage."""
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from pixelpersona.config.pretrain import PretrainConfig, StageConfig, StageLrSch
 from pixelpersona.data.metadata import SPLITS
 from pixelpersona.data.photo_batches import photo_array
 from pixelpersona.data.sources import open_source
-from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
-from pixelpersona.files import whole
+from pixelpersona.data.splits import SplitShares
+from pixelpersona.data.survey import left_out, survey
+from pixelpersona.files import whole, write_whole
 from pixelpersona.runs.records import plain_config, public_config
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.accelerator import make_accelerator
@@ -38,13 +41,23 @@ class Photos:
         self.source = open_source(dataset.kind, dataset.path)
         self.folder = config.paths.runs / config.name
         self.image_size = config.model.image_size
-        ids = self.source.ids()
-        given, digests = [self.source.split(i) for i in ids], [self.source.digest(i) for i in ids]
-        shares = SplitShares(dataset.val_share, dataset.test_share)
-        splits = decide_splits(given, digests, defined_splits(self.source), shares)
+        found = survey(
+            self.source,
+            config.paths.cache,
+            size=self.image_size,
+            seed=0,
+            shares=SplitShares(dataset.val_share, dataset.test_share),
+            limit=dataset.limit,
+            max_enlargement=dataset.max_enlargement,
+            num_workers=dataset.num_workers,
+        )
+        if found.rejected:
+            file = self.folder / "rejected.jsonl"
+            rows = [{"id": photo_id, "reason": reason} for photo_id, reason in found.rejected.items()]
+            write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
+            print(left_out(found.rejected, len(found.photos) + len(rows), file), file=sys.stderr)
         self.ids, self.val_ids, self.test_ids = (
-            [photo_id for photo_id, split in zip(ids, splits, strict=True) if split == name]
-            for name in SPLITS
+            [photo.id for photo in found.photos if photo.split == split] for split in SPLITS
         )
 
     def train_file(self, size: int | None = None) -> Path:

@@ -1,0 +1,47 @@
+"""The runs that an evaluation may compare: on its base, and not trained on its photos."""
+
+import sys
+from collections.abc import Sequence
+
+from pixelpersona.data.pairset import Pair
+from pixelpersona.data.training_photos import read_training_photos, trained_on
+from pixelpersona.runs.discovery import TrainedWeights, base_of
+
+
+def comparable_runs(
+    found: Sequence[TrainedWeights], base_sha256: str, pairs: Sequence[Pair]
+) -> list[TrainedWeights]:
+    """The runs on this base whose training photos contain none of the pairs' photos, nor a near-duplicate.
+
+    The others are named on stderr, and so are runs without a record of their training photos, which are kept.
+    Raises ValueError when no run is left because all were trained on such photos, or a record cannot be read.
+    """
+    kept: list[TrainedWeights] = []
+    unknown: list[str] = []
+    contaminated: list[str] = []
+    for trained in found:
+        sha256 = base_of(trained)
+        if sha256 is not None and sha256 != base_sha256:  # a folder may hold runs of several bases
+            print(
+                f"{trained.name}: left out, trained on another base ({sha256[:12]}) "
+                f"than the one compared ({base_sha256[:12]})",
+                file=sys.stderr,
+            )
+            continue
+        photos = read_training_photos(trained.file.parent)
+        if photos is None:
+            unknown.append(trained.name)
+        elif copies := trained_on(pairs, photos):
+            photo, copy = next(iter(copies.items()))
+            line = (
+                f"trained on {len(copies)} of the {len(pairs)} photos compared or on near-duplicates of them"
+            )
+            contaminated.append(f"{trained.name}: left out, {line}, such as {photo} ({copy} in its training)")
+            print(contaminated[-1], file=sys.stderr)
+            continue
+        kept.append(trained)
+    if unknown:
+        print(f"{', '.join(unknown)}: training photos unknown, may include those compared", file=sys.stderr)
+    if contaminated and not kept:
+        raise ValueError(f"no run is left to compare; {contaminated[0]}")
+    return kept
