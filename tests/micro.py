@@ -9,6 +9,20 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from pixelpersona.models.base import BaseModel, save_base
 from pixelpersona.models.tiny import build_noise_schedule
 from pixelpersona.models.tokenizer import train_tokenizer
+from pixelpersona.training.objectives.autoencoder import AutoencoderLoss
+
+AUTOENCODER_LOSS = AutoencoderLoss(
+    l1=1.0,
+    squared_error=0.0,
+    gradient=0.5,
+    edge=3.0,
+    colour=4.0,
+    chroma=4.0,
+    taught=0.3,
+    kl=1e-4,
+    block_share=0.4,
+    latent_noise=0.2,
+)
 
 
 def save_micro_base(folder: Path) -> Path:

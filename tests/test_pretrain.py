@@ -166,6 +166,25 @@ def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: 
     assert old.read_text() == new.read_text()
 
 
+def test_a_warm_start_can_change_the_image_size(pretrained: Path, photos: Path, tmp_path: Path) -> None:
+    """Also the encoder, with crops of pixel art among the pictures; latents are normalised again."""
+    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
+    words += ["warm_start=true", "model.image_size=64", "autoencoder.keep_encoder=false"]
+    words += ["autoencoder.art_share=0.5", "autoencoder.num_art_photos=3", "autoencoder.crop=32"]
+    for stage in ("autoencoder", "unet"):
+        pretrain.main([f"stage={stage}", *words])
+    folder = tmp_path / "pretrain"
+    assert np.load(folder / "art.npy").shape == (3, 3, 16, 16, 3)
+    assert load_base(folder / "base", name="tiny").image_size == 64
+    latents = torch.from_numpy(np.load(folder / "latents.npy")).float()
+    assert latents.shape[1:] == (6, 16, 16)
+    torch.testing.assert_close(latents.mean(dim=(0, 2, 3)), torch.zeros(6), atol=0.05, rtol=0)
+    torch.testing.assert_close(latents.std(dim=(0, 2, 3)), torch.ones(6), atol=0.05, rtol=0)
+    weights = "vae/" + WEIGHTS
+    before, after = (load_file(base / "base" / weights) for base in (pretrained, folder))
+    assert not torch.equal(before["encoder.conv_in.weight"], after["encoder.conv_in.weight"])
+
+
 def test_captions_that_are_too_long_are_refused(
     pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

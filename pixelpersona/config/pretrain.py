@@ -57,17 +57,52 @@ class StageConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class AutoencoderLossConfig:
+    """Weights of the autoencoder's loss, all 0 or more.
+
+    l1: absolute error of the pixels.
+    squared_error: squared error of the pixels.
+    gradient: absolute error of the differences of neighbouring pixels.
+    edge: error of the mean brightness steps at cell borders and inside cells.
+    colour: error of the mean colour of every cell.
+    chroma: weight of chroma against luma in it.
+    taught: error of the three latent channels that are the colours of the cells.
+    kl: KL divergence of the latents to the standard normal.
+    block_share: share of every batch that becomes block images, 0 to 1.
+    latent_noise: largest noise on the latents, in standard deviations.
+    """
+
+    l1: float = field(metadata=NOT_NEGATIVE)
+    squared_error: float = field(metadata=NOT_NEGATIVE)
+    gradient: float = field(metadata=NOT_NEGATIVE)
+    edge: float = field(metadata=NOT_NEGATIVE)
+    colour: float = field(metadata=NOT_NEGATIVE)
+    chroma: float = field(metadata=NOT_NEGATIVE)
+    taught: float = field(metadata=NOT_NEGATIVE)
+    kl: float = field(metadata=NOT_NEGATIVE)
+    block_share: float = field(metadata=NOT_NEGATIVE)
+    latent_noise: float = field(metadata=NOT_NEGATIVE)
+
+
+@dataclass(kw_only=True, slots=True)
 class AutoencoderConfig(StageConfig):
     """Training of the autoencoder.
 
+    keep_encoder: with warm_start, train the decoder alone, so that latents keep their meaning.
     crop: side of the square crops it is trained on, pixels; a multiple of model.cell.
+    art_share: share of the crops that are taken from pixel art (`pixelate`) instead of photos, 0 to 1.
+    num_art_photos: training photos that are made into pixel art for this; the first ones.
     num_statistics_photos: training photos over which the latents are normalised.
     num_psnr_photos: val photos over which the PSNR is printed.
     """
 
+    keep_encoder: bool
     crop: int
+    art_share: float = field(metadata=NOT_NEGATIVE)
+    num_art_photos: int
     num_statistics_photos: int
     num_psnr_photos: int
+    loss: AutoencoderLossConfig
 
 
 @dataclass(kw_only=True, slots=True)

@@ -27,26 +27,46 @@ def photo_array(source: PhotoSource, ids: Sequence[str], size: int) -> NDArray[n
 
 
 class CropBatches:
-    """Random square crops of photos, mirrored half the time.
+    """Random square crops of photos and pixel art, mirrored half the time.
 
-    Crops begin at multiples of `cell` pixels, so that block images made of them lie on the latent grid. In
-    15 % of them the colour channels are permuted, so that the autoencoder sees colours other than those of
-    faces.
+    Crops begin at multiples of `cell` pixels, so that pixel art lies on the latent grid, as do block images
+    made of photos. In 15 % of them the colour channels are permuted, so that the autoencoder sees colours
+    other than those of faces.
+
+    photos: uint8 [N, H, H, 3]. art: cells of pixel art, uint8 [M, H / cell, H / cell, 3]. art_share: share of
+    each batch that is from `art`, 0 to 1; these are its last pictures.
     """
 
     def __init__(
-        self, photos: NDArray[np.uint8], *, batch_size: int, crop: int, cell: int, seed: int
+        self,
+        photos: NDArray[np.uint8],
+        art: NDArray[np.uint8] | None = None,
+        *,
+        art_share: float = 0.0,
+        batch_size: int,
+        crop: int,
+        cell: int,
+        seed: int,
     ) -> None:
-        self.photos, self.batch_size, self.crop, self.cell, self.seed = photos, batch_size, crop, cell, seed
+        self.photos, self.art, self.art_share = photos, art, art_share
+        self.batch_size, self.crop, self.cell, self.seed = batch_size, crop, cell, seed
 
     def at(self, step: int) -> Tensor:
         """float32 [B, 3, crop, crop] in [-1, 1], a function of (seed, step)."""
         rng = numpy_rng(self.seed, step, "crops")
-        num_places = (self.photos.shape[1] - self.crop) // self.cell + 1
+        cell, num_cells = self.cell, self.crop // self.cell
+        num_places = self.photos.shape[1] // cell - num_cells + 1
+        num_art = 0 if self.art is None else round(self.art_share * self.batch_size)
+        indices = rng.integers(len(self.photos), size=self.batch_size)
         crops = []
-        for index in rng.integers(len(self.photos), size=self.batch_size):
-            top, left = rng.integers(num_places, size=2) * self.cell
-            image = self.photos[index, top : top + self.crop, left : left + self.crop]
+        for number, index in enumerate(indices):
+            top, left = rng.integers(num_places, size=2)
+            if self.art is None or number < self.batch_size - num_art:
+                rows = slice(top * cell, top * cell + self.crop)
+                image = self.photos[index, rows, left * cell : left * cell + self.crop]
+            else:
+                art = self.art[rng.integers(len(self.art)), top : top + num_cells, left : left + num_cells]
+                image = art.repeat(cell, axis=0).repeat(cell, axis=1)
             if rng.random() < 0.5:
                 image = image[:, ::-1]
             if rng.random() < 0.15:

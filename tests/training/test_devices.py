@@ -19,6 +19,7 @@ from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.objectives.regression import RegressionObjective
 from tests.composing import compose_typed
+from tests.micro import AUTOENCODER_LOSS
 from tests.training.killing import new_state
 
 META = torch.device("meta")
@@ -33,7 +34,7 @@ def diffusion(base: BaseModel) -> tuple[nn.Module, object]:
 
 
 def autoencoder(base: BaseModel) -> tuple[nn.Module, object]:
-    return AutoencoderObjective(base.vae), torch.zeros(4, 3, 16, 16)
+    return AutoencoderObjective(base.vae, AUTOENCODER_LOSS), torch.zeros(4, 3, 16, 16)
 
 
 def regression(base: BaseModel) -> tuple[nn.Module, object]:

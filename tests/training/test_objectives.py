@@ -16,12 +16,13 @@ from pixelpersona.data.loader import LatentBatch, PairBatch, Part
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.baseline import BaselineUNet
 from pixelpersona.models.tiny import build_noise_schedule
-from pixelpersona.training.objectives import autoencoder
 from pixelpersona.training.objectives.autoencoder import (
+    AutoencoderLoss,
     AutoencoderObjective,
     block_images,
     cell_colours,
     edge_energy,
+    fit_colours,
     gradient_l1,
     luma_chroma,
 )
@@ -31,6 +32,7 @@ from pixelpersona.training.objectives.diffusion import (
     stratified_timesteps,
 )
 from pixelpersona.training.objectives.regression import RegressionObjective
+from tests.micro import AUTOENCODER_LOSS
 
 
 def _batch() -> LatentBatch:
@@ -171,7 +173,7 @@ def test_gradient_l1_measures_edges_and_ignores_an_offset() -> None:
 def test_autoencoder_objective_learns_colour(micro_base: BaseModel) -> None:
     """On two colours of the same luma, a reconstruction of the luma alone keeps the full chroma error."""
     vae = micro_base.vae.requires_grad_(True).train()
-    objective = AutoencoderObjective(vae)
+    objective = AutoencoderObjective(vae, AUTOENCODER_LOSS)
     colours = np.array([[0.5, -0.2, -0.2], [0.5, 0.2, 0.2]] * 2)[:, None]
     rgb = torch.from_numpy(ypbpr2rgb(colours) * 2 - 1).float()
     images = rgb.permute(0, 2, 1)[..., None].expand(4, 3, 16, 16)
@@ -203,20 +205,47 @@ def test_cell_colours_are_cell_means_in_scikit_images_ypbpr() -> None:
     np.testing.assert_allclose(found, ypbpr, atol=2e-3)
 
 
-def test_the_first_latent_channels_are_trained_to_be_cell_colours(
-    micro_base: BaseModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """_TAUGHT_WEIGHT adds the L1 distance of the first three channels to the cell colours."""
-    monkeypatch.setattr(autoencoder, "_BLOCK_SHARE", 0)
-    objective = AutoencoderObjective(micro_base.vae)
-    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
+def _pictures(seed: int) -> torch.Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_the_first_latent_channels_are_trained_to_be_cell_colours(micro_base: BaseModel) -> None:
+    """`taught` weights the L1 distance of the first three channels to the cell colours."""
+    images = _pictures(2)
+    loss = replace(AUTOENCODER_LOSS, block_share=0.0)
+    taught, plain = (
+        AutoencoderObjective(micro_base.vae, replace(loss, taught=weight)) for weight in (0.3, 0.0)
+    )
     with torch.no_grad():
-        taught = objective(images, step_rng(0, 0, "loss"))
-        monkeypatch.setattr(autoencoder, "_TAUGHT_WEIGHT", 0.0)
-        plain = objective(images, step_rng(0, 0, "loss"))
+        difference = taught(images, step_rng(0, 0, "loss")) - plain(images, step_rng(0, 0, "loss"))
         latents = micro_base.vae.encode(images).latent_dist.mean[:, :3]
     distance = (latents - cell_colours(images, 4)).abs().mean()
-    assert (taught - plain).item() == pytest.approx(0.3 * distance.item(), rel=1e-4)
+    assert difference.item() == pytest.approx(0.3 * distance.item(), rel=1e-4)
+
+
+def test_the_squared_error_is_that_of_the_reconstruction(micro_base: BaseModel) -> None:
+    images, vae = _pictures(3), micro_base.vae
+    none = {name: 0.0 for name in AUTOENCODER_LOSS.__dataclass_fields__}
+    objective = AutoencoderObjective(vae, AutoencoderLoss(**none | {"squared_error": 2.0}))
+    with torch.no_grad():
+        found = objective(images, step_rng(0, 0, "loss")).item()
+        posterior = vae.encode(images).latent_dist
+        rng = step_rng(0, 0, "loss")
+        block_images(images[:0], 4, rng)
+        noise = torch.randn(posterior.mean.shape, generator=rng)
+        rebuilt = vae.decode(posterior.mean + posterior.std * noise).sample
+    assert found == pytest.approx(2 * np.mean((rebuilt - images).numpy() ** 2), rel=1e-4)
+
+
+def test_fit_colours_is_the_least_squares_line_of_numpy(micro_base: BaseModel) -> None:
+    images = _pictures(4)
+    scale, shift = fit_colours(micro_base.vae, images, 4)
+    with torch.no_grad():
+        latents = micro_base.vae.encode(images).latent_dist.mode()[:, :3]
+    colours = cell_colours(images, 4)
+    for channel in range(3):
+        line = np.polyfit(colours[:, channel].flatten(), latents[:, channel].flatten(), 1)
+        np.testing.assert_allclose([scale[channel], shift[channel]], line, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("strength", [0.3, 0.5, 0.8])

@@ -29,7 +29,7 @@ from pixelpersona.training.objectives.autoencoder import AutoencoderObjective
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.objectives.regression import RegressionObjective
 from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parameters
-from tests.micro import save_micro_base
+from tests.micro import AUTOENCODER_LOSS, save_micro_base
 
 GOLDEN = Path(__file__).parent / "goldens" / "traces.json"
 NUM_STEPS, NUM_WARMUP, SEED, RANK, MAX_NORM = 20, 3, 11, 4, 1.0
@@ -103,7 +103,7 @@ def make_objective(name: str, base: BaseModel) -> tuple[nn.Module, Batches]:
         return DiffusionObjective(base.unet, base.noise_schedule, **DIFFUSION[name]), latent_batches()  # type: ignore[arg-type]
     if name == "regression":
         return RegressionObjective(new_baseline()), Pictures()
-    return AutoencoderObjective(base.vae.requires_grad_(True)), Crops()
+    return AutoencoderObjective(base.vae.requires_grad_(True), AUTOENCODER_LOSS), Crops()
 
 
 def trace(name: str, base: BaseModel) -> list[float]:

@@ -4,6 +4,8 @@ The autoencoder must reproduce both photos, which the base is trained on, and pi
 part of every batch is turned into block images on the latent grid.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
@@ -19,14 +21,29 @@ _LUMA_CHROMA = torch.tensor(
 )
 # So that each taught channel has a deviation of about 1 over photos of faces: luma varies more than chroma.
 _COLOUR_SCALES = (2.0, 12.0, 12.0)
-_BLOCK_SHARE = 0.4  # of every batch becomes block images
-_LATENT_NOISE = 0.2  # deviations of noise, at most; latents drawn by a denoiser are inexact
-_EDGE_WEIGHT = 3.0
-_GRADIENT_WEIGHT = 0.5
-_COLOUR_WEIGHT = 4.0
-_CHROMA_WEIGHT = 4.0  # of blue and red difference against luma, in the colour error
-_TAUGHT_WEIGHT = 0.3
-_KL_WEIGHT = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderLoss:
+    """Weights of the terms of the loss, all 0 or more, and how its pictures are made harder.
+
+    l1, squared_error: of the pixels. gradient: `gradient_l1`. edge: L1 of `edge_energy`. colour: L1 of the
+    cell means of luma and chroma, in which chroma counts `chroma` times as much as luma. taught: L1 of the
+    first three latent channels to the cell colours. kl: Kullback-Leibler divergence to the standard normal.
+    block_share: share of every batch that becomes block images, 0 to 1. latent_noise: largest standard
+    deviation of the noise on the latents, in units of theirs: latents drawn by a denoiser are inexact.
+    """
+
+    l1: float
+    squared_error: float
+    gradient: float
+    edge: float
+    colour: float
+    chroma: float
+    taught: float
+    kl: float
+    block_share: float
+    latent_noise: float
 
 
 def block_images(images: Tensor, cell: int, rng: torch.Generator) -> Tensor:
@@ -84,24 +101,53 @@ def cell_colours(images: Tensor, cell: int) -> Tensor:
     return means * means.new_tensor(_COLOUR_SCALES)[:, None, None]
 
 
+@torch.no_grad()
+def fit_colours(vae: AutoencoderKL, images: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """Scale and shift, float [3] each, by which cell colours become the first latent channels of `vae`.
+
+    By least squares over images, float [B, 3, H, W] in [-1, 1]. The latents of a trained autoencoder are
+    normalised, so that its taught channels are the cell colours only up to such a scale and shift.
+    """
+    latents = vae.encode(images).latent_dist.mode()[:, :3].transpose(0, 1).flatten(1)
+    colours = cell_colours(images, cell).transpose(0, 1).flatten(1)
+    latent_mean, colour_mean = latents.mean(dim=1), colours.mean(dim=1)
+    centred = colours - colour_mean[:, None]
+    scale = (centred * latents).sum(dim=1) / centred.square().sum(dim=1)
+    return scale, latent_mean - scale * colour_mean
+
+
 class AutoencoderObjective(nn.Module):
-    """L1 + gradients + edge energy + cell colours + taught channels + KL (Kingma & Welling, arXiv:1312.6114).
+    """Weighted sum of the terms of `AutoencoderLoss` (KL: Kingma & Welling 2013, arXiv:1312.6114).
 
     Without supervision the network uses its channels for luminance and keeps one colour axis, so that yellow
     and magenta come out orange. Therefore the first three latent channels are trained to be the mean colour
     of each cell; the others encode what is inside a cell, and are constant for flat cells.
 
-    cell: pixels per cell, the autoencoder's downsampling factor.
+    cell: pixels per cell, the autoencoder's downsampling factor. colours: what `fit_colours` returns, for an
+    autoencoder that is trained already; None for a new one.
     """
 
-    def __init__(self, vae: AutoencoderKL, *, cell: int = 4) -> None:
+    colour_scale: Tensor
+    colour_shift: Tensor
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        loss: AutoencoderLoss,
+        *,
+        cell: int = 4,
+        colours: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         super().__init__()
-        self.vae = vae
-        self.cell = cell
+        self.vae, self.loss, self.cell = vae, loss, cell
+        scale, shift = (torch.ones(3), torch.zeros(3)) if colours is None else colours
+        self.register_buffer("colour_scale", scale[:, None, None], persistent=False)
+        self.register_buffer("colour_shift", shift[:, None, None], persistent=False)
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """images: float [B, 3, H, W] in [-1, 1]. Returns a scalar; the same rng state gives the same loss."""
-        num_blocks = round(_BLOCK_SHARE * images.shape[0])
+        weight = self.loss
+        num_blocks = round(weight.block_share * images.shape[0])
         blocks = block_images(images[:num_blocks], self.cell, rng)
         # Random numbers are drawn on the CPU; the network may be elsewhere.
         images = torch.cat([blocks, images[num_blocks:]]).to(self.vae.device)
@@ -109,20 +155,21 @@ class AutoencoderObjective(nn.Module):
         noise = torch.randn(posterior.mean.shape, generator=rng).to(posterior.mean)
         # In units of the channels' spread, which is not yet 1 while they are being learned.
         spread = posterior.mean.detach().std(dim=(0, 2, 3), keepdim=True)
-        amount = _LATENT_NOISE * torch.rand(len(images), 1, 1, 1, generator=rng).to(spread)
+        amount = weight.latent_noise * torch.rand(len(images), 1, 1, 1, generator=rng).to(spread)
         scale = (posterior.var + (amount * spread).square()).sqrt()
         reconstruction = self.vae.decode(posterior.mean + scale * noise).sample
         edge_error = edge_energy(reconstruction, self.cell) - edge_energy(images, self.cell)
-        colour_error = F.avg_pool2d(luma_chroma(reconstruction - images, _CHROMA_WEIGHT), self.cell)
-        taught = posterior.mean[:, : len(_COLOUR_SCALES)]
-        taught_error = taught - cell_colours(images, self.cell)
+        colour_error = F.avg_pool2d(luma_chroma(reconstruction - images, weight.chroma), self.cell)
+        taught = cell_colours(images, self.cell) * self.colour_scale + self.colour_shift
+        taught_error = posterior.mean[:, : taught.shape[1]] - taught
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1.0 - posterior.logvar)
         loss: Tensor = (
-            F.l1_loss(reconstruction, images)
-            + _GRADIENT_WEIGHT * gradient_l1(reconstruction, images)
-            + _COLOUR_WEIGHT * colour_error.abs().mean()
-            + _EDGE_WEIGHT * edge_error.abs().mean()
-            + _TAUGHT_WEIGHT * taught_error.abs().mean()
-            + _KL_WEIGHT * kl.mean()
+            weight.l1 * F.l1_loss(reconstruction, images)
+            + weight.squared_error * F.mse_loss(reconstruction, images)
+            + weight.gradient * gradient_l1(reconstruction, images)
+            + weight.colour * colour_error.abs().mean()
+            + weight.edge * edge_error.abs().mean()
+            + weight.taught * taught_error.abs().mean()
+            + weight.kl * kl.mean()
         )
         return loss
