@@ -6,8 +6,9 @@ Ulichney, "The void-and-cluster method for dither array generation", SPIE 1913, 
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,7 +30,7 @@ def blue_noise_map() -> Floats:
     return thresholds
 
 
-@njit(cache=True)
+@kernel
 def _add_gaussian(energy: Floats, gaussian: Floats, point: int, sign: float) -> None:
     """Add (sign 1) or subtract (sign -1) a point's Gaussian, with periodic boundaries, in place."""
     row, column = point // SIDE, point % SIDE
@@ -38,7 +39,7 @@ def _add_gaussian(energy: Floats, gaussian: Floats, point: int, sign: float) -> 
             energy[y * SIDE + x] += sign * gaussian[(y - row) % SIDE, (x - column) % SIDE]
 
 
-@njit(cache=True)
+@kernel
 def _extreme(energy: Floats, points: NDArray[np.bool_], wanted: bool) -> int:
     """The tightest cluster (wanted=True) or the largest void (wanted=False).
 
@@ -52,7 +53,7 @@ def _extreme(energy: Floats, points: NDArray[np.bool_], wanted: bool) -> int:
     return best
 
 
-@njit(cache=True)
+@kernel
 def _ranks(gaussian: Floats, chosen: Integers) -> Integers:
     points = np.zeros(SIDE * SIDE, dtype=np.bool_)
     energy = np.zeros(SIDE * SIDE)

@@ -5,8 +5,9 @@ times as fast: 8 x 8 tiles, 256 bins, clip limit 1 % of a tile, bilinear blendin
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,7 +30,7 @@ def equalize(value: Floats) -> Floats:
     return stretched
 
 
-@njit(cache=True)
+@kernel
 def _bins(value: Floats) -> Integers:
     """The histogram bin of every pixel, after rounding to 16 bits and stretching to 14 bits."""
     height, width = value.shape
@@ -48,7 +49,7 @@ def _bins(value: Floats) -> Integers:
     return levels
 
 
-@njit(cache=True)
+@kernel
 def _mirrored(i: int, size: int) -> int:
     """Reflect an index beyond the end into 0 to size - 1, without repeating the edge."""
     if size == 1:
@@ -57,7 +58,7 @@ def _mirrored(i: int, size: int) -> int:
     return i if i < size else 2 * (size - 1) - i
 
 
-@njit(cache=True)
+@kernel
 def _mappings(bins: Integers, tile_y: int, tile_x: int) -> Integers:
     """The grey level that each tile maps each bin to: [tiles down, tiles across, bins]."""
     height, width = bins.shape
@@ -79,7 +80,7 @@ def _mappings(bins: Integers, tile_y: int, tile_x: int) -> Integers:
     return mappings
 
 
-@njit(cache=True)
+@kernel
 def _clip_histogram(histogram: Integers, limit: int) -> None:
     """Clip the bins at the limit and redistribute the excess to bins below it, in place.
 
@@ -110,7 +111,7 @@ def _clip_histogram(histogram: Integers, limit: int) -> None:
             break
 
 
-@njit(cache=True)
+@kernel
 def _blend(bins: Integers, mappings: Integers, tile_y: int, tile_x: int) -> Floats:
     """The mappings of the four nearest tiles, interpolated bilinearly, as whole grey levels.
 

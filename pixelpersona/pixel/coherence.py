@@ -7,9 +7,9 @@ statistical analysis of dirty pictures"), which never raises the cost.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pixelpersona.pixel.kernel import kernel
 from pixelpersona.pixel.palette import Palette, perceptual
 
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ def coherent(
     return result.astype(np.uint8)
 
 
-@njit(cache=True)
+@kernel
 def _minimize(
     indices: NDArray[np.int64],
     data: Floats,

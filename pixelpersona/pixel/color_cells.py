@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ def morton_order(pixels: Floats) -> NDArray[np.int64]:
     return _morton_order(pixels)[0]
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _spread(level: Any) -> Any:
     """Spread ten bits, with two zeros between neighbours."""
     x = np.uint32(level)
@@ -64,7 +65,7 @@ def _spread(level: Any) -> Any:
     return (x | (x << np.uint32(2))) & np.uint32(0x09249249)
 
 
-@njit(cache=True)
+@kernel
 def _morton_order(pixels: Floats) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """The order by Morton key (stable radix sort), and the sorted keys."""
     num_pixels = pixels.shape[1]
@@ -93,7 +94,7 @@ def _morton_order(pixels: Floats) -> tuple[NDArray[np.int64], NDArray[np.uint32]
     return order, keys
 
 
-@njit(cache=True)
+@kernel
 def _gather(
     pixels: Floats, order: NDArray[np.int64], keys: NDArray[np.uint32], shift: int
 ) -> tuple[Floats, Floats]:
@@ -112,7 +113,7 @@ def _gather(
     return colors, counts[: number + 1].copy()
 
 
-@njit(cache=True)
+@kernel
 def block_boxes(colors: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     """Centre and half extent, float64 [ceil(M / BLOCK), 3], of the bounding box of each block of [3, M]."""
     num_blocks = (colors.shape[1] + BLOCK - 1) // BLOCK
@@ -125,7 +126,7 @@ def block_boxes(colors: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     return middle, half
 
 
-@njit(cache=True)
+@kernel
 def contenders(
     middle: Floats,
     half: Floats,

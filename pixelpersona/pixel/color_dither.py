@@ -5,11 +5,11 @@ for every cell between two palette colours.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from pixelpersona.pixel.blue_noise import blue_noise_map
 from pixelpersona.pixel.dither import BAYER, DITHERS, tiled
+from pixelpersona.pixel.kernel import kernel
 from pixelpersona.pixel.palette import Palette, nearest, perceptual
 
 Floats = NDArray[np.float64]
@@ -63,7 +63,7 @@ def _ordered(cells: NDArray[np.uint8], palette: Palette, thresholds: Floats) -> 
     return index
 
 
-@njit(cache=True)
+@kernel
 def _diffuse(points: Floats, colors: Floats, fractions: Floats) -> NDArray[np.uint8]:
     """Error diffusion in raster order: [rows, columns, 3] and [K, 3] -> indices [rows, columns]."""
     rows, columns, _ = points.shape

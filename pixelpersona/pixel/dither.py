@@ -7,11 +7,11 @@ the mixture is uncertain; `atkinson` and `blue_noise` work on colours.
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
 from pixelpersona.pixel.blue_noise import blue_noise_map
+from pixelpersona.pixel.kernel import kernel
 from pixelpersona.pixel.mixture import Mixture
 
 Floats = NDArray[np.float64]
@@ -109,7 +109,7 @@ DITHERS: dict[str, Callable[[Floats, Mixture], Indices]] = {
 }
 
 
-@njit(cache=True)
+@kernel
 def _diffuse_probabilities(probabilities: Floats) -> Indices:
     """Error diffusion in raster order; as upstream, the outer columns and the last row do not diffuse.
 
@@ -134,7 +134,7 @@ def _diffuse_probabilities(probabilities: Floats) -> Indices:
     return index
 
 
-@njit(cache=True)
+@kernel
 def _diffuse_colors(cells: Floats, means: Floats, center: Floats, linear: Floats, offset: Floats) -> Indices:
     rows, columns, _ = cells.shape
     index = np.empty((rows, columns), dtype=np.intp)

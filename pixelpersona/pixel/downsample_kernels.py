@@ -4,15 +4,16 @@ Sums are taken in a fixed order and in float64, so results do not depend on the 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 
 _ITERATIONS = 16  # of Lloyd's algorithm; two clusters of one cell converge in a few
 
 
-@njit(cache=True)
+@kernel
 def _squared(first: Floats, second: Floats) -> float:
     total = 0.0
     for c in range(3):
@@ -20,7 +21,7 @@ def _squared(first: Floats, second: Floats) -> float:
     return total
 
 
-@njit(cache=True)
+@kernel
 def _first_centers(points: Floats, centers: Floats) -> None:
     """Fill centers [K, 3]: the point farthest from the mean, then the points farthest from those chosen."""
     size = points.shape[0]
@@ -39,7 +40,7 @@ def _first_centers(points: Floats, centers: Floats) -> None:
         centers[k] = points[farthest]
 
 
-@njit(cache=True)
+@kernel
 def _assign(points: Floats, centers: Floats, label: NDArray[np.int64]) -> bool:
     """Write the nearest center of every point into label [n]; return whether any label changed."""
     changed = False
@@ -54,7 +55,7 @@ def _assign(points: Floats, centers: Floats, label: NDArray[np.int64]) -> bool:
     return changed
 
 
-@njit(cache=True)
+@kernel
 def largest_cluster(points: Floats, num_clusters: int) -> Floats:
     """k-means in each of N cells: float64 [N, n, 3] -> the center of its largest cluster, float64 [N, 3].
 
@@ -85,7 +86,7 @@ def largest_cluster(points: Floats, num_clusters: int) -> Floats:
     return result
 
 
-@njit(cache=True)
+@kernel
 def most_frequent(pixels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """The mean colour of each cell's most frequent colour bin: uint8 [N, n, 3] -> uint8 [N, 3].
 

@@ -6,10 +6,10 @@ small weighted problems of `palette_fit` therefore use scikit-learn itself.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from pixelpersona.pixel.color_cells import BLOCK, block_boxes, contenders
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -31,7 +31,7 @@ def kmeans(points: Floats, centers: Floats) -> tuple[Labels, Floats]:
     return found
 
 
-@njit(cache=True)
+@kernel
 def _lloyd(points: Floats, centers: Floats, tolerance: float) -> tuple[Labels, Floats]:
     num_points, num_clusters = points.shape[1], len(centers)
     middle, half = block_boxes(points)
@@ -59,7 +59,7 @@ def _lloyd(points: Floats, centers: Floats, tolerance: float) -> tuple[Labels, F
     return labels, sums
 
 
-@njit(cache=True)
+@kernel
 def _assign(
     points: Floats, centers: Floats, middle: Floats, half: Floats, labels: Labels, sums: Floats
 ) -> bool:
@@ -96,7 +96,7 @@ def _assign(
     return changed
 
 
-@njit(cache=True)
+@kernel
 def _move(points: Floats, labels: Labels, sums: Floats, i: int, new: int) -> None:
     """Give point i a new label and update the sums; the old label is -1 at first."""
     old, labels[i] = labels[i], new
@@ -112,7 +112,7 @@ def _move(points: Floats, labels: Labels, sums: Floats, i: int, new: int) -> Non
         sums[old] = 0.0  # discard the rounding errors
 
 
-@njit(cache=True)
+@kernel
 def _rescue_empty(points: Floats, centers: Floats, labels: Labels, sums: Floats) -> bool:
     """Give every empty cluster the point farthest from its own centre; return whether there was any."""
     taken = np.zeros(0, dtype=np.int64)
@@ -150,7 +150,7 @@ def first_centers(
     return np.ascontiguousarray(pixels[:, chosen].T)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@kernel(fastmath={"reassoc", "contract", "nsz"})
 def _plus_plus(
     pixels: Floats, points: Floats, counts: Floats, first: int, draws: Floats
 ) -> NDArray[np.int64]:
@@ -181,7 +181,7 @@ def _plus_plus(
     return chosen
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _out_of_reach(middle: Floats, half: Floats, color: Floats, farthest: float) -> bool:
     """Whether every point of a box is at least `farthest`, a squared distance, away from a colour."""
     distance = 0.0
@@ -190,7 +190,7 @@ def _out_of_reach(middle: Floats, half: Floats, color: Floats, farthest: float) 
     return distance >= farthest
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@kernel(fastmath={"contract", "nsz"})
 def _approach(
     points: Floats, middle: Floats, half: Floats, nearest: Floats, farthest: Floats, color: Floats
 ) -> None:
@@ -207,7 +207,7 @@ def _approach(
         farthest[b] = high
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@kernel(fastmath={"reassoc", "contract", "nsz"})
 def _gain(
     points: Floats,
     counts: Floats,
@@ -231,7 +231,7 @@ def _gain(
     return total
 
 
-@njit(cache=True)
+@kernel
 def _pick(nearest: Floats, run_sums: Floats, goal: float) -> int:
     """The first pixel at which the cumulative sum of `nearest` reaches the goal."""
     total, run = 0.0, 0

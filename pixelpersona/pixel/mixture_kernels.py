@@ -9,10 +9,10 @@ bounding box of a block is skipped, and the loops inside a block are vectorised.
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from pixelpersona.pixel.color_cells import BLOCK, contenders
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -23,7 +23,7 @@ _COVARIANCE_FLOOR = 1e-6
 _EMPTY = 10 * float(np.finfo(np.float64).eps)  # added to every component's members, as in scikit-learn
 
 
-@njit(cache=True, fastmath=_FAST, inline="always")
+@kernel(fastmath=_FAST, inline="always")
 def _exp2(x: Any) -> Any:
     """2**x for float32 x <= 0 by a polynomial of degree 5 (relative error 1e-7), clamped at x = -60.
 
@@ -42,7 +42,7 @@ def _exp2(x: Any) -> Any:
     return p * np.int32(scale).view(np.float32)
 
 
-@njit(cache=True, fastmath=_FAST, inline="always")
+@kernel(fastmath=_FAST, inline="always")
 def _unscaled_responsibilities(
     x0: Floats32,
     x1: Floats32,
@@ -75,7 +75,7 @@ def _unscaled_responsibilities(
             total[i] += e
 
 
-@njit(cache=True, fastmath=_FAST, inline="always")
+@kernel(fastmath=_FAST, inline="always")
 def _add_sums(
     x0: Floats32,
     x1: Floats32,
@@ -104,7 +104,7 @@ def _add_sums(
         sums[k, 3] += s2
 
 
-@njit(cache=True, fastmath=_FAST)
+@kernel(fastmath=_FAST)
 def expectation_sums(
     points: Floats32,
     counts: Floats32,
@@ -147,7 +147,7 @@ def expectation_sums(
     return sums
 
 
-@njit(cache=True)
+@kernel
 def _digamma(x: float) -> float:
     """Digamma function for x > 0 (Bernardo 1976, AS 103): recurrence up to 8, then the asymptotic series."""
     result = 0.0
@@ -159,7 +159,7 @@ def _digamma(x: float) -> float:
     return float(result + np.log(x) - 0.5 / x - series)
 
 
-@njit(cache=True)
+@kernel
 def _log_weights(members: Floats, concentration: float, process: bool) -> Floats:
     """Expected log-weights up to a constant (Bishop 10.66; stick breaking: Blei & Jordan 2006, 3.2)."""
     num_components = len(members)
@@ -179,7 +179,7 @@ def _log_weights(members: Floats, concentration: float, process: bool) -> Floats
     return result
 
 
-@njit(cache=True)
+@kernel
 def maximization(
     sums: Floats,
     num_pixels: float,
@@ -221,7 +221,7 @@ def maximization(
     return means, linear, offset
 
 
-@njit(cache=True)
+@kernel
 def expectation_maximization(
     points: Floats32,
     counts: Floats32,
@@ -246,7 +246,7 @@ def expectation_maximization(
     return maximization(sums, num_pixels, covariance, prior_mean, mean_precision, concentration, process)
 
 
-@njit(cache=True)
+@kernel
 def highest_scores(colors: Floats, center: Floats, linear: Floats, offset: Floats) -> NDArray[np.intp]:
     """Index of the highest score at each colour, float64 [N, 3] -> intp [N]; the first of a tie."""
     best = np.empty(len(colors), dtype=np.intp)

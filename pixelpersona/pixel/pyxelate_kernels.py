@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 
 
-@njit(cache=True)
+@kernel
 def rgb_to_hsv(rgb: Floats) -> Floats:
     """RGB float64 [H, W, 3] of 0-1 -> planes of hue, saturation and value, float64 [3, H, W] of 0-1."""
     height, width = rgb.shape[:2]
@@ -33,7 +34,7 @@ def rgb_to_hsv(rgb: Floats) -> Floats:
     return hsv
 
 
-@njit(cache=True)
+@kernel
 def hsv_to_rgb(hsv: Floats) -> None:
     """Convert planes of hue, saturation and value, float64 [3, H, W], to red, green and blue in place."""
     _, height, width = hsv.shape
@@ -57,13 +58,13 @@ def hsv_to_rgb(hsv: Floats) -> None:
             hsv[0, y, x], hsv[1, y, x], hsv[2, y, x] = r, g, b
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _sort3(a: Any, b: Any, c: Any) -> Any:
     low, high = min(a, b), max(a, b)
     return min(low, c), max(low, min(high, c)), max(high, c)
 
 
-@njit(cache=True)
+@kernel
 def median_3x3(channel: Floats) -> Floats:
     """Median of every pixel's 3x3 neighbourhood, float64 [H, W]; the edge is replicated.
 
@@ -90,7 +91,7 @@ def median_3x3(channel: Floats) -> Floats:
     return result
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@kernel(fastmath={"contract", "nsz"})
 def edge_weighted(channel: Floats, side: int) -> Floats:
     """Mean of every side x side block weighted by Sobel magnitude: [H, W] -> [H // side, W // side].
 

@@ -6,8 +6,9 @@ as large as the image.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def _taps(size: int, new_size: int, anti_aliasing: bool) -> tuple[NDArray[np.int
     return index, weights
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@kernel(fastmath={"contract", "nsz"})
 def _resize(
     image: NDArray[np.uint8],
     taps_y: NDArray[np.int64],

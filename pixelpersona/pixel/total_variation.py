@@ -6,8 +6,9 @@ dozen.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixelpersona.pixel.kernel import kernel
 
 Plane = NDArray[np.float32] | NDArray[np.float64]
 Real = np.float32 | np.float64
@@ -28,7 +29,7 @@ def flatten(plane: Plane, weight: float) -> Plane:
     return flat
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _minimum(plane: Plane, weight: float, one: Real, step: Real, share: Real) -> Plane:
     """plane minus the divergence of the dual field (down, right), found by fixed-point iterations.
 
@@ -61,7 +62,7 @@ def _minimum(plane: Plane, weight: float, one: Real, step: Real, share: Real) ->
     return flat
 
 
-@njit(cache=True)
+@kernel
 def _divergence(down: Plane, right: Plane, y: int, moved: Plane) -> None:
     """Write minus the divergence in row y to moved [W]."""
     width = down.shape[1]
@@ -74,7 +75,7 @@ def _divergence(down: Plane, right: Plane, y: int, moved: Plane) -> None:
         moved[x] += right[y, x - 1]
 
 
-@njit(cache=True)
+@kernel
 def _gradient(flat: Plane, y: int, below: Plane, beside: Plane) -> None:
     """Write the differences to the next row and column to below and beside [W]; 0 at the edge."""
     height, width = flat.shape
@@ -87,7 +88,7 @@ def _gradient(flat: Plane, y: int, below: Plane, beside: Plane) -> None:
     beside[width - 1] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _push(
     down: Plane,
     right: Plane,
@@ -110,7 +111,7 @@ def _push(
 # Sums in raster order, separate from the loops above, so that those can be vectorised.
 
 
-@njit(cache=True)
+@kernel
 def _sum(values: Plane) -> float:
     total = 0.0
     for x in range(values.shape[0]):
@@ -118,7 +119,7 @@ def _sum(values: Plane) -> float:
     return total
 
 
-@njit(cache=True)
+@kernel
 def _sum_of_squares(values: Plane) -> float:
     total = 0.0
     for x in range(values.shape[0]):

@@ -1,0 +1,60 @@
+"""`kernel`: numba's njit, cached on disk where that is possible.
+
+numba's own cache raises at import when no folder can be written, and at the first call when one of its files is
+damaged or the disk is full. None of these prevents a kernel from being compiled.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+from numba.core.caching import FunctionCache
+
+_log = logging.getLogger(__name__)
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorate a function as `numba.njit(cache=True)` does; options: of njit.
+
+    Logs one warning per process when the compiled code cannot be kept.
+    """
+    if function is None:
+        return functools.partial(kernel, **options)
+    dispatcher = njit(**options)(function)
+    try:
+        dispatcher._cache = _Cache(function)  # what `enable_caching` does
+    except RuntimeError:
+        _warn("no folder that can be written")
+    return dispatcher
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """A file that cannot be read counts as missing; a file that cannot be written is left out."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling a damaged file may raise anything
+            try:
+                self.flush()  # an empty index, else the damaged one would be read again
+            except OSError as error:
+                self.disable()
+                _warn(error.strerror)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn(error.strerror)
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    _log.warning(
+        "numba cannot keep its compiled code (%s), so every start compiles it again, which takes about 20 s; "
+        "NUMBA_CACHE_DIR=FOLDER names a folder for it",
+        reason,
+    )
