@@ -8,7 +8,7 @@ from pixelpersona.config.evaluate import EvaluateConfig
 @command("evaluate", EvaluateConfig)
 def main(config: EvaluateConfig) -> None:
     """Compare the variants; with eval.strengths, measure trade-offs instead."""
-    words = overrides(EvaluateConfig)
+    words = overrides("evaluate", EvaluateConfig)
     if config.eval.strengths or config.eval.guidances:
         from pixelpersona.recipes.tradeoffs import weigh_tradeoffs
 

@@ -8,6 +8,7 @@ import os
 from pixelpersona.cli.command import command
 from pixelpersona.config.pretrain import PretrainConfig, Stage
 from pixelpersona.files import writing_into
+from pixelpersona.runs.names import named_folder
 
 
 @command("pretrain", PretrainConfig)
@@ -15,6 +16,7 @@ def main(config: PretrainConfig) -> None:
     """Run the selected stages."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes would write the same files
         raise ValueError("pretrain runs in one process; start it without torchrun")
+    folder = named_folder(config.paths.runs, config.name)
     from pixelpersona.models.base import quiet_libraries
     from pixelpersona.recipes.pretraining.draw_portraits import draw_portraits
     from pixelpersona.recipes.pretraining.measure_base import measure_base
@@ -34,7 +36,6 @@ def main(config: PretrainConfig) -> None:
     stages = [config.stage]
     if config.stage is Stage.all:
         stages = [Stage.autoencoder, Stage.unet, Stage.portraits]
-    folder = config.paths.runs / config.name
     with writing_into(folder, "after freeing space, run the same command again to continue"):
         folder.mkdir(parents=True, exist_ok=True)
         photos = Photos(config)

@@ -11,7 +11,7 @@ def main(config: ReportConfig) -> None:
     """Write the report; the last line printed is the sum of the seconds of all stages."""
     from pixelpersona.recipes.write_report import write_report
 
-    earlier = write_report(config, command_line, overrides(ReportConfig))
+    earlier = write_report(config, command_line, overrides("report", ReportConfig))
     # Jobs of a parallel sweep overlap, so this is more than the time that has passed.
     print(f"all stages: {earlier + seconds_since_start():.0f} s")
 

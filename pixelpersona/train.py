@@ -6,17 +6,18 @@ from pixelpersona.cli.command import command
 from pixelpersona.cli.overrides import command_line, overrides
 from pixelpersona.config.method import MethodKind
 from pixelpersona.config.train import TrainConfig
+from pixelpersona.runs.names import named_folder
 
 
 def run_folder(config: TrainConfig) -> Path:
     """The one folder that a run writes, apart from caches."""
-    return config.paths.runs / config.name
+    return named_folder(config.paths.runs, config.name)
 
 
 @command("train", TrainConfig, run_folder=run_folder)
 def main(config: TrainConfig) -> None:
     """Train the method that is asked for."""
-    words = overrides(TrainConfig)
+    words = overrides("train", TrainConfig)
     if config.method.kind is MethodKind.lora:
         from pixelpersona.recipes.finetune import finetune
 

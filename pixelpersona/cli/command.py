@@ -23,6 +23,7 @@ group, and a table of them is printed at the end. A failing job does not stop th
 """
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,14 +32,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pixelpersona.cli.errors import describe
 from pixelpersona.cli.flags import parse_flags, to_argv
 from pixelpersona.cli.help import print_help
-from pixelpersona.cli.overrides import drop_plus, hydra_overrides, quote, refuse_folders
+from pixelpersona.cli.overrides import (
+    command_line,
+    drop_plus,
+    hydra_overrides,
+    overrides,
+    quote,
+    refuse_unsupported,
+)
 from pixelpersona.cli.schemas import (
     HYDRA_VERSION,
     ConfigSource,
@@ -47,7 +53,7 @@ from pixelpersona.cli.schemas import (
     schema_keys,
     to_config,
 )
-from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs
+from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs, require_no_sweep
 from pixelpersona.cli.timing_file import record_seconds, restart_clock
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
@@ -116,6 +122,7 @@ class _Command:
     def run(self, words: Sequence[str]) -> int:
         """Run the command; return its exit code."""
         register(self.name, self.schema)
+        _escape_unprintable()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         try:
             self._run(words)
@@ -132,22 +139,24 @@ class _Command:
         return self.exit_code
 
     def _run(self, words: Sequence[str]) -> None:
-        flags, overrides = parse_flags(words)
+        flags, settings = parse_flags(words)
         extra = Path(flags.config_dir) if flags.config_dir else None
         if extra is not None and not extra.is_dir():
             raise ValueError(f"--config-dir={extra}: no such folder")
         source = ConfigSource(flags.config_name or self.name, self.folder, extra)
         keys = schema_keys(self.schema)
-        overrides = quote(drop_plus(overrides), keys)
-        refuse_folders(overrides)
+        settings = quote(drop_plus(settings), keys)
+        refuse_unsupported(settings)
         if flags.help:
-            print_help(self.name, self.schema, overrides, source)
+            print_help(self.name, self.schema, settings, source)
             return
+        if flags.multirun and (flags.cfg or flags.info):
+            raise ValueError("-m: not accepted with --cfg or --info, which run nothing")
         if flags.multirun and self.run_folder is not None:
-            self.sweep = plan_sweep(overrides, source, self.run_folder)
+            self.sweep = plan_sweep(settings, source, self.run_folder)
         elif flags.multirun and "out" in keys:
-            require_distinct_outputs(overrides, source)
-        arguments = [*to_argv(flags), *overrides]
+            require_distinct_outputs(settings, source)
+        arguments = [*to_argv(flags), *settings]
         if self.sweep is None or os.environ.get("RANK", "0") != "0":  # RANK is set by torchrun
             self._hydra_main(arguments)
             return
@@ -172,8 +181,10 @@ class _Command:
     def _job(self, tree: DictConfig) -> None:
         """Run one job. User errors are printed and not raised, so that Hydra starts the sweep's next job."""
         sys.argv = self.argv  # as typed: W&B records it
+        _escape_unprintable()  # a parallel job has a stdout of its own
         try:
-            self._name_job(tree)
+            if self.run_folder is not None:
+                self._name_job(tree)
             config = to_config(tree)
             if not isinstance(config, self.schema):
                 raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
@@ -192,11 +203,11 @@ class _Command:
             restart_clock()
 
     def _name_job(self, tree: DictConfig) -> None:
-        """In a sweep, set the job's name and tracker group."""
-        if self.run_folder is None or HydraConfig.get().mode is not RunMode.MULTIRUN:
-            return
+        """In a sweep, set the job's name and tracker group. Raises ValueError for a sweep without -m."""
         if self.sweep is None:
-            raise ValueError("hydra.mode=MULTIRUN: use -m on the command line for a sweep")
+            typed = overrides(self.name, self.schema)
+            require_no_sweep(command_line(self.name, ["-m", *typed]))
+            return
         tree.name = self.sweep.job(hydra_overrides()).name
         if "tracker" in tree and tree.tracker.group is None:
             tree.tracker.group = self.sweep.group
@@ -208,3 +219,9 @@ class _Command:
             raise error
         self.exit_code = self.exit_code or EXIT_USER_ERROR
         print(line, file=sys.stderr)
+
+
+def _escape_unprintable() -> None:
+    """Write `\\ud55c` for a character that the encoding of stdout lacks, as stderr does, and do not fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 _SWITCHES = "--help -h, --run -r, --multirun -m, --resolve, --hydra-help, --version, --shell-completion -sc"
-_WITH_VALUE = "--package -p, --config-name -cn, --config-dir -cd, --config-path -cp"
+_WITH_VALUE = "--package -p, --config-name -cn, --config-dir -cd"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -24,6 +24,8 @@ def parse_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
     flags, others = parser.parse_known_args(words)
     for word in others:
+        if word.startswith("--config-path"):
+            raise ValueError(f"{word}: accepted --config-dir=FOLDER, which adds options to those of conf/")
         if word.startswith("-") and "=" in word:
             setting = word.lstrip("-")
             raise ValueError(

@@ -179,10 +179,8 @@ class _Page:
         self.lines += head + textwrap.wrap(text, self.width, initial_indent=first, subsequent_indent=indent)
 
     def print(self) -> None:
-        encoding = sys.stdout.encoding or "utf-8"
-        text = "\n".join(self.lines).encode(encoding, "replace").decode(encoding)
         try:
-            print(text)
+            print("\n".join(self.lines))
             sys.stdout.flush()
         except BrokenPipeError:  # as in `--help | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

@@ -25,17 +25,19 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{(?=([^{}]*)\}|)")
 _RESOLVER = re.compile(r"(oc\.\w+|hydra|now):")
 
 
-def overrides(schema: type) -> list[str]:
-    """The overrides of the running job as they were typed, and --config-dir, to record in its run folder.
+def overrides(command: str, schema: type) -> list[str]:
+    """The overrides of the running job as they were typed, to record in its run folder.
 
-    schema: the root schema of the command.
+    They begin with --config-dir and --config-name where these were given. schema: the command's root schema.
     """
-    sources = HydraConfig.get().runtime.config_sources
+    hydra = HydraConfig.get()
+    sources = hydra.runtime.config_sources
     folders = [Path(source.path) for source in sources if source.provider == "command-line"]
     here = Path.cwd()
     short = [folder.relative_to(here) if folder.is_relative_to(here) else folder for folder in folders]
     return [
         *(f"--config-dir={folder}" for folder in short),
+        *([] if hydra.job.config_name == command else [f"--config-name={hydra.job.config_name}"]),
         *as_typed(hydra_overrides(), schema_keys(schema)),
     ]
 
@@ -62,12 +64,19 @@ def drop_plus(words: Iterable[str]) -> list[str]:
     return [word if is_hydra.match(word) else word.lstrip("+") for word in words]
 
 
-def refuse_folders(words: Iterable[str]) -> None:
-    """Raise ValueError for keys of Hydra that would only create an empty folder."""
+def refuse_unsupported(words: Iterable[str]) -> None:
+    """Raise ValueError for keys of Hydra that create empty folders, move relative paths or start a sweep."""
     for word in words:
         key, _, value = word.partition("=")
-        if key.lstrip("+") in ("hydra.run.dir", "hydra.sweep.subdir") and value != ".":
-            raise ValueError(f"{word}: accepted only the default; paths.runs and name decide where files go")
+        match key.lstrip("+"):
+            case "hydra.run.dir" | "hydra.sweep.subdir" if value != ".":
+                raise ValueError(
+                    f"{word}: accepted only the default; paths.runs and name decide where files go"
+                )
+            case "hydra.job.chdir" if value.lower() != "false":
+                raise ValueError(f"{word}: accepted only false; paths are relative to where you call from")
+            case "hydra.mode":
+                raise ValueError(f"{word}: accepted -m in its place, for a sweep")
 
 
 def quote(words: Iterable[str], keys: Mapping[str, Key]) -> list[str]:

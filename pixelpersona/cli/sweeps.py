@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pixelpersona.cli.schemas import ConfigSource, to_config
 
 _NOT_THE_JOB = ("hydra", "timing", "tracker", "loop.resume")  # settings that do not change what is trained
 _MAX_KEYS = 80  # characters of a group's name; W&B accepts 128
+_MAX_LABEL = 60  # bytes of one swept setting in a run's name; a folder's name has at most 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,24 @@ def require_distinct_outputs(words: Sequence[str], source: ConfigSource) -> None
         raise ValueError(f"out={out}: two jobs of the sweep would write it ({settings}); {way}")
 
 
+def require_no_sweep(sweeping: str) -> None:
+    """Raise ValueError when the running job, which was started without -m, is configured as a sweep.
+
+    sweeping: the same command line with -m.
+    """
+    hydra = HydraConfig.get()
+    params = hydra.sweeper.params or {}
+    if params or hydra.mode is RunMode.MULTIRUN:
+        swept = " ".join(f"{key}={value}" for key, value in params.items())
+        raise ValueError(f"{_experiment(hydra)}: is a sweep, {swept}; add -m: {sweeping}")
+
+
+def _experiment(hydra: DictConfig) -> str:
+    """What lists the settings to sweep, for an error message. hydra: Hydra's own configuration."""
+    experiment = hydra.runtime.choices.get("experiment")
+    return f"experiment={experiment}" if experiment else "hydra.sweeper.params"
+
+
 def _collision(targets: Sequence[Path], swept: Sequence[Mapping[str, str]]) -> tuple[int, str] | None:
     """The first job that writes to the target of an earlier one, and the swept settings of both."""
     seen: dict[Path, int] = {}
@@ -115,8 +136,16 @@ def _compose_jobs(words: Sequence[str], source: ConfigSource) -> tuple[list[list
     swept = parser.parse_overrides([f"{key}={value}" for key, value in listed.items()])
     swept += [o for o in parsed if not o.is_hydra_override()]
     choices = {o.get_key_element(): _choices(o, source) for o in swept}
-    overrides = [list(job) for job in itertools.product(*choices.values())]
-    return overrides, [source.compose([*for_hydra, *job]) for job in overrides]
+    jobs = [list(job) for job in itertools.product(*choices.values())]
+    trees = [source.compose([*for_hydra, *job]) for job in jobs]
+    for tree in trees:
+        own = OmegaConf.select(tree, "hydra.sweeper.params") or {}
+        if own != listed:  # Hydra would not sweep over them
+            raise ValueError(
+                f"{_experiment(tree.hydra)}: is a sweep over {', '.join(own)} and cannot be part of another; "
+                "run each experiment in a command of its own"
+            )
+    return jobs, trees
 
 
 def _choices(override: Override, source: ConfigSource) -> list[str]:
@@ -160,6 +189,8 @@ def _names(trees: Sequence[DictConfig], swept: Sequence[Mapping[str, str]]) -> l
 def _label(key: str, value: str) -> str:
     """`optimizer=lora_plus` -> lora_plus, `optimizer.lr=1e-3` -> lr_1e-3: safe in file names and at W&B."""
     text = re.sub(r"[^\w.-]+", "_", value.strip("'\"")).strip("_")
+    if len(text.encode("utf-8", "surrogatepass")) > _MAX_LABEL:
+        text = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     last = key.rpartition(".")[2]
     return text if "." not in key and not re.fullmatch(r"[\d.]*", text) else f"{last}_{text}"
 

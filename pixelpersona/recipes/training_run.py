@@ -20,6 +20,7 @@ from pixelpersona.recipes.model import base_stamp
 from pixelpersona.recipes.preparation import training_pairs
 from pixelpersona.runs.finished import is_finished, mark_finished, mark_unfinished, settings
 from pixelpersona.runs.locks import exclusive
+from pixelpersona.runs.names import named_folder
 from pixelpersona.runs.records import (
     append_speed,
     git_state,
@@ -89,7 +90,7 @@ def start_run(config: TrainConfig, overrides: Sequence[str]) -> Iterator[Trainin
     the folder holds a finished run with other settings, or when another process is writing it.
     """
     check_loop(config.loop)
-    folder = config.paths.runs / config.name
+    folder = named_folder(config.paths.runs, config.name)
     accelerator = make_accelerator(
         config.loop.precision.value,
         batch_size=config.loop.batch_size,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from pixelpersona.cli.command import command
 from pixelpersona.cli.overrides import overrides
@@ -56,7 +57,7 @@ def test_single_run_stays_in_its_folder_and_leaves_no_files(call: Call) -> None:
 
 def test_overrides_are_returned_as_typed(call: Call) -> None:
     seen: list[list[str]] = []
-    call("lora.rank=8", "photo=a b.jpg", body=lambda _: seen.append(overrides(Config)))
+    call("lora.rank=8", "photo=a b.jpg", body=lambda _: seen.append(overrides("paint", Config)))
     assert seen == [["lora.rank=8", "photo=a b.jpg"]]
 
 
@@ -96,14 +97,65 @@ def test_the_recorded_command_keeps_the_config_dir(call: Call, tmp_path: Path) -
     for folder in folders:
         (folder / "lora").mkdir(parents=True)
         (folder / "lora" / "mine.yaml").write_text("{rank: 5, alpha: 1, path: null}")
-        call("lora=mine", f"--config-dir={folder}", body=lambda _: seen.append(overrides(Config)))
+        call("lora=mine", f"--config-dir={folder}", body=lambda _: seen.append(overrides("paint", Config)))
     assert seen == [[f"--config-dir={folder}", "lora=mine"] for folder in folders]
 
 
-@pytest.mark.parametrize("word", ["hydra.run.dir=elsewhere", "hydra.sweep.subdir=elsewhere"])
-def test_a_folder_that_would_stay_empty_is_refused(failure: Failure, word: str) -> None:
-    assert failure(word).startswith(f"{word}: accepted only the default")
+def test_the_recorded_command_keeps_the_config_name(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "brush.yaml").write_text("defaults: [paint, _self_]\nsteps: 3\n")
+    recorded: list[str] = []
+
+    def body(config: Config) -> None:
+        assert (config.steps, config.lora.rank) == (3, 8)
+        recorded.extend(overrides("paint", Config))
+
+    call("--config-name=brush", f"--config-dir={folder}", "lora.rank=8", body=body)
+    assert recorded == [f"--config-dir={folder}", "--config-name=brush", "lora.rank=8"]
+    call(*recorded, body=body)
+    assert recorded[3:] == recorded[:3]
+
+
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+@pytest.mark.parametrize(
+    ("word", "accepted"),
+    [
+        ("hydra.run.dir=elsewhere", "only the default"),
+        ("hydra.run.dir=", "only the default"),
+        ("hydra.sweep.subdir=elsewhere", "only the default"),
+        ("++hydra.job.chdir=true", "only false"),
+        ("hydra.mode=MULTIRUN", "-m in its place"),
+    ],
+)
+def test_a_setting_of_hydra_that_moves_files_or_hides_a_sweep_is_refused(
+    failure: Failure, flags: list[str], word: str, accepted: str
+) -> None:
+    assert failure(*flags, word).startswith(f"{word}: accepted {accepted}")
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--cfg=job", "--info"])
+def test_a_sweep_that_only_prints_is_refused(failure: Failure, flag: str) -> None:
+    assert failure("-m", "lora.rank=4,8", flag) == "-m: not accepted with --cfg or --info, which run nothing"
+
+
+def test_info_is_printed_once() -> None:
+    words = ["-m", "pixelpersona.pixelate", "--info", "searchpath"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.count("Config search path") == 1
+
+
+def test_characters_that_the_terminal_lacks_are_escaped(tmp_path: Path) -> None:
+    """With ASCII alone, a Korean name is written as escapes: neither an error nor a question mark."""
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "사진.png")
+    words = ["-m", "pixelpersona.pixelate", "photo=사진.png", "out=그림.png", "pixelate=drawn"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert (done.returncode, done.stdout) == (0, rb"wrote \uadf8\ub9bc.png" + b"\n"), done.stderr
+    assert (tmp_path / "그림.png").is_file()
 
 
 def test_hydra_internals_are_not_used() -> None:

@@ -23,6 +23,7 @@ def test_info_takes_an_optional_value() -> None:
         (["--lora.rank=8"], "^--lora.rank=8: settings have no dashes; write lora.rank=8 "),
         (["-m", "a=1", "-lr=2"], "^-lr=2: settings have no dashes; write lr=2 "),
         (["--multi"], "^--multi: no such flag"),
+        (["--config-path=conf"], "^--config-path=conf: accepted --config-dir=FOLDER"),
         (["--cfg=jbo"], "--cfg.*invalid choice: 'jbo'"),
         (["--config-dir"], "--config-dir.*expected one argument"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from pixelpersona.cli.overrides import as_typed, command_line, drop_plus, quote, refuse_folders
+from pixelpersona.cli.overrides import as_typed, command_line, drop_plus, quote, refuse_unsupported
 from pixelpersona.cli.schemas import Key
 
 KEYS = {
@@ -104,8 +104,8 @@ def test_home_is_expanded_in_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("word", ["hydra.run.dir=x", "+hydra.sweep.subdir=x"])
 def test_folders_of_hydra_are_refused(word: str) -> None:
     with pytest.raises(ValueError, match="accepted only the default"):
-        refuse_folders(["steps=3", word])
-    refuse_folders(["hydra.run.dir=.", "hydra.launcher.n_jobs=2"])
+        refuse_unsupported(["steps=3", word])
+    refuse_unsupported(["hydra.run.dir=.", "hydra.job.chdir=False", "hydra.launcher.n_jobs=2"])
 
 
 @pytest.mark.parametrize(

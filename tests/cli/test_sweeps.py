@@ -163,6 +163,45 @@ def test_an_interval_is_an_error(words: list[str]) -> None:
         plan(*words)
 
 
+@pytest.mark.parametrize("words", [["experiment=rank_sweep"], ["loop.seed=3", "experiment=tradeoff"]])
+def test_an_experiment_that_is_a_sweep_needs_m(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        train.main(words)
+    assert stop.value.code == 2
+    said = capsys.readouterr()
+    ranks = {"rank_sweep": "4,8,16,32", "tradeoff": "4,8"}[words[-1].partition("=")[2]]
+    assert said.err.startswith(f"{words[-1]}: is a sweep, lora.rank={ranks} ")
+    assert said.err.endswith(f"; add -m: python -m pixelpersona.train -m {' '.join(words)}\n")
+    assert (said.out, list(tmp_path.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("experiments", ["rank_sweep,palette_size", "demo,tradeoff"])
+def test_a_sweep_over_experiments_that_are_sweeps_is_refused(experiments: str) -> None:
+    with pytest.raises(ValueError, match=r"^experiment=(rank_sweep|tradeoff): is a sweep over lora\.rank, "):
+        plan(f"experiment={experiments}")
+
+
+def test_a_sweep_over_experiments_that_are_no_sweeps() -> None:
+    sweep = plan("experiment=demo,celeba_sd15")
+    assert [job.folder for job in sweep.jobs] == [Path("runs/demo/lora-r4"), Path("runs/celeba-sd15-r4")]
+
+
+@pytest.mark.parametrize("name", ["../up", "/tmp/x", "", ".", "a/../b", ".hidden", "a//b", "한" * 81])
+def test_a_name_that_is_no_folder_below_runs_stops_the_sweep_before_its_first_job(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^name="):
+        plan(f"name={name}-r${{lora.rank}}" if name == "한" * 81 else f"name={name}", "lora.rank=4,8")
+
+
+def test_a_long_swept_value_is_shown_by_its_digest() -> None:
+    targets = [f"[{','.join(f'layer{number}.{part}' for number in range(40))}]" for part in ("to_q", "to_k")]
+    names = [job.name for job in plan(f"lora.targets={','.join(targets)}").jobs]
+    assert all(re.fullmatch(r"lora-r4-targets_[0-9a-f]{12}", name) for name in names)
+    assert len(set(names)) == 2
+
+
 # --- whole sweeps -----------------------------------------------------------------------------------
 
 

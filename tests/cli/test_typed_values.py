@@ -94,7 +94,7 @@ TEXTS = [
 def test_a_text_key_takes_any_text(note: Note, text: str) -> None:
     recorded: list[list[str]] = []
     words = [f"title={text}", f"group={text}"]
-    (config,) = note(*words, body=lambda _: recorded.append(overrides(NoteConfig)))
+    (config,) = note(*words, body=lambda _: recorded.append(overrides("note", NoteConfig)))
     assert (config.title, config.group) == (text, text)
     if text:
         assert recorded == [words]
@@ -114,7 +114,7 @@ def test_other_keys_are_filled_in(note: Note, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WANDB_RUN_ID", "a1b2")
     words = ["title=r${seed}, ${oc.env:WANDB_RUN_ID}, ${neither}", "seed=3", "photo=${seed}.jpg"]
     recorded: list[list[str]] = []
-    (config,) = note(*words, body=lambda _: recorded.append(overrides(NoteConfig)))
+    (config,) = note(*words, body=lambda _: recorded.append(overrides("note", NoteConfig)))
     assert recorded == [words]
     assert (config.title, config.photo) == ("r3, a1b2, ${neither}", Path("${seed}.jpg"))
 
