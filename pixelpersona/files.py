@@ -88,7 +88,7 @@ def write_whole(file: Path, data: str | bytes) -> None:
 
 
 def check_targets(source: Path, targets: Mapping[str, Path | None], *, overwrite: bool) -> None:
-    """Raise ValueError naming the key of a file to write that is the source, or the same file as another one.
+    """Raise ValueError naming the key of a file to write that is a folder, the source, or another target.
 
     targets: key -> file; None is left out. overwrite: one of them may be the source.
     """
@@ -96,6 +96,8 @@ def check_targets(source: Path, targets: Mapping[str, Path | None], *, overwrite
     for key, file in targets.items():
         if file is None:
             continue
+        if file.is_dir():
+            raise ValueError(f"{key}={file}: is a folder; accepted the name of a file")
         if not overwrite and file.exists() and source.exists() and file.samefile(source):
             raise ValueError(f"{key}={file}: is the photo itself; accepted another name, or overwrite=true")
         other = written.setdefault(file.resolve(), key)

@@ -203,7 +203,10 @@ def test_a_shared_palette_is_used_by_all_pictures_of_a_folder(tmp_path: Path, fo
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["photo=missing.png", "out=a.png"], "missing.png: no such file"),
+        (["photo=missing.png", "out=a.png"], "photo=missing.png: no such file or folder"),
+        (["photo=missing", "out=art"], "photo=missing: no such file or folder"),
+        (["photo=FOLDER/face.png", "out=FOLDER"], "is a folder; accepted the name of a file"),
+        (["photo=FOLDER/face.png", "out="], "out=.: is a folder; accepted the name of a file"),
         (["photo=FOLDER/broken.jpg", "out=a.png"], "not a JPEG, PNG or WebP picture"),
         (["photo=FOLDER/face.png", "out=a.jpg"], "accepted a name that ends in .png"),
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.palete=8"], "Did you mean pixelate.palette?"),
@@ -225,6 +228,7 @@ def test_a_shared_palette_is_used_by_all_pictures_of_a_folder(tmp_path: Path, fo
             "face.png: is a picture of the folder",
         ),
         (["photo=FOLDER", "out=FOLDER"], "is or contains photo="),
+        (["photo=FOLDER/empty", "out=FOLDER"], "is or contains photo="),
         (["photo=FOLDER/clip.gif", "out=a.gif", "pixelate.dither=floyd"], "accepted none for a clip"),
         (["photo=FOLDER", "out=FOLDER/face.png"], "is a file; a folder of photos needs a folder"),
         (["photo=FOLDER", "out=o", "palette_out=p.hex"], "accepted with shared=true"),

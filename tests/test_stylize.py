@@ -79,6 +79,23 @@ def test_the_photo_is_not_overwritten(
     assert (tmp_path / photo).read_bytes() != before
 
 
+@pytest.mark.parametrize("out", ["", ".", "folder.png", "folder"])
+def test_an_out_that_is_a_folder_is_refused_before_anything_is_drawn(
+    words: list[str],
+    tmp_path: Path,
+    out: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("folder", "folder.png"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(SystemExit) as stop:
+        stylize.main([words[0], f"out={out}", *words[2:]])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"out={Path(out)}: is a folder; accepted the name of a file\n"
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [

@@ -63,12 +63,20 @@ class EvalResult:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """variant minus baseline in one metric, paired over the same photos."""
+    """variant minus baseline in one metric, paired over the same photos.
+
+    Raises ValueError when a number is not finite.
+    """
 
     variant: str
     baseline: str
     metric: str
     estimate: Estimate
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, astuple(self.estimate))):
+            name = f"{self.variant} minus {self.baseline}: {self.metric}"
+            raise ValueError(f"{name} is not finite: {self.estimate}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`kernel`: numba's njit, cached on disk where that is possible.
 
-numba's own cache raises at import when no folder can be written, and at the first call when one of its files is
-damaged or the disk is full. None of these prevents a kernel from being compiled.
+numba's own cache raises an error at import when no folder can be written, and at the first call when one of
+its files is damaged or the disk is full. None of these prevents a kernel from being compiled.
 """
 
 import functools

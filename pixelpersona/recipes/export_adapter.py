@@ -134,7 +134,7 @@ def _check_out(out: Path) -> None:
 def _draft_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that is renamed to it at the end, and removed after an error."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    draft = Path(tempfile.mkdtemp(prefix=".export-", dir=out.parent))
     try:
         yield draft
         draft.chmod(0o755)  # mkdtemp makes 0700

@@ -33,11 +33,13 @@ def pixelate(config: PixelateConfig) -> None:
 
 
 def _pixelate_file(config: PixelateConfig, recipe: Pixelation) -> None:
+    if not config.photo.exists():
+        raise ValueError(f"photo={config.photo}: no such file or folder")
+    targets = {"out": config.out, "palette_out": config.palette_out}
+    check_targets(config.photo, targets, overwrite=config.overwrite)
     suffix = ".gif" if config.photo.suffix.lower() in CLIP_SUFFIXES else ".png"
     if config.out.suffix.lower() != suffix:
         raise ValueError(f"out={config.out}: accepted a name that ends in {suffix}")
-    targets = {"out": config.out, "palette_out": config.palette_out}
-    check_targets(config.photo, targets, overwrite=config.overwrite)
     fitted = fit_file(recipe, config.photo) if config.palette_out is not None else None
     reason = FilePixelator(recipe, config.scale, fitted)(FileJob(config.photo, config.out))
     if reason is not None:

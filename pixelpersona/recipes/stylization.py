@@ -54,10 +54,10 @@ def check_stylize(config: StylizeConfig) -> None:
         raise ValueError(f"num_candidates={config.num_candidates}: accepted 1 to 64")
     if not 1 <= config.scale <= 64:
         raise ValueError(f"scale={config.scale}: accepted 1 to 64")
-    if config.out.suffix.lower() != ".png":
-        raise ValueError(f"out={config.out}: accepted a file name ending in .png")
     targets = {"out": config.out, "out, at true size": _cells_file(config.out)}
     check_targets(config.photo, targets, overwrite=config.overwrite)
+    if config.out.suffix.lower() != ".png":
+        raise ValueError(f"out={config.out}: accepted a file name ending in .png")
     for strength in config.search.strengths:
         if not 0.0 < strength <= 1.0:
             raise ValueError(f"search.strengths={strength}: accepted above 0, up to 1")
@@ -67,7 +67,7 @@ def check_stylize(config: StylizeConfig) -> None:
 
 def _cells_file(out: Path) -> Path:
     """The indexed PNG of true size beside the enlarged picture: me.cells.png of me.png."""
-    return out.with_suffix(".cells.png")
+    return out.parent / f"{out.stem}.cells.png"
 
 
 def _draw(

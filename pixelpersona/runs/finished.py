@@ -96,8 +96,9 @@ def _short(value: object) -> str:
 def _read(file: Path) -> dict[str, object] | None:
     """None for a file that is missing or not a marker: the run then counts as unfinished."""
     try:
-        marker = json.loads(file.read_text(encoding="utf-8"))
-        complete = marker.keys() >= {"settings", "inputs", "sha256"}
-    except (FileNotFoundError, ValueError, AttributeError):
-        return None
-    return cast(dict[str, object], marker) if complete else None
+        match json.loads(file.read_text(encoding="utf-8")):
+            case {"settings": dict(), "inputs": dict(), "sha256": dict()} as marker:
+                return cast(dict[str, object], marker)
+    except (FileNotFoundError, ValueError):
+        pass
+    return None

@@ -241,13 +241,16 @@ def _other_state(state: TrainState) -> dict[str, Any]:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        complete = manifest.keys() >= {"step", "identity", "sha256"}
-    except (ValueError, AttributeError) as error:
+        match json.loads(file.read_text(encoding="utf-8")):
+            case {
+                "step": int(),
+                "identity": dict(),
+                "sha256": {"state.pt": _, "weights.safetensors": _},
+            } as found:
+                return cast(dict[str, Any], found)
+    except (OSError, ValueError) as error:
         raise DamagedError(f"{file}: damaged ({error})") from error
-    if not complete:
-        raise DamagedError(f"{file}: damaged (not a manifest of a checkpoint)")
-    return cast(dict[str, Any], manifest)
+    raise DamagedError(f"{file}: damaged (not a manifest of a checkpoint)")
 
 
 def _require_identity(mine: dict[str, object], theirs: dict[str, object], checkpoint: Path) -> None:

@@ -43,6 +43,20 @@ def make_results() -> EvalResults:
     return EvalResults([make_result(), make_result("lora-r4")], [difference], {"steps": 10})
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_difference_that_is_not_finite_is_an_error_that_names_file_and_difference(
+    tmp_path: Path, value: float
+) -> None:
+    file = tmp_path / "result.json"
+    save_results(make_results(), file)
+    raw = json.loads(file.read_text())
+    raw["differences"][0]["estimate"]["low"] = value
+    file.write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match="lora-r4 minus base: grid_contrast_raw is not finite") as caught:
+        load_results(file)
+    assert str(caught.value).startswith(f"{file}: ")
+
+
 def test_interval_is_the_percentile_bootstrap() -> None:
     values = np.random.default_rng(3).gamma(2.0, 1.0, 64)
     chosen = np.random.default_rng(0).integers(0, 64, (2000, 64))

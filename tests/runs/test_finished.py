@@ -1,11 +1,12 @@
 """A finished run is recognised by its settings; a command with others is told how to go on."""
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from pixelpersona.runs.finished import is_finished, mark_finished
+from pixelpersona.runs.finished import FINISHED, is_finished, mark_finished
 
 
 @dataclass
@@ -53,6 +54,17 @@ def test_more_steps_on_a_finished_run_say_how_to_train_longer(
         "a finished run is not trained further, its learning rate was scheduled over its steps; "
         "accepted another name=..., or loop.resume=never to train it anew"
     )
+
+
+@pytest.mark.parametrize("key", ["settings", "inputs", "sha256"])
+@pytest.mark.parametrize("value", [None, [], "a", 1])
+def test_a_marker_of_the_wrong_type_is_that_of_an_unfinished_run(
+    folder: Path, key: str, value: object
+) -> None:
+    marker = json.loads((folder / FINISHED).read_text())
+    assert is_finished(folder, Config(), {"pairs": "1"})
+    (folder / FINISHED).write_text(json.dumps(marker | {key: value}))
+    assert not is_finished(folder, Config(), {"pairs": "1"})
 
 
 def test_other_settings_name_the_difference_alone(folder: Path) -> None:

@@ -1,7 +1,9 @@
 """The training loop and its checkpoints: resumed runs equal uninterrupted ones, NaNs stop the run."""
 
+import json
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -186,6 +188,24 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
     assert f"{weights}: damaged" in caplog.text
     (older / "manifest.json").write_text("{")
     with pytest.raises(ValueError, match="all checkpoints are damaged"):
+        resume_latest(_state(), tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sha256": []}, {"sha256": None}, {"sha256": {}}, {"identity": []}, {"step": "4"}, []],
+    ids=str,
+)
+def test_a_manifest_of_the_wrong_type_is_damaged(
+    tmp_path: Path, change: dict[str, object] | list[str]
+) -> None:
+    _train(_state(), tmp_path, 4)
+    file = list_checkpoints(tmp_path / "checkpoints")[-1] / "manifest.json"
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps(manifest | change if isinstance(change, dict) else change))
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(file))}: damaged \(not a manifest of a checkpoint\)"
+    ):
         resume_latest(_state(), tmp_path / "checkpoints")
 
 
