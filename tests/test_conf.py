@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from omegaconf import MISSING
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
@@ -19,6 +20,7 @@ from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.recipes.evaluation import check_eval
 from pixelpersona.recipes.training_run import check_loop, count_steps
+from pixelpersona.training.optimizers import lr_schedule
 from tests.composing import COMMANDS, compose_tree, compose_typed, root_schema
 
 # A command that uses each group.
@@ -192,6 +194,28 @@ def test_the_wandb_sweep_starts_runs_that_compose(monkeypatch: pytest.MonkeyPatc
     assert (config.name, config.lora.rank, config.optimizer.lr) == ("wandb-a1b2c3", 16, 0.0007)
     assert sweep["metric"]["name"] == config.loop.best_metric
     assert config.tracker.project == sweep["project"]
+
+
+@pytest.mark.parametrize("method", _options("method"))
+@pytest.mark.parametrize("schedule", _options("lr_schedule"))
+@pytest.mark.parametrize("length", [*(f"loop={name}" for name in _options("loop")), "loop.num_epochs=1"])
+def test_every_run_reaches_its_learning_rate_and_keeps_it_for_most_of_its_steps(
+    length: str, schedule: str, method: str
+) -> None:
+    config = compose_typed("train", length, f"lr_schedule={schedule}", f"method={method}")
+    num_steps = count_steps(config.loop, steps_per_epoch=12)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.optimizer.lr)
+    scheduler = lr_schedule(optimizer, num_steps=num_steps, **dataclasses.asdict(config.lr_schedule))
+    rates = []
+    for _ in range(num_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(config.optimizer.lr)
+    assert rates.index(max(rates)) <= 0.2 * num_steps
+    assert rates[-1] == (rates[0] if schedule == "constant" else pytest.approx(0, abs=0.2 * max(rates)))
+    if num_steps >= 150:  # the warm-up of the runs that were measured
+        assert rates.index(max(rates)) == config.lr_schedule.num_warmup_steps
 
 
 TRAIN_GROUPS = [group for group, command in GROUPS.items() if command == "train" and group != "hydra"]

@@ -9,3 +9,4 @@ TEXT = {"text": True}  # any text; `${KEY}` is filled in. On a Path: a file name
 # Checked before the command runs and before the first job of a sweep: (lowest, highest).
 SEED = {"range": (0, 2**32 - 1)}
 NOT_NEGATIVE = {"range": (0, math.inf)}
+SHARE = {"range": (0, 1)}

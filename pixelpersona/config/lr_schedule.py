@@ -1,6 +1,8 @@
 """Schema of the group `lr_schedule`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pixelpersona.config.field_kinds import NOT_NEGATIVE, SHARE
 
 
 @dataclass(kw_only=True, slots=True)
@@ -9,7 +11,9 @@ class LrScheduleConfig:
 
     kind: constant, cosine or linear.
     num_warmup_steps: steps of linear warm-up from 0.
+    max_warmup_share: largest share of the run's steps that the warm-up takes, 0 to 1.
     """
 
     kind: str
-    num_warmup_steps: int
+    num_warmup_steps: int = field(metadata=NOT_NEGATIVE)
+    max_warmup_share: float = field(metadata=SHARE)

@@ -176,12 +176,7 @@ def make_state(
     return TrainState(
         objective=objective,
         optimizer=optimizer,
-        lr_schedule=lr_schedule(
-            optimizer,
-            config.lr_schedule.kind,
-            num_steps=num_steps,
-            num_warmup_steps=config.lr_schedule.num_warmup_steps,
-        ),
+        lr_schedule=lr_schedule(optimizer, num_steps=num_steps, **asdict(config.lr_schedule)),
         ema=ema,
         scaler=run.accelerator.scaler,
         identity=identity | common,

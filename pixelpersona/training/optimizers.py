@@ -133,15 +133,24 @@ def make_optimizer(
 
 
 def lr_schedule(
-    optimizer: torch.optim.Optimizer, kind: str, *, num_steps: int, num_warmup_steps: int = 0
+    optimizer: torch.optim.Optimizer,
+    kind: str,
+    *,
+    num_steps: int,
+    num_warmup_steps: int = 0,
+    max_warmup_share: float = 1.0,
 ) -> LambdaLR:
     """diffusers' schedule for every group: linear warm-up from 0, then constant, cosine or linear to 0.
 
+    max_warmup_share: the warm-up takes at most this share of num_steps, rounded down.
     Raises ValueError naming lr_schedule.kind for another kind.
     """
     if kind not in _LR_SCHEDULES:
         raise ValueError(f"lr_schedule.kind={kind}: accepted {', '.join(_LR_SCHEDULES)}")
     schedule: LambdaLR = get_scheduler(
-        _LR_SCHEDULES[kind], optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_steps
+        _LR_SCHEDULES[kind],
+        optimizer,
+        num_warmup_steps=min(num_warmup_steps, int(max_warmup_share * num_steps)),
+        num_training_steps=num_steps,
     )
     return schedule
