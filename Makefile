@@ -59,8 +59,7 @@ demo: export WANDB_SILENT = true
 demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
 
 .PHONY: demo
-demo: $(STAMP)  ## train LoRAs of rank 4 and 8, compare them, draw a portrait, write a report (runs/demo)
-	rm -rf $(DEMO)
+demo: $(STAMP)  ## train LoRAs of rank 4 and 8, compare them, draw a portrait, write a report (runs/demo); continues after Ctrl-C
 	$(RUN)prepare experiment=demo
 	OMP_NUM_THREADS=1 $(RUN)train -m lora.rank=4,8 experiment=demo hydra=joblib
 	$(RUN)train experiment=demo method=supervised
@@ -134,6 +133,12 @@ digest = { printf '%s\n' $($(1)_FILES) $(STUDY_CONF:%=conf/%.yaml); find $(STUDY
 # $(call changed,STUDY): FORCE when the digest differs from the recorded one, else nothing.
 changed = $(shell $(call digest,$(1)) | cmp -s - experiments/$(1)/recipe.sha256 || echo FORCE)
 
+# $(call begin,STUDY): deletes the runs of another recipe; those of an interrupted call are continued.
+begin = digest=$$($(call digest,$(1))); if [ "$$(cat runs/$(1)/unfinished.sha256 2>/dev/null)" != "$$digest" ]; then \
+	rm -rf runs/$(1); mkdir -p runs/$(1); echo "$$digest" > runs/$(1)/unfinished.sha256; fi
+# $(call finish,STUDY): records the recipe.
+finish = mv runs/$(1)/unfinished.sha256 experiments/$(1)/recipe.sha256
+
 .PHONY: studies
 studies: $(STUDIES:%=study-%)  ## run the studies under experiments/ whose recipe has changed; study-NAME runs one
 
@@ -151,7 +156,7 @@ experiments/%/recipe.sha256: export PYTHONWARNINGS = ignore::DeprecationWarning,
 .SECONDEXPANSION:
 
 experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
-	rm -rf runs/lora_recipe
+	@$(call begin,lora_recipe)
 	$(RUN)train -m experiment=lora_recipe lora.rank=4,8 loop.num_samples=0 tracker=none
 	$(RUN)train experiment=lora_recipe lora.rank=8 optimizer.lr=8e-3 name=lora-r8-lr_8e-3 loop.num_samples=0 tracker=none
 	$(RUN)train experiment=lora_recipe lora.rank=4 optimizer.lr=8e-3 name=lora-r4-lr_8e-3 loop.num_samples=0 tracker=none
@@ -164,60 +169,65 @@ experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 	$(RUN)train experiment=lora_recipe lora.rank=4 loss.residual_shift_probability=1 name=lora-r4-path_only loop.num_samples=0 tracker=none
 	$(RUN)evaluate experiment=lora_recipe eval.split=val
 	$(RUN)report study=lora_recipe
-	@$(call digest,lora_recipe) > $@
+	@$(call finish,lora_recipe)
 
 experiments/rank_sweep/recipe.sha256: $$(call changed,rank_sweep) | $(STAMP)
-	rm -rf runs/rank_sweep
+	@$(call begin,rank_sweep)
 	$(RUN)train -m experiment=rank_sweep
 	$(RUN)evaluate experiment=rank_sweep eval=study
 	$(RUN)report study=rank_sweep
-	@$(call digest,rank_sweep) > $@
+	@$(call finish,rank_sweep)
 
 experiments/palette_size/recipe.sha256: $$(call changed,palette_size) | $(STAMP)
-	rm -rf runs/palette_size
+	@$(call begin,palette_size)
 	$(RUN)train -m experiment=palette_size
 	$(RUN)evaluate experiment=palette_size eval=palettes
 	$(RUN)report study=palette_size
-	@$(call digest,palette_size) > $@
+	@$(call finish,palette_size)
 
 experiments/classic_aligned/recipe.sha256: $$(call changed,classic_aligned) | $(STAMP)
-	rm -rf runs/classic_aligned
+	@$(call begin,classic_aligned)
 	$(RUN)train -m experiment=classic_aligned
 	$(RUN)evaluate experiment=classic_aligned eval=grids
 	$(RUN)report study=classic_aligned
-	@$(call digest,classic_aligned) > $@
+	@$(call finish,classic_aligned)
 
 experiments/tradeoff/recipe.sha256: $$(call changed,tradeoff) | $(STAMP)
-	rm -rf runs/tradeoff
+	@$(call begin,tradeoff)
 	$(RUN)train -m experiment=tradeoff
 	$(RUN)evaluate experiment=tradeoff eval=study
 	$(RUN)evaluate experiment=tradeoff eval=tradeoff
 	$(RUN)report study=tradeoff
-	@$(call digest,tradeoff) > $@
+	@$(call finish,tradeoff)
 
 # Evaluates the packaged LoRA as a run.
 experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)
-	rm -rf runs/strength
+	@$(call begin,strength)
 	mkdir -p runs/strength/lora-r8
 	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/strength/lora-r8/
 	$(RUN)evaluate experiment=strength eval=study
 	$(RUN)evaluate experiment=strength eval=strengths
 	$(RUN)report study=strength
-	@$(call digest,strength) > $@
+	@$(call finish,strength)
 
 # Evaluates the packaged LoRA as a run.
 experiments/sampler/recipe.sha256: $$(call changed,sampler) | $(STAMP)
-	rm -rf runs/sampler
+	@$(call begin,sampler)
 	mkdir -p runs/sampler/lora-r8
 	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/sampler/lora-r8/
 	$(RUN)evaluate experiment=sampler eval=study
 	$(RUN)evaluate experiment=sampler eval=samplers
 	$(RUN)report study=sampler
-	@$(call digest,sampler) > $@
+	@$(call finish,sampler)
 
 ##@ Cleaning
 
 .PHONY: clean
-clean:  ## remove runs, caches and what tools left behind (not .venv)
-	rm -rf runs .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
-	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
+clean:  ## remove caches, prepared pairs and what tools left behind (not runs/, not .venv)
+	rm -rf .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . \( -path ./$(VENV) -o -path ./.venv -o -path ./runs \) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
+
+.PHONY: clean-runs
+clean-runs:  ## delete runs/: trained weights, checkpoints, results, reports, offline W&B runs
+	@if [ ! -d runs ]; then echo "clean-runs: there is no runs/"; exit 0; fi; \
+	echo "clean-runs: deletes"; du -h -d 1 runs; rm -rf runs

@@ -15,17 +15,16 @@ def run_folder(config: TrainConfig) -> Path:
 
 
 @command("train", TrainConfig, run_folder=run_folder)
-def main(config: TrainConfig) -> None:
-    """Train the method that is asked for."""
+def main(config: TrainConfig) -> bool:
+    """Train the method that is asked for; False when the run is already finished."""
     words = overrides("train", TrainConfig)
     if config.method.kind is MethodKind.lora:
         from pixelpersona.recipes.finetune import finetune
 
-        finetune(config, words, command_line("train", words))
-    else:
-        from pixelpersona.recipes.supervised_baseline import train_supervised_baseline
+        return finetune(config, words, command_line("train", words))
+    from pixelpersona.recipes.supervised_baseline import train_supervised_baseline
 
-        train_supervised_baseline(config, words)
+    return train_supervised_baseline(config, words)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pixelpersona.config.train import TrainConfig
 from pixelpersona.evaluation.result import load_results
 from pixelpersona.reporting.table import variant_title
 from tests.composing import compose_tree
+from tests.making import make
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -36,11 +36,7 @@ def rule(study: str) -> list[str]:
 
 def variable(name: str) -> str:
     """The value of a Makefile variable."""
-    made = subprocess.run(
-        ["make", "-s", "--no-print-directory", "-f", "Makefile", "-f", "-", "print"],
-        cwd=ROOT, input=f"print:\n\t@echo $({name})\n", capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return made.stdout
+    return make(ROOT, "-s", "--eval", f"print:\n\t@echo $({name})", "print").stdout
 
 
 def test_every_study_has_an_experiment_a_config_and_a_rule() -> None:
@@ -146,45 +142,113 @@ if study:
     return tmp_path
 
 
-def make(checkout: Path, target: str, code: int = 0) -> list[str]:
+def called(checkout: Path, target: str, code: int = 0) -> list[str]:
     """The commands that `make target` called, without `pixelpersona.`."""
     (checkout / "log").unlink(missing_ok=True)
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    done = subprocess.run(
-        ["make", target], cwd=checkout, env=clean, capture_output=True, text=True, check=False
-    )
+    done = make(checkout, target)
     assert done.returncode == code, done.stderr
     log = checkout / "log"
     return log.read_text().replace("pixelpersona.", "").splitlines() if log.exists() else []
 
 
 def test_a_study_runs_once_and_again_only_when_its_recipe_changed(checkout: Path) -> None:
-    assert make(checkout, "studies") == [command for study in STUDIES for command in rule(study)]
-    assert make(checkout, "studies") == []
+    assert called(checkout, "studies") == [command for study in STUDIES for command in rule(study)]
+    assert called(checkout, "studies") == []
     for file in checkout.rglob("*.yaml"):  # as in a fresh checkout: only the modification times differ
         os.utime(file, (2e9, 2e9))
-    assert make(checkout, "studies") == []
+    assert called(checkout, "studies") == []
 
     entry = checkout / "conf" / "study" / "rank_sweep.yaml"
     entry.write_text(entry.read_text() + "# a comment\n")
-    assert make(checkout, "studies") == []
+    assert called(checkout, "studies") == []
     palettes = checkout / "conf" / "eval" / "palettes.yaml"
     palettes.write_text(palettes.read_text().replace("8, 32", "8, 64"))
-    assert make(checkout, "studies") == rule("palette_size")
+    assert called(checkout, "studies") == rule("palette_size")
     (checkout / "pixelpersona" / "assets" / "tiny" / "unet" / "weights").write_text("another base")
-    assert len(make(checkout, "studies")) == sum(len(rule(study)) for study in STUDIES)
+    assert len(called(checkout, "studies")) == sum(len(rule(study)) for study in STUDIES)
 
 
 def test_one_study_can_be_run_by_name(checkout: Path) -> None:
-    assert make(checkout, "study-rank_sweep") == rule("rank_sweep")
-    assert make(checkout, "study-rank_sweep") == []
+    assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert called(checkout, "study-rank_sweep") == []
     (checkout / "experiments" / "rank_sweep" / "recipe.sha256").unlink()
-    assert make(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
 
 
 def test_a_study_that_failed_is_not_recorded(checkout: Path) -> None:
     (checkout / "broken").touch()
-    assert make(checkout, "study-rank_sweep", code=2) == rule("rank_sweep")[:1]
+    assert called(checkout, "study-rank_sweep", code=2) == rule("rank_sweep")[:1]
     assert not (checkout / "experiments" / "rank_sweep" / "recipe.sha256").exists()
+    trained = checkout / "runs" / "rank_sweep" / "lora-r4"
+    trained.mkdir()
     (checkout / "broken").unlink()
-    assert make(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert trained.is_dir()  # the study was continued
+
+
+def test_a_study_of_another_recipe_begins_anew(checkout: Path) -> None:
+    (checkout / "broken").touch()
+    called(checkout, "study-rank_sweep", code=2)
+    trained = checkout / "runs" / "rank_sweep" / "lora-r4"
+    trained.mkdir()
+    recipe = checkout / "conf" / "experiment" / "rank_sweep.yaml"
+    recipe.write_text(recipe.read_text().replace("200", "300"))
+    (checkout / "broken").unlink()
+    assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert not trained.exists()
+    (checkout / "experiments" / "rank_sweep" / "recipe.sha256").unlink()
+    trained.mkdir()
+    assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert not trained.exists()  # a finished study that is asked for again is made anew
+
+
+def test_the_environment_of_the_tests_is_not_installed_into(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make test VENV=OTHER` sets VENV for the tests, whose checkout must not be installed there."""
+    other = tmp_path / "other"
+    shutil.copytree(checkout / ".venv", other)
+    (other / ".installed").unlink()
+    before = {path: path.stat().st_mtime_ns for path in other.rglob("*")}
+    monkeypatch.setenv("VENV", str(other))
+    monkeypatch.setenv("MAKEFLAGS", f" -- VENV={other}")
+    assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
+    assert {path: path.stat().st_mtime_ns for path in other.rglob("*")} == before
+
+
+# --- the demo, and cleaning -----------------------------------------------------------------------------
+
+
+def test_the_demo_keeps_what_an_earlier_call_has_made(checkout: Path) -> None:
+    made = checkout / "runs" / "demo" / "lora-r4" / "finished.json"
+    made.parent.mkdir(parents=True)
+    made.write_text("{}")
+    commands = called(checkout, "demo")
+    assert [command.split()[0] for command in commands if "experiment=demo" in command] == [
+        *("prepare", "train", "train", "evaluate", "stylize", "report"),
+    ]
+    assert made.read_text() == "{}"
+    assert called(checkout, "demo") == commands
+
+
+def test_clean_deletes_caches_and_clean_runs_the_runs(checkout: Path) -> None:
+    weights, cache, compiled = (
+        checkout / name
+        for name in ("runs/lora-r8/weights", ".cache/pairs/a", "pixelpersona/__pycache__/a.pyc")
+    )
+    for file in (weights, cache, compiled):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    called(checkout, "clean")
+    assert [file.exists() for file in (weights, cache, compiled)] == [True, False, False]
+    done = make(checkout, "clean-runs")
+    assert (done.returncode, weights.exists(), (checkout / "runs").exists()) == (0, False, False)
+    assert "lora-r8" in done.stdout
+    assert make(checkout, "clean-runs").stdout == "clean-runs: there is no runs/\n"
+    assert (checkout / ".venv" / ".installed").exists()
+
+
+def test_help_lists_every_documented_target(checkout: Path) -> None:
+    shown = make(checkout, "help").stdout
+    assert re.search(r"^  make clean +remove caches", shown, re.MULTILINE)
+    assert re.search(r"^  make clean-runs +delete runs/", shown, re.MULTILINE)

@@ -81,8 +81,8 @@ class FailedJobError(Exception):
 
 def command(
     name: str, schema: type[C], *, folder: Path | None = None, run_folder: Callable[[C], Path] | None = None
-) -> Callable[[Callable[[C], None]], Callable[..., None]]:
-    """Decorate the main function of a command.
+) -> Callable[[Callable[[C], bool | None]], Callable[..., None]]:
+    """Decorate the main function of a command. It may return False when there was nothing to do.
 
     name: of conf/<name>.yaml, and of the stage in the timing file.
     schema: the root dataclass, the first entry `<name>_schema` of conf/<name>.yaml's defaults list.
@@ -90,7 +90,7 @@ def command(
     run_folder: maps a configuration to the folder that the job writes, for commands that can be swept.
     """
 
-    def decorate(body: Callable[[C], None]) -> Callable[..., None]:
+    def decorate(body: Callable[[C], bool | None]) -> Callable[..., None]:
         @functools.wraps(body)
         def main(arguments: Sequence[str] | None = None) -> None:
             words = sys.argv[1:] if arguments is None else arguments
@@ -111,7 +111,7 @@ class _Command:
     name: str
     schema: type[Any]
     folder: Path
-    body: Callable[[Any], None]
+    body: Callable[[Any], bool | None]
     run_folder: Callable[[Any], Path] | None
     sweep: Sweep | None = None
     exit_code: int = 0
@@ -188,8 +188,8 @@ class _Command:
             config = to_config(tree)
             if not isinstance(config, self.schema):
                 raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
-            self.body(config)
-            record_seconds(self.name, config)
+            if self.body(config) is not False:  # else the seconds of the earlier call stay in the timing file
+                record_seconds(self.name, config)
         except Interrupted as stop:
             if os.getpid() == self.process:
                 raise

@@ -29,17 +29,18 @@ from pixelpersona.training.samples import Samples
 from pixelpersona.training.validation import fixed_noise_loss
 
 
-def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> None:
+def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> bool:
     """Train a LoRA and write it to <paths.runs>/<name>/, with its record, checkpoints and model card.
 
     A finished run of the same settings is left alone, an unfinished one continues from its newest checkpoint.
+    Returns whether there was anything to train.
     overrides: the command line's settings, as typed; command: the whole line, for the model card.
     Raises ValueError for settings that are not accepted.
     """
     model, lora, loop = config.model, config.lora, config.loop
     with start_run(config, overrides) as run:
         if run is None:
-            return
+            return False
         with run.accelerator.main_process_first():  # rank 0 fills the caches, the others then read them
             # The base, and the latents and text states of the pairs, encoded once.
             base = load_model(model, prediction_type="epsilon")
@@ -110,3 +111,4 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> Non
             save=save,
             describe=write_model_card,
         )
+    return True

@@ -22,10 +22,11 @@ from pixelpersona.training.samples import Samples
 from pixelpersona.training.validation import regression_loss
 
 
-def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> None:
+def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> bool:
     """Train the baseline and write it to <paths.runs>/<name>/, with its record and checkpoints.
 
     A finished run of the same settings is left alone, an unfinished one continues from its newest checkpoint.
+    Returns whether there was anything to train.
     overrides: the command line's settings, as typed. Raises ValueError for settings that are not accepted.
     """
     model, loop, widths = config.model, config.loop, config.method.widths
@@ -33,7 +34,7 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
         raise ValueError(f"method.widths={widths}: accepted three numbers, multiples of 8")
     with start_run(config, overrides) as run:
         if run is None:
-            return
+            return False
         with run.accelerator.main_process_first():
             # Only the digest of the base is needed: results are compared per base.
             base = load_model(model)
@@ -69,3 +70,4 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
             samples=samples,
             save=lambda folder: save_baseline(network, folder),
         )
+    return True

@@ -34,14 +34,13 @@ def call(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     work.mkdir()
     monkeypatch.chdir(work)
 
-    def run(*words: str, body: Callable[[Config], None] | None = None) -> list[Config]:
+    def run(*words: str, body: Callable[[Config], bool | None] | None = None) -> list[Config]:
         seen: list[Config] = []
 
         @command("paint", Config, folder=folder)
-        def main(config: Config) -> None:
+        def main(config: Config) -> bool | None:
             seen.append(config)
-            if body is not None:
-                body(config)
+            return None if body is None else body(config)
 
         main(list(words))
         return seen

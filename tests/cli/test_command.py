@@ -282,6 +282,15 @@ def test_timing_file_collects_stages(call: Call, tmp_path: Path) -> None:
     assert sorted(path.name for path in file.parent.iterdir()) == [".timing.json.lock", "timing.json"]
 
 
+def test_a_job_that_had_nothing_to_do_keeps_its_earlier_seconds(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "timing.json"
+    file.write_text(json.dumps({"paint lora-r4": 51.2, "paint lora-r8": 9.5}))
+    call(f"timing={file}", "-m", "lora.rank=4,8", body=lambda config: config.lora.rank != 4)
+    stages = json.loads(file.read_text())
+    assert stages["paint lora-r4"] == 51.2
+    assert stages["paint lora-r8"] != 9.5
+
+
 def test_a_failed_job_is_not_timed(failure: Failure, tmp_path: Path) -> None:
     file = tmp_path / "timing.json"
     failure(f"timing={file}", body=raising(ValueError("no")))

@@ -1,6 +1,5 @@
 """`make sync` passes every part of every run to `wandb sync`."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.making import make
 from tests.tracking.starting import start_run
 
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -22,11 +22,8 @@ def sync(place: Path, *more: str) -> subprocess.CompletedProcess[str]:
     (binaries / "wandb").chmod(0o755)
     for name in ("pyproject.toml", "constraints.txt", "venv/.installed"):
         (place / name).touch()
-    env = {**os.environ, "WANDB_API_KEY": "a" * 40, "WANDB_SILENT": "false"}
-    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # set by the make that started these tests
-        env.pop(name, None)
-    command = ["make", "-f", str(MAKEFILE), "sync", "VENV=venv", *more]
-    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
+    words = ["-f", str(MAKEFILE), "sync", "VENV=venv", *more]
+    return make(place, *words, WANDB_API_KEY="a" * 40, WANDB_SILENT="false")
 
 
 def listed(out: subprocess.CompletedProcess[str]) -> list[str]:
