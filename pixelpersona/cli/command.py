@@ -54,7 +54,7 @@ from pixelpersona.cli.schemas import (
     to_config,
 )
 from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs, require_no_sweep
-from pixelpersona.cli.timing_file import record_seconds, restart_clock
+from pixelpersona.cli.timing_file import check_timing, record_seconds, restart_clock
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
 from pixelpersona.runs.locks import exclusive
@@ -188,6 +188,7 @@ class _Command:
             config = to_config(tree)
             if not isinstance(config, self.schema):
                 raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
+            check_timing(config)
             if self.body(config) is not False:  # else the seconds of the earlier call stay in the timing file
                 record_seconds(self.name, config)
         except Interrupted as stop:

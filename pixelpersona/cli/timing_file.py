@@ -23,6 +23,12 @@ def restart_clock() -> None:
     _start = time.perf_counter()
 
 
+def check_timing(config: CommandConfig) -> None:
+    """Raise ValueError when `record_seconds` could not add to the file: before the job, not after it."""
+    if config.timing is not None:
+        _read(config.timing)
+
+
 def record_seconds(stage: str, config: CommandConfig) -> None:
     """Write the seconds so far to the file `config.timing`, if it is not null.
 

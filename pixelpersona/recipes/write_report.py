@@ -14,7 +14,13 @@ from pixelpersona.reporting.page import HowMade, Sheet, render_page
 from pixelpersona.reporting.study import Study, render_study, write_study
 from pixelpersona.reporting.table import results_table, to_csv
 from pixelpersona.reporting.table_formats import to_console
-from pixelpersona.runs.reading import RunRecord, read_overrides, read_record, read_runs, read_timings
+from pixelpersona.runs.reading import (
+    RunRecord,
+    read_overrides,
+    read_runs,
+    read_stage_seconds,
+    read_timings,
+)
 
 _SHEETS = {
     "snapped": (
@@ -92,7 +98,7 @@ def _read(folder: Path, timing: Path | None, command_line: Callable[[str, Sequen
     return _Inputs(
         results=load_results(result_file),
         runs=runs,
-        stage_seconds={} if timing is None else read_record(timing, dict),
+        stage_seconds={} if timing is None else read_stage_seconds(timing),
         portrait_seconds=read_timings(folder),
         commands=[
             *(command_line("train", run.overrides) for run in runs),

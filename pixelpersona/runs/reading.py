@@ -1,7 +1,9 @@
 """Reading run folders: settings, curves, versions."""
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,10 +52,15 @@ def read_run(folder: Path, id: str | None = None) -> RunRecord:
     Raises ValueError naming the file that is missing or broken.
     """
     curves: dict[str, Curve] = {}
-    for row in read_jsonl(folder / "metrics.jsonl"):
-        for key, value in row.items():
-            if key != "step":
-                curves.setdefault(key, []).append((int(row["step"]), float(value)))
+    file = folder / "metrics.jsonl"
+    for row in read_jsonl(file):
+        try:
+            values = {key: float(value) for key, value in row.items()}
+            step = int(values.pop("step"))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ValueError(f"{file}: accepted a step and numbers in every row, found {row}") from None
+        for key, value in values.items():
+            curves.setdefault(key, []).append((step, value))
     return RunRecord(
         id=folder.name if id is None else id,
         overrides=[str(o) for o in read_record(folder / "overrides.yaml", list)],
@@ -86,11 +93,20 @@ def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
 def read_timings(folder: Path) -> dict[str, float]:
     """The content of folder/timings.json; {} where there is none. Raises ValueError naming a broken file."""
     file = folder / TIMINGS
-    found = read_record(file, dict).get("seconds_per_portrait", {})
-    try:
-        return {str(variant): float(seconds) for variant, seconds in found.items()}
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"{file}: seconds_per_portrait must be a number per variant") from None
+    return _seconds(file, read_record(file, dict).get("seconds_per_portrait", {}), "variant")
+
+
+def read_stage_seconds(file: Path) -> dict[str, float]:
+    """The content of a timing file; {} where there is none. Raises ValueError naming a broken file."""
+    return _seconds(file, read_record(file, dict), "stage")
+
+
+def _seconds(file: Path, found: Any, kind: str) -> dict[str, float]:
+    with suppress(AttributeError, TypeError, ValueError):
+        seconds = {str(name): float(value) for name, value in found.items()}
+        if all(map(math.isfinite, seconds.values())):
+            return seconds
+    raise ValueError(f"{file}: accepted a number of seconds per {kind}")
 
 
 def read_record(path: Path, kind: type) -> Any:

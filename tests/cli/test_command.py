@@ -291,6 +291,17 @@ def test_a_job_that_had_nothing_to_do_keeps_its_earlier_seconds(call: Call, tmp_
     assert stages["paint lora-r8"] != 9.5
 
 
+@pytest.mark.parametrize("text", ["[]", "3", "{", ""])
+def test_a_timing_file_that_is_no_json_object_stops_the_command_before_it_starts(
+    failure: Failure, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "timing.json"
+    file.write_text(text)
+    ran: list[Config] = []
+    assert failure(f"timing={file}", body=ran.append).startswith(f"timing={file}: ")
+    assert (ran, file.read_text()) == ([], text)
+
+
 def test_a_failed_job_is_not_timed(failure: Failure, tmp_path: Path) -> None:
     file = tmp_path / "timing.json"
     failure(f"timing={file}", body=raising(ValueError("no")))

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pixelpersona.runs.reading import TIMINGS, read_run, read_runs, read_timings, save_timings
+from pixelpersona.runs.reading import (
+    TIMINGS,
+    read_run,
+    read_runs,
+    read_stage_seconds,
+    read_timings,
+    save_timings,
+)
 from pixelpersona.tracking.jsonl import JsonlTracker
 
 
@@ -58,6 +65,10 @@ def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
         ("overrides.yaml", "a: 1", "expected a list, found a dict"),
         ("git.json", "{", "not readable"),
         ("metrics.jsonl", "{\n", "line 1: not JSON"),
+        ("metrics.jsonl", '{"train/loss": 1}\n', "accepted a step and numbers in every row"),
+        ("metrics.jsonl", '{"step": [], "train/loss": 1}\n', "accepted a step and numbers in every row"),
+        ("metrics.jsonl", '{"step": 1, "train/loss": null}\n', "accepted a step and numbers in every row"),
+        ("metrics.jsonl", '{"step": 1e999, "train/loss": 1}\n', "accepted a step and numbers in every row"),
     ],
 )
 def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -82,3 +93,14 @@ def test_timings_are_read_back_and_may_be_missing_but_not_broken(tmp_path: Path)
         (tmp_path / TIMINGS).write_text(broken)
         with pytest.raises(ValueError, match=r"timings\.json"):
             read_timings(tmp_path)
+
+
+def test_seconds_per_stage_are_read_and_may_be_missing_but_not_broken(tmp_path: Path) -> None:
+    file = tmp_path / "timing.json"
+    assert read_stage_seconds(file) == {}
+    file.write_text('{"prepare": 3, "train lora-r8": 51.2}')
+    assert read_stage_seconds(file) == {"prepare": 3.0, "train lora-r8": 51.2}
+    for broken in ("[]", "{", '{"prepare": "long"}', '{"prepare": NaN}', '{"prepare": null}'):
+        file.write_text(broken)
+        with pytest.raises(ValueError, match=r"timing\.json: "):
+            read_stage_seconds(file)
