@@ -105,7 +105,7 @@ def require_no_sweep(sweeping: str) -> None:
         raise ValueError(f"{_experiment(hydra)}: is a sweep, {swept}; add -m: {sweeping}")
 
 
-def _experiment(hydra: DictConfig) -> str:
+def _experiment(hydra: Any) -> str:
     """What lists the settings to sweep, for an error message. hydra: Hydra's own configuration."""
     experiment = hydra.runtime.choices.get("experiment")
     return f"experiment={experiment}" if experiment else "hydra.sweeper.params"

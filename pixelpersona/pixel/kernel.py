@@ -7,14 +7,20 @@ its files is damaged or the disk is full. None of these prevents a kernel from b
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from numba import njit
 from numba.core.caching import FunctionCache
 
 _log = logging.getLogger(__name__)
 
+F = TypeVar("F", bound=Callable[..., Any])
 
+
+@overload
+def kernel(function: F) -> F: ...
+@overload
+def kernel(**options: Any) -> Callable[[F], F]: ...
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Decorate a function as `numba.njit(cache=True)` does; options: of njit.
 
