@@ -11,5 +11,5 @@ def hidden(*arguments: Any, **settings: Any) -> "tqdm[Any]":
 @pytest.fixture(autouse=True)
 def no_progress_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar in a file of captured output would fail under `disk_full`, and then keep tqdm's lock."""
-    for module in ("pairs", "latents"):
+    for module in ("pairs", "latents", "survey"):
         monkeypatch.setattr(f"pixelpersona.data.{module}.tqdm", hidden)

@@ -19,6 +19,7 @@ from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import FolderSource
+from pixelpersona.data.survey import LOOKS
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.pixel.pixelation import Pixelation
 from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
@@ -45,7 +46,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     make = making.Maker._make
 
     def counting(self: making.Maker, square: Image.Image, job: making.Job, variant: int) -> making.Row:
-        names.append(f"{job.photo_id}#{variant}")
+        names.append(f"{job.photo.id}#{variant}")
         return make(self, square, job, variant)
 
     monkeypatch.setattr(making.Maker, "_make", counting)
@@ -139,16 +140,23 @@ def test_a_damaged_pair_is_not_reused(photos: Path, tmp_path: Path, made: list[s
     assert not verify_cache(tmp_path / "data").damaged
 
 
-def test_a_photo_that_changes_during_prepare_is_refused(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("when", "left"), [(1, []), (2, [LOOKS])])  # while it is looked at, or made a pair
+def test_a_photo_that_changes_during_prepare_is_refused(
+    photos: Path, tmp_path: Path, when: int, left: list[str]
+) -> None:
+    opened: list[str] = []
+
     class Changing(FolderSource):
         def open(self, photo_id: str, /) -> Image.Image:
-            if photo_id == "p5.png":
+            opened.append(photo_id)
+            if photo_id == "p5.png" and opened.count(photo_id) == when:
                 change(photos)
             return super().open(photo_id)
 
+    (tmp_path / "data").mkdir()
     with pytest.raises(ValueError, match=r"p5\.png: changed while the data was prepared"):
         prepare_pairs(Changing(photos), RECIPE, tmp_path / "data", num_workers=1)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert [file.name for file in (tmp_path / "data").iterdir()] == left
 
 
 SCRIPT = """
@@ -161,9 +169,12 @@ from tests.data.preparing import RECIPE, Encoder
 
 mode, photos, root = sys.argv[1:]
 
+opened = []
+
 class Source(FolderSource):
     def open(self, photo_id, /):
-        if mode == "die" and photo_id == "p4.png":
+        opened.append(photo_id)
+        if mode == "die" and opened.count("p4.png") == 2:  # the first time, it is only looked at
             os.kill(os.getpid(), signal.SIGKILL)
         return super().open(photo_id)
 
@@ -191,11 +202,12 @@ def test_leftovers_of_a_killed_prepare_are_removed_by_the_next(photos: Path, tmp
     process = start("die", photos, tmp_path / "data")
     process.communicate("\n")
     assert process.returncode == -9
-    (left,) = (tmp_path / "data").iterdir()
+    (left,) = (tmp_path / "data").glob(".*")
     assert left.name.startswith(".pairs-")
     assert len(list(left.glob("pixel/*.png"))) == 4
     pair_set = prepare(photos, tmp_path / "data")
-    assert [file.name for file in (tmp_path / "data").iterdir()] == [pair_set.folder.name]
+    names = sorted(file.name for file in (tmp_path / "data").iterdir())
+    assert names == [pair_set.folder.name, LOOKS]
 
 
 def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Path) -> None:
@@ -211,7 +223,7 @@ def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Pat
     assert [process.returncode for process in processes] == [0, 0], answers
     assert answers[0][0] == answers[1][0]
     names = {file.name.partition("-")[0] for file in (tmp_path / "data").iterdir()}
-    assert names == {"pairs", "latents"}
+    assert names == {"pairs", "latents", "photos"}
     assert not verify_cache(tmp_path / "data").damaged
     pair_set = prepare(photos, tmp_path / "data")
     assert content(pair_set.folder) == content(prepare(photos, tmp_path / "alone").folder)

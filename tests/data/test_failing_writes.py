@@ -9,6 +9,7 @@ import pytest
 
 from pixelpersona import prepare as prepare_command
 from pixelpersona.data.latents import encode_pairs
+from pixelpersona.data.survey import LOOKS
 from pixelpersona.data.verify import verify_cache
 from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
 from tests.failing import disk_full, unprivileged
@@ -24,18 +25,31 @@ def test_a_full_disk_does_not_change_the_pair_sets(
     photos: Path, tmp_path: Path, num_bytes: int, workers: int
 ) -> None:
     """With 100 bytes, the first picture fails; with 2500, all pictures fit but metadata.jsonl does not."""
+    change(photos)
     first = prepare(photos, tmp_path / "data")
     sizes = {name: len(data) for name, data in content(first.folder).items()}
     assert max(size for name, size in sizes.items() if name.endswith(".png")) < 2500 < sizes["metadata.jsonl"]
     before = content(tmp_path / "data")
-    change(photos)
     with (
         disk_full(num_bytes),
         pytest.raises(ValueError, match=r"data: pairs cannot be written there \(File too large\)"),
     ):
         prepare(photos, tmp_path / "data", replace(RECIPE, size=20), workers=workers)
     assert content(tmp_path / "data") == before
-    assert [file.name for file in (tmp_path / "data").iterdir()] == [first.folder.name]
+    names = sorted(file.name for file in (tmp_path / "data").iterdir())
+    assert names == [first.folder.name, LOOKS]
+
+
+def test_a_full_disk_does_not_change_the_list_of_photos(photos: Path, tmp_path: Path) -> None:
+    prepare(photos, tmp_path / "data")
+    before = content(tmp_path / "data")
+    change(photos)
+    with (
+        disk_full(100),
+        pytest.raises(ValueError, match=rf"data: {LOOKS} cannot be written there \(File too large\)"),
+    ):
+        prepare(photos, tmp_path / "data")
+    assert content(tmp_path / "data") == before
 
 
 def test_a_full_disk_does_not_change_the_latents(photos: Path, tmp_path: Path) -> None:
@@ -81,7 +95,7 @@ def test_the_command_reports_it_in_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["dataset=folder", f"dataset.path={photos}", "encode=false", "dataset.framing=center"]
-    words += ["hydra.output_subdir=null", "dataset.num_workers=1"]
+    words += ["hydra.output_subdir=null", "dataset.num_workers=1", "dataset.max_enlargement=10"]
     # Once without the limit, to compile the kernels: writing their cache is not tested here.
     prepare_command.main([*words, f"paths.cache={tmp_path / 'other'}"])
     capsys.readouterr()
@@ -89,9 +103,9 @@ def test_the_command_reports_it_in_one_line(
         prepare_command.main([*words, f"paths.cache={tmp_path / 'cache'}"])
     assert stop.value.code == 2
     lines = capsys.readouterr().err.splitlines()
-    reason = "pairs cannot be written there (File too large); what was there before is unchanged"
+    reason = f"{LOOKS} cannot be written there (File too large); what was there before is unchanged"
     assert lines[-1] == f"{tmp_path / 'cache'}: {reason}"
     assert sum("cannot" in line or "Error" in line for line in lines) == 1  # the others are progress bars
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"file: pairs cannot be written there \(Not a directory\)"):
+    with pytest.raises(ValueError, match=rf"file: {LOOKS} cannot be written there \(File exists\)"):
         prepare(photos, tmp_path / "file")

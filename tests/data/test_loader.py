@@ -20,8 +20,8 @@ def pair_set(tmp_path: Path) -> PairSet:
     """Five photos of 8x8 pixels, four of them for training."""
     (tmp_path / "photos").mkdir()
     for i in range(5):
-        coarse = np.random.default_rng(i).integers(0, 256, (2, 2, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((8, 8)).save(tmp_path / "photos" / f"{i}.png")
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
     source = FolderSource(tmp_path / "photos")
     return prepare_pairs(source, replace(RECIPE, size=8), tmp_path / "data", val_share=0.1, num_workers=1)
 
