@@ -204,7 +204,7 @@ experiments/tradeoff/recipe.sha256: $$(call changed,tradeoff) | $(STAMP)
 experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)
 	@$(call begin,strength)
 	mkdir -p runs/strength/lora-r8
-	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/strength/lora-r8/
+	cp pixelpersona/assets/lora/* runs/strength/lora-r8/
 	$(RUN)evaluate experiment=strength eval=study
 	$(RUN)evaluate experiment=strength eval=strengths
 	$(RUN)report study=strength
@@ -214,7 +214,7 @@ experiments/strength/recipe.sha256: $$(call changed,strength) | $(STAMP)
 experiments/sampler/recipe.sha256: $$(call changed,sampler) | $(STAMP)
 	@$(call begin,sampler)
 	mkdir -p runs/sampler/lora-r8
-	cp pixelpersona/assets/lora/pytorch_lora_weights.safetensors runs/sampler/lora-r8/
+	cp pixelpersona/assets/lora/* runs/sampler/lora-r8/
 	$(RUN)evaluate experiment=sampler eval=study
 	$(RUN)evaluate experiment=sampler eval=samplers
 	$(RUN)report study=sampler
