@@ -49,6 +49,8 @@ class EvalResult:
         for name, estimate in self.metrics.items():
             if not all(map(math.isfinite, astuple(estimate))):
                 raise ValueError(f"{self.variant}: {name} is not finite: {estimate}")
+        if not all(map(math.isfinite, self.deviations.values())):
+            raise ValueError(f"{self.variant}: a deviation is not finite")
 
     @property
     def is_fine_tune(self) -> bool:
@@ -77,9 +79,9 @@ class Difference:
     deviation: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, astuple(self.estimate))):
+        if not all(map(math.isfinite, (*astuple(self.estimate), self.deviation or 0.0))):
             name = f"{self.variant} minus {self.baseline}: {self.metric}"
-            raise ValueError(f"{name} is not finite: {self.estimate}")
+            raise ValueError(f"{name} is not finite: {self.estimate}, deviation {self.deviation}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,13 @@ def make_results() -> EvalResults:
     return EvalResults([make_result(), make_result("lora-r4")], [difference], {"steps": 10})
 
 
+def test_a_deviation_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="lora-r4: a deviation is not finite"):
+        replace(make_result("lora-r4"), deviations={"grid_contrast_raw": math.nan})
+    with pytest.raises(ValueError, match=r"lora-r4 minus base: grid_contrast_raw is not finite.*nan"):
+        replace(make_results().differences[0], num_seeds=2, deviation=math.nan)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_difference_that_is_not_finite_is_an_error_that_names_file_and_difference(
     tmp_path: Path, value: float
