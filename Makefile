@@ -174,7 +174,7 @@ experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 experiments/rank_sweep/recipe.sha256: $$(call changed,rank_sweep) | $(STAMP)
 	@$(call begin,rank_sweep)
 	$(RUN)train -m experiment=rank_sweep
-	$(RUN)evaluate experiment=rank_sweep eval=study
+	$(RUN)evaluate experiment=rank_sweep
 	$(RUN)report study=rank_sweep
 	@$(call finish,rank_sweep)
 

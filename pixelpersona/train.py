@@ -17,7 +17,7 @@ def run_folder(config: TrainConfig) -> Path:
 @command("train", TrainConfig, run_folder=run_folder)
 def main(config: TrainConfig) -> bool:
     """Train the method that is asked for; False when the run is already finished."""
-    words = overrides("train", TrainConfig)
+    words = overrides("train", TrainConfig, run_name=config.name)
     if config.method.kind is MethodKind.lora:
         from pixelpersona.recipes.finetune import finetune
 

@@ -103,9 +103,11 @@ def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
         return "upward"
     if layers.level[there] == layers.level[here] and (here, there) not in layers.sideways:
         return "sideways"
-    plain = (f"{PACKAGE}.evaluation.result", f"{PACKAGE}.evaluation.tradeoff")
+    plain = tuple(
+        f"{PACKAGE}.evaluation.{name}" for name in ("intervals", "result", "tradeoff", "training_seeds")
+    )
     if (here, there) == ("reporting", "evaluation") and not imported.startswith(plain):
-        return "of evaluation/, reporting/ imports result.py and tradeoff.py only"
+        return "of evaluation/, reporting/ imports only the files without torch"
     return None
 
 
@@ -270,8 +272,12 @@ def write_module(root: Path, name: str, text: str) -> None:
         ("data/a.py", "from omegaconf import OmegaConf\n", "only cli and commands"),
         ("recipes/a.py", "import hydra.utils\n", "only cli and commands"),
         ("models/a.py", "from pixelpersona.config.model import ModelConfig\n", "import config"),
-        ("reporting/a.py", "from pixelpersona.evaluation.compare import score_variant\n", "tradeoff.py only"),
-        ("reporting/a.py", "from pixelpersona.evaluation import compare\n", "tradeoff.py only"),
+        (
+            "reporting/a.py",
+            "from pixelpersona.evaluation.compare import score_variant\n",
+            "only the files without torch",
+        ),
+        ("reporting/a.py", "from pixelpersona.evaluation import compare\n", "only the files without torch"),
         ("drawer/a.py", "", "not in the layer table"),
         ("pixel/a.py", "import pixelpersona.drawer\n", "not in the layer table"),
     ],

@@ -42,7 +42,7 @@ def run(root: Path, name: str, *photos: TrainingPhoto) -> TrainedWeights:
     (folder / "data.json").write_text(json.dumps({"base": BASE}))
     lines = "".join(json.dumps(asdict(photo)) + "\n" for photo in photos)
     (folder / TRAINING_PHOTOS).write_text(lines)
-    return TrainedWeights(name, folder / "weights")
+    return TrainedWeights(name, folder / "weights", f"{name}/weights")
 
 
 OTHER = TrainingPhoto("other.png", "f" * 64, fingerprint(ImageOps.flip(PHOTOS[0])))
@@ -90,7 +90,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
 def test_the_packaged_lora_was_trained_on_no_test_portrait(capsys: pytest.CaptureFixture[str]) -> None:
     """It was trained before there was a val split, on all portraits that are not for test."""
     source = FolderSource(asset("portraits"))
-    lora = TrainedWeights("lora-r8", asset("lora") / "pytorch_lora_weights.safetensors")
+    lora = TrainedWeights("lora-r8", asset("lora") / "pytorch_lora_weights.safetensors", "")
 
     def pairs(split: str) -> list[Pair]:
         ids = [photo_id for photo_id in source.ids() if source.split(photo_id) == split]

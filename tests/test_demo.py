@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pixelpersona import evaluate, prepare, report, train
-from pixelpersona.evaluation.result import EvalResults, load_results, paired_difference
+from pixelpersona.evaluation.intervals import paired_difference
+from pixelpersona.evaluation.result import EvalResults, load_results
 
 pytestmark = pytest.mark.slow
 

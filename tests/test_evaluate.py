@@ -305,7 +305,7 @@ def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(words: list[str], 
     tables = {file.name.split("_")[0]: file for file in (run / "files" / "media" / "table").rglob("*.json")}
     assert set(tables) == {"results", "differences"}
     shown = json.loads(tables["results"].read_text(encoding="utf-8"))
-    assert shown["columns"] == ["variant", "metric", "mean", "low", "high"]
+    assert shown["columns"] == ["variant", "metric", "mean", "low", "high", "num_seeds", "deviation"]
     results = load_results(runs / "result.json")
     assert len(shown["data"]) == sum(len(result.metrics) for result in results.variants)
     assert {row[0] for row in shown["data"]} == {result.variant for result in results.variants}

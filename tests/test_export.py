@@ -11,7 +11,8 @@ from huggingface_hub import ModelCard
 from safetensors.torch import save_file
 
 from pixelpersona import export
-from pixelpersona.evaluation.result import EvalResult, EvalResults, bootstrap_mean, save_results
+from pixelpersona.evaluation.intervals import bootstrap_mean
+from pixelpersona.evaluation.result import EvalResult, EvalResults, save_results
 from pixelpersona.models import formats
 from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
 from pixelpersona.models.base import load_base

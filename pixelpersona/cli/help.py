@@ -36,7 +36,11 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "dataset=folder dataset.path=photos name=mine",
         "-m lora.rank=4,8 optimizer=adamw,lora_plus",
     ),
-    "evaluate": ("paths.runs=runs/demo", "paths.runs=runs/demo eval=tradeoff"),
+    "evaluate": (
+        "paths.runs=runs/demo",
+        "paths.runs=runs/demo eval=tradeoff",
+        "adapter.paths=[style.safetensors]",
+    ),
     "report": ("paths.runs=runs/demo", "paths.runs=runs/demo title=Ranks"),
     "stylize": (
         "photo=me.jpg out=me.png",

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from pixelpersona.cli.schemas import Key, schema_keys
@@ -25,10 +26,11 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{(?=([^{}]*)\}|)")
 _RESOLVER = re.compile(r"(oc\.\w+|hydra|now):")
 
 
-def overrides(command: str, schema: type) -> list[str]:
+def overrides(command: str, schema: type, run_name: str | None = None) -> list[str]:
     """The overrides of the running job as they were typed, to record in its run folder.
 
     They begin with --config-dir and --config-name where these were given. schema: the command's root schema.
+    run_name: of the job's run; a sweep gave it that name, so that the job alone is repeated with `name=`.
     """
     hydra = HydraConfig.get()
     sources = hydra.runtime.config_sources
@@ -38,8 +40,14 @@ def overrides(command: str, schema: type) -> list[str]:
     return [
         *(f"--config-dir={folder}" for folder in short),
         *([] if hydra.job.config_name == command else [f"--config-name={hydra.job.config_name}"]),
-        *as_typed(hydra_overrides(), schema_keys(schema)),
+        *_with_name(as_typed(hydra_overrides(), schema_keys(schema)), run_name),
     ]
+
+
+def _with_name(words: list[str], run_name: str | None) -> list[str]:
+    if run_name is None or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return words
+    return [*(word for word in words if not word.startswith("name=")), f"name={run_name}"]
 
 
 def hydra_overrides() -> list[str]:
@@ -87,8 +95,9 @@ def quote(words: Iterable[str], keys: Mapping[str, Key]) -> list[str]:
     another key, and `${oc.env:NAME}` with that of a variable; any other `${`, and any in a path, is literal.
     Values in quotes ('...' or "...") and lists of them ('a','b', a sweep), `choice(...)` for a text, and
     `null` are left to Hydra (a file called null is `./null`).
-    Lists of texts: `[#3a7bd5,123e45]` is quoted item by item, and for every list a single value is a list of
-    one. `None`, as W&B's agents write it, is null where null is accepted.
+    Lists of texts and paths: `[#3a7bd5,123e45]` is quoted item by item, and for every list a single value is
+    a list of one; an item with a comma needs quotes of its own. `None`, as W&B's agents write it, is null
+    where null is accepted.
     """
     return [_quote(word, keys) for word in words]
 
@@ -136,12 +145,12 @@ def _quote_lists(value: str, key: Key) -> str:
     if not value.lstrip().startswith("["):
         if not key.is_list:  # one word: a palette's name, a number
             return value
-        items = [_quote_item(item) if key.may_list_texts else item for item in _items(value)]
+        items = [_quote_item(item, key) if key.may_list_texts else item for item in _items(value)]
         return ",".join(f"[{item}]" for item in items)
     if not key.may_list_texts or not _LISTS.fullmatch(value):
         return value
     lists = [_items(match.group(1)) for match in _LIST.finditer(value)]
-    return ",".join(f"[{','.join(map(_quote_item, items))}]" for items in lists)
+    return ",".join(f"[{','.join(_quote_item(item, key) for item in items)}]" for items in lists)
 
 
 def _items(text: str) -> list[str]:
@@ -149,7 +158,9 @@ def _items(text: str) -> list[str]:
     return [match.group(1).strip() for match in _ITEM.finditer(text)] if text.strip() else []
 
 
-def _quote_item(item: str) -> str:
+def _quote_item(item: str, key: Key) -> str:
+    if key.kind == list[Path] and item.startswith("~"):
+        item = os.path.expanduser(item)
     return item if _QUOTED_VALUES.fullmatch(item) or item.lower() == "null" else _quoted(item)
 
 

@@ -126,8 +126,8 @@ class Key:
 
     @property
     def may_list_texts(self) -> bool:
-        """Of type list[str], or Any: a list of texts or one word, as `pixelate.palette`."""
-        return self.kind in (list[str], Any)
+        """Of type list[str] or list[Path], or Any: a list of texts or one word, as `pixelate.palette`."""
+        return self.kind in (list[str], list[Path], Any)
 
 
 def schema_keys(schema: type, prefix: str = "") -> dict[str, Key]:

@@ -1,6 +1,7 @@
 """Schema of the command `evaluate`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pixelpersona.config.augment import AugmentConfig
 from pixelpersona.config.command import CommandConfig
@@ -13,6 +14,16 @@ from pixelpersona.config.pixelate import PixelationConfig
 from pixelpersona.config.postprocess import PostprocessConfig
 from pixelpersona.config.sampler import SamplerConfig
 from pixelpersona.config.tracker import TrackerConfig
+
+
+@dataclass(kw_only=True, slots=True)
+class OtherAdaptersConfig:
+    """LoRAs to compare besides the runs below paths.runs: of other programs, or from other folders.
+
+    paths: LoRA files (diffusers' or kohya's key names) or run folders; the results name each after its file.
+    """
+
+    paths: list[Path]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,5 +43,6 @@ class EvaluateConfig(CommandConfig):
     sampler: SamplerConfig
     postprocess: PostprocessConfig
     eval: EvalConfig
+    adapter: OtherAdaptersConfig
     tracker: TrackerConfig
     paths: PathsConfig

@@ -17,7 +17,7 @@ def attribute_errors(
     """gender_accuracy and ethnicity_accuracy, 0 to 1, and age_error, mean in years, against the captions.
 
     pictures: uint8 [N, H, W, 3], with one caption each. Captions that do not mention an attribute do not
-    count for it; NaN when no caption mentions it.
+    count for it; NaN when no caption mentions it. num_gender and num_ethnicity: captions that do mention it.
     """
     personas = features.personas(pictures)
     people = [read_attributes(caption) for caption in captions]
@@ -26,6 +26,8 @@ def attribute_errors(
         "gender_accuracy": _accuracy(personas.gender, GENDERS, [p.gender for p in people]),
         "ethnicity_accuracy": _accuracy(personas.ethnicity, ETHNICITIES, [p.ethnicity for p in people]),
         "age_error": _mean([abs(age - label) for age, label in ages if label is not None]),
+        "num_gender": sum(p.gender is not None for p in people),
+        "num_ethnicity": sum(p.ethnicity is not None for p in people),
     }
 
 

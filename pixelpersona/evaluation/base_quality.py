@@ -10,7 +10,7 @@ from PIL import Image
 from pixelpersona.evaluation.attribute_errors import attribute_errors
 from pixelpersona.evaluation.distribution import kid
 from pixelpersona.evaluation.fidelity import altered_photo
-from pixelpersona.evaluation.result import Estimate, bootstrap_mean
+from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.inference.text_to_image import text_to_image
@@ -25,8 +25,8 @@ class TextToImageQuality:
     """Of `num` pictures drawn from captions.
 
     kid: KID persona to the photos; floor: that of one half of the photos to the other. gender_agreement:
-    share in which the feature network predicts the caption's gender. age_error: mean absolute difference
-    between predicted age and caption's age, years.
+    share in which the feature network predicts the caption's gender, of the num_gender captions that mention
+    one. age_error: mean absolute difference between predicted age and caption's age, years.
     """
 
     num: int
@@ -35,6 +35,7 @@ class TextToImageQuality:
     kid: Estimate
     floor: Estimate
     gender_agreement: float
+    num_gender: int
     age_error: float
 
 
@@ -63,6 +64,7 @@ def text_to_image_quality(
         kid=kid(features.features(drawn), real_features),
         floor=kid(real_features[: num // 2], real_features[num // 2 :]),
         gender_agreement=errors["gender_accuracy"],
+        num_gender=round(errors["num_gender"]),
         age_error=errors["age_error"],
     )
 

@@ -1,4 +1,4 @@
-"""Scores every variant on the same photos and seeds, then their differences, paired over the photos."""
+"""Scores every variant on the same photos and seeds, then their differences, paired over photos and seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,14 +10,15 @@ from torch import Tensor
 
 from pixelpersona.evaluation.distribution import fid_estimate, kid
 from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
+from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean, proportion
 from pixelpersona.evaluation.result import (
     Difference,
-    Estimate,
     EvalResult,
-    bootstrap_mean,
-    paired_difference,
+    EvalResults,
+    metric_of,
     require_same_features,
 )
+from pixelpersona.evaluation.training_seeds import compare_variants
 from pixelpersona.inference.portrait import Portrait
 from pixelpersona.models.features import FeatureExtractor, SetFeatures, likeness, similarities
 from pixelpersona.pixel.grid import Grid
@@ -84,13 +85,14 @@ def score_variant(
     *,
     adapter_sha256: str | None = None,
     num_parameters: int = 0,
+    training_seed: int | None = None,
     losses: Mapping[str, Sequence[float]] | None = None,
 ) -> EvalResult:
     """Measure every metric of a variant's portraits, with 95 % intervals over the photos.
 
     raw, snapped: one RGB picture per photo, in the order and size of the photos. losses: metric name → one
     fixed-noise loss per photo, for variants that predict noise. adapter_sha256, num_parameters: see
-    `EvalResult`.
+    `EvalResult`. training_seed: of its run, None where it is not recorded.
     Raises ValueError naming the variant when pictures are missing or of another size.
     """
     per_photo: dict[str, list[float]] = {}
@@ -108,7 +110,7 @@ def score_variant(
         if stage == "raw":  # snapped pictures are on one grid and palette by construction
             values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}
-        metrics |= {f"{key}_{stage}": bootstrap_mean(value) for key, value in values.items()}
+        metrics |= {f"{key}_{stage}": _over_photos(f"{key}_{stage}", value) for key, value in values.items()}
         metrics |= {f"{key}_{stage}": value for key, value in _set_scores(arrays, surface, benchmark).items()}
     for key, loss_of_photos in (losses or {}).items():
         per_photo[key] = [float(value) for value in loss_of_photos]
@@ -123,6 +125,7 @@ def score_variant(
         adapter_sha256=adapter_sha256,
         features_sha256=benchmark.features.sha256,
         num_parameters=num_parameters,
+        training_seeds=[] if training_seed is None else [training_seed],
     )
 
 
@@ -139,27 +142,29 @@ def style_and_likeness(
     return [grid_contrast(array, grid) for array in arrays], likeness(benchmark.people, people).tolist()
 
 
-def differences(results: Sequence[EvalResult], baseline: str = "base") -> list[Difference]:
-    """Every other variant minus the baseline, in all metrics that both have per photo, paired over photos.
+def differences(
+    results: EvalResults, baseline: str = "base", variants: Sequence[EvalResult] | None = None
+) -> list[Difference]:
+    """Each of these variants, or every run and group, minus the baseline, in all metrics per photo of both.
 
     Raises ValueError when the baseline is missing, or photos, seeds or features differ.
     """
-    found = {result.variant: result for result in results}
-    if baseline not in found:
-        raise ValueError(f"no variant {baseline!r} to compare with; accepted: {', '.join(found)}")
-    require_same_features(results)
-    base = found[baseline]
+    base = results.variant(baseline)
+    variants = [*results.variants, *results.groups] if variants is None else variants
+    require_same_features([base, *variants])
     made = []
-    for result in results:
+    for result in variants:
         if result.variant == baseline:
             continue
         if (result.photo_ids, result.seeds) != (base.photo_ids, base.seeds):
             raise ValueError(f"{result.variant}, {baseline}: different photos or seeds, so not comparable")
-        for metric, values in result.per_photo.items():
-            if metric in base.per_photo:
-                estimate = paired_difference(values, base.per_photo[metric])
-                made.append(Difference(result.variant, baseline, metric, estimate))
+        found = (compare_variants(results, result.variant, baseline, metric) for metric in result.metrics)
+        made += [difference for difference in found if difference is not None]
     return made
+
+
+def _over_photos(metric: str, values: Sequence[float]) -> Estimate:
+    return proportion(values) if metric_of(metric).is_share else bootstrap_mean(values)
 
 
 def _pixel_scores(arrays: _Images, benchmark: Benchmark) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_kernel
 
-from pixelpersona.evaluation.result import Estimate
+from pixelpersona.evaluation.intervals import Estimate
 
 _Indices = NDArray[np.int64]
 _MANY_FEATURES = 1024

@@ -1,13 +1,7 @@
 """Quality gate of an export: is the LoRA evaluated, does it draw pixel art, does it keep the person?"""
 
-from pixelpersona.evaluation.result import (
-    LIKENESS,
-    STYLE,
-    Estimate,
-    EvalResult,
-    EvalResults,
-    paired_difference,
-)
+from pixelpersona.evaluation.intervals import Estimate, paired_difference
+from pixelpersona.evaluation.result import LIKENESS, STYLE, EvalResult, EvalResults
 
 _LARGEST_LOSS = 2.0  # likeness is a cosine
 

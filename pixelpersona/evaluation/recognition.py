@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.evaluation.distribution import MIN_PICTURES, kid
 from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
-from pixelpersona.evaluation.result import Estimate, bootstrap_mean
+from pixelpersona.evaluation.intervals import Estimate, proportion
 from pixelpersona.models.features import FeatureExtractor, likeness, similarities
 
 _Draw = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -63,8 +63,8 @@ def recognition(
     }
     return Recognition(
         num=len(photos),
-        top1=bootstrap_mean(top1(by_network)),
-        layout_top1=bootstrap_mean(top1(by_layout)),
+        top1=proportion(top1(by_network)),
+        layout_top1=proportion(top1(by_layout)),
         likeness={name: float(values.mean()) for name, values in lowered.items()},
         style=_style(originals, surface, features, draw),
     )

@@ -3,34 +3,26 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from scipy.stats import bootstrap
-
+from pixelpersona.evaluation.intervals import Estimate
 from pixelpersona.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A value with the bounds of its 95 % interval, in the unit of the metric."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class EvalResult:
-    """All metrics of one variant.
+    """All metrics of one variant: of one run, or of several that differ in their training seed alone.
 
     metrics: metric name → value with interval. per_photo: metric name → one value per photo, in the order
     of photo_ids; metrics of the whole set (KID, FID) have no entry. num_parameters: trained parameters.
     adapter_sha256 is None and num_parameters 0 when nothing was trained for the variant.
+    training_seeds: those of its runs, [] where they are not recorded. members: the names of its runs when
+    there are several; adapter_sha256 is then None and per_photo {}, which only the runs have, and deviations
+    has the standard deviation of every metric over the seeds.
     Raises ValueError when a list in per_photo is not as long as photo_ids, or a number is not finite.
     """
 
@@ -43,6 +35,9 @@ class EvalResult:
     adapter_sha256: str | None
     features_sha256: str
     num_parameters: int
+    training_seeds: list[int] = field(default_factory=list)
+    members: list[str] = field(default_factory=list)
+    deviations: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, values in self.per_photo.items():
@@ -54,38 +49,66 @@ class EvalResult:
         for name, estimate in self.metrics.items():
             if not all(map(math.isfinite, astuple(estimate))):
                 raise ValueError(f"{self.variant}: {name} is not finite: {estimate}")
+        if not all(map(math.isfinite, self.deviations.values())):
+            raise ValueError(f"{self.variant}: a deviation is not finite")
 
     @property
     def is_fine_tune(self) -> bool:
         """Whether it has trained weights and predicts noise: a LoRA, not the supervised baseline."""
-        return self.adapter_sha256 is not None and "noise_loss" in self.metrics
+        return (self.adapter_sha256 is not None or bool(self.members)) and "noise_loss" in self.metrics
+
+    @property
+    def num_seeds(self) -> int:
+        """Number of training seeds behind the numbers; 1 for a single run, and where nothing was trained."""
+        return len(self.members) or 1
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """variant minus baseline in one metric, paired over the same photos.
 
-    Raises ValueError when a number is not finite.
+    num_seeds: number of training seeds compared. deviation: standard deviation of the difference over the
+    training seeds; None for one seed. Raises ValueError when a number is not finite.
     """
 
     variant: str
     baseline: str
     metric: str
     estimate: Estimate
+    num_seeds: int = 1
+    deviation: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, astuple(self.estimate))):
+        if not all(map(math.isfinite, (*astuple(self.estimate), self.deviation or 0.0))):
             name = f"{self.variant} minus {self.baseline}: {self.metric}"
-            raise ValueError(f"{name} is not finite: {self.estimate}")
+            raise ValueError(f"{name} is not finite: {self.estimate}, deviation {self.deviation}")
 
 
 @dataclass(frozen=True, slots=True)
 class EvalResults:
-    """The results of one evaluation. settings: split, sampler, prompt, data set hash, versions."""
+    """The results of one evaluation.
+
+    variants: one per run, and those without training. groups: runs that differ in their training seed alone,
+    as one result each. settings: split, sampler, prompt, data set hash, versions.
+    """
 
     variants: list[EvalResult]
     differences: list[Difference]
     settings: dict[str, object] = field(default_factory=dict)
+    groups: list[EvalResult] = field(default_factory=list)
+
+    @property
+    def compared(self) -> list[EvalResult]:
+        """What is compared: the variants in their order, each group in place of its first run."""
+        group_of = {name: group for group in self.groups for name in group.members}
+        rows = (group_of.get(result.variant, result) for result in self.variants)
+        return list({row.variant: row for row in rows}.values())
+
+    @property
+    def runs_of_groups(self) -> list[EvalResult]:
+        """The single runs of all groups."""
+        names = {name for group in self.groups for name in group.members}
+        return [result for result in self.variants if result.variant in names]
 
     @property
     def split(self) -> str:
@@ -93,8 +116,8 @@ class EvalResults:
         return str(self.settings.get("split", "test"))
 
     def variant(self, name: str) -> EvalResult:
-        """The result of that name. Raises ValueError listing the accepted names."""
-        found = {result.variant: result for result in self.variants}
+        """The result of that name, of a run or a group. Raises ValueError listing the accepted names."""
+        found = {result.variant: result for result in [*self.variants, *self.groups]}
         if name not in found:
             raise ValueError(f"no variant {name!r} in the results; accepted: {', '.join(found)}")
         return found[name]
@@ -102,7 +125,10 @@ class EvalResults:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Title, better direction, range (infinite where unbounded) and meaning of a metric."""
+    """Title, better direction, range (infinite where unbounded) and meaning of a metric.
+
+    is_share: whether it is a share of the photos, 0 or 1 for each.
+    """
 
     name: str
     title: str
@@ -110,6 +136,7 @@ class Metric:
     low: float
     high: float
     meaning: str
+    is_share: bool = False
 
     @property
     def stage(self) -> str:
@@ -143,9 +170,11 @@ _STAGED: tuple[Metric, ...] = (
     Metric("likeness", "likeness", "higher", -1.0, 1.0,
            "cosine of the centred identity features of portrait and altered photo"),
     Metric("likeness_top1", "likeness top-1", "higher", 0.0, 1.0,
-           "share of portraits whose own altered photo is the nearest of all by these features"),
+           "share of portraits whose own altered photo is the nearest of all by these features",
+           is_share=True),
     Metric("layout_top1", "layout top-1", "higher", 0.0, 1.0,
-           "the same share by 12x12 colours alone: the floor for likeness top-1"),
+           "the same share by 12x12 colours alone: the floor for likeness top-1",
+           is_share=True),
     Metric("kid_persona", "KID persona", "lower", -math.inf, math.inf,
            "kernel distance to the reference pixel art in the packaged features; 0 for equal distributions"),
     Metric("fid_persona", "FID persona", "lower", 0.0, math.inf,
@@ -197,37 +226,6 @@ def metric_of(name: str) -> Metric:
     return Metric(name, name, "higher", -math.inf, math.inf, "")
 
 
-def bootstrap_mean(values: Sequence[float]) -> Estimate:
-    """Mean with a 95 % percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
-
-    values: one per photo, at least 2, finite. The random seed is fixed, so the interval is reproducible.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size < 2:
-        raise ValueError(f"an interval needs a list of at least 2 values, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"an interval needs finite values, got {array[~np.isfinite(array)][0]}")
-    interval = bootstrap(
-        (array,),
-        np.mean,
-        method="percentile",
-        n_resamples=2000,
-        batch=max(1, 2**20 // array.size),  # limits the memory for many photos
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Estimate(float(array.mean()), float(interval.low), float(interval.high))
-
-
-def paired_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """Mean of a - b over the same photos with its 95 % interval; photos are resampled, not single values.
-
-    Raises ValueError when the lists differ in length, are shorter than 2 or not finite.
-    """
-    if len(a) != len(b):
-        raise ValueError(f"a paired difference needs the same photos twice, got {len(a)} and {len(b)} values")
-    return bootstrap_mean(np.subtract(a, b, dtype=np.float64).tolist())
-
-
 def require_same_features(results: Iterable[EvalResult]) -> str:
     """The feature hash that all results share; metrics in different features are not comparable.
 
@@ -253,14 +251,16 @@ def load_results(path: Path) -> EvalResults:
     """Read a file of `save_results`. Raises ValueError naming the file and what is wrong with it."""
     with reading(path, "result", "evaluate"):
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return EvalResults(
+        results = EvalResults(
             variants=[_decode_variant(v) for v in raw["variants"]],
-            differences=[
-                Difference(str(d["variant"]), str(d["baseline"]), str(d["metric"]), _decode(d["estimate"]))
-                for d in raw["differences"]
-            ],
+            differences=[_decode_difference(d) for d in raw["differences"]],
             settings=dict(raw["settings"]),
+            groups=[_decode_variant(v) for v in raw.get("groups", [])],  # version 0.1 had none
         )
+        names = {result.variant for result in results.variants}
+        if unknown := {name for group in results.groups for name in group.members} - names:
+            raise ValueError(f"groups: {min(unknown)} is not among the variants")
+        return results
 
 
 @contextmanager
@@ -280,6 +280,18 @@ def _decode(raw: Mapping[str, Any]) -> Estimate:
     return Estimate(float(raw["mean"]), float(raw["low"]), float(raw["high"]))
 
 
+def _decode_difference(raw: Mapping[str, Any]) -> Difference:
+    deviation = raw.get("deviation")
+    return Difference(
+        variant=str(raw["variant"]),
+        baseline=str(raw["baseline"]),
+        metric=str(raw["metric"]),
+        estimate=_decode(raw["estimate"]),
+        num_seeds=int(raw.get("num_seeds", 1)),
+        deviation=None if deviation is None else float(deviation),
+    )
+
+
 def _decode_variant(raw: Mapping[str, Any]) -> EvalResult:
     adapter = raw["adapter_sha256"]
     return EvalResult(
@@ -292,4 +304,7 @@ def _decode_variant(raw: Mapping[str, Any]) -> EvalResult:
         adapter_sha256=None if adapter is None else str(adapter),
         features_sha256=str(raw["features_sha256"]),
         num_parameters=int(raw["num_parameters"]),
+        training_seeds=[int(s) for s in raw.get("training_seeds", [])],
+        members=[str(name) for name in raw.get("members", [])],
+        deviations={str(name): float(value) for name, value in raw.get("deviations", {}).items()},
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pixelpersona.evaluation.result import Estimate, bootstrap_mean, reading
+from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean
+from pixelpersona.evaluation.result import reading
 from pixelpersona.files import write_whole
 
 STYLE_SHARE = 0.5

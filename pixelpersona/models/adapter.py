@@ -140,16 +140,29 @@ def adapter_file(path: Path | None, *, base_name: str, base_path: str | None) ->
     return None if path is None else lora_file(path)
 
 
+def read_fitting_lora(base: BaseModel, path: Path) -> LoraFile:
+    """Read a LoRA, from a file or the folder that holds it, and check that it fits a base that has none.
+
+    Raises ValueError naming adapter.path as `lora_file` and `read_lora` do, and when a key fits no layer of
+    this base or has another shape.
+    """
+    lora = read_lora(lora_file(path), base)
+    _check_fits(lora, _parts(base))
+    return lora
+
+
+def _parts(base: BaseModel) -> dict[str, UNet2DConditionModel | CLIPTextModel]:
+    return {"unet": base.unet, "text_encoder": base.text_encoder}
+
+
 def load_lora(base: BaseModel, path: Path) -> None:
     """Load a LoRA, from a file or the folder that holds it, onto a base that has none, in place.
 
-    Raises ValueError naming adapter.path as `lora_file` and `read_lora` do, and when a key fits no layer of
-    this base or has another shape; the base is then unchanged, except when PEFT refuses a DoRA or a bias.
+    Raises ValueError as `read_fitting_lora` does; the base is then unchanged, except when PEFT refuses a DoRA
+    or a bias.
     """
-    lora = read_lora(lora_file(path), base)
-    models = {"unet": base.unet, "text_encoder": base.text_encoder}
-    _check_fits(lora, models)
-    for part, model in models.items():
+    lora = read_fitting_lora(base, path)
+    for part, model in _parts(base).items():
         if alphas := _of_part(lora.alphas, part, model):
             _inject(model, _of_part(lora.weights, part, model), alphas, lora.file)
         model.requires_grad_(False)

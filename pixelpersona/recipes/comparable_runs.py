@@ -1,11 +1,15 @@
-"""The runs that an evaluation may compare: on its base, and not trained on its photos."""
+"""What an evaluation may compare: weights of its base that were not trained on its photos."""
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pixelpersona.data.pairset import Pair
 from pixelpersona.data.training_photos import read_training_photos, trained_on
-from pixelpersona.runs.discovery import TrainedWeights, base_of
+from pixelpersona.models.adapter import lora_file, read_fitting_lora
+from pixelpersona.models.base import BaseModel
+from pixelpersona.reporting.table import RESERVED_VARIANTS
+from pixelpersona.runs.discovery import TrainedWeights, base_of, name_weights
 
 
 def comparable_runs(
@@ -45,3 +49,23 @@ def comparable_runs(
     if contaminated and not kept:
         raise ValueError(f"no run is left to compare; {contaminated[0]}")
     return kept
+
+
+def other_adapters(
+    paths: Sequence[Path], found: Sequence[TrainedWeights], base: BaseModel
+) -> list[TrainedWeights]:
+    """The LoRAs of adapter.paths, read and checked before anything is drawn. found: the runs.
+
+    Raises ValueError naming adapter.paths and the file that is missing, cannot be read, does not fit the
+    base, is among the runs, or occurs twice.
+    """
+    known = {trained.file.resolve(): trained.name for trained in found}
+    try:
+        files = [lora_file(path) for path in paths]
+        for file in files:
+            if file.resolve() in known:
+                raise ValueError(f"{file}: already compared, as the run {known[file.resolve()]}")
+            read_fitting_lora(base, file)
+        return name_weights(files, taken=[*RESERVED_VARIANTS, *known.values()])
+    except ValueError as error:
+        raise ValueError(f"adapter.paths: {str(error).removeprefix('adapter.path=')}") from None

@@ -18,6 +18,7 @@ from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.evaluation.result import EvalResults, save_results
+from pixelpersona.evaluation.training_seeds import group_seeds
 from pixelpersona.inference.direct import (
     DirectStylizer,
     NetworkDraw,
@@ -39,12 +40,12 @@ from pixelpersona.models.inception import InceptionFeatures
 from pixelpersona.pixel.compiled import compile_kernels
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
-from pixelpersona.recipes.comparable_runs import comparable_runs
+from pixelpersona.recipes.comparable_runs import comparable_runs, other_adapters
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.preparation import make_pairs
 from pixelpersona.reporting.sheets import save_sheets
 from pixelpersona.reporting.tracked_results import log_results
-from pixelpersona.runs.discovery import TrainedWeights, best_weights, find_trained
+from pixelpersona.runs.discovery import TrainedWeights, best_weights, find_trained, training_of
 from pixelpersona.runs.reading import save_timings
 from pixelpersona.runs.records import plain_config, public_config, versions, write_overrides
 from pixelpersona.tracking.opening import open_tracker
@@ -57,7 +58,7 @@ _NOT_DRAWN = ("photo", "target", "target-vae")  # references, neither drawn nor 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What all variants share. trained: the runs to compare, LoRAs and baselines."""
+    """What all variants share. trained: the runs to compare, LoRAs and baselines, and other LoRAs."""
 
     pair_set: PairSet
     base: BaseModel
@@ -68,11 +69,15 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One row of the comparison. losses: metric → fixed-noise loss per photo."""
+    """One row of the comparison. losses: metric → fixed-noise loss per photo.
+
+    training: the seed of its run and what identifies the other settings, see `training_of`.
+    """
 
     name: str
     maker: PortraitMaker
     weights: TrainedWeights | None = None
+    training: tuple[int, str] | None = None
     num_parameters: int = 0
     losses: dict[str, list[float]] = field(default_factory=dict)
 
@@ -86,7 +91,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     inputs = load_inputs(config)
     compile_kernels()  # so that no variant's seconds include it
     benchmark = inputs.benchmark
-    results, pictures, seconds, weights = [], {}, {}, {}
+    results, pictures, seconds, weights, settings = [], {}, {}, {}, {}
     for variant in tqdm(_variants(config, inputs), desc="variants", unit="variant"):
         maker = Timed(variant.maker)
         portraits = maker.portraits(benchmark.photos, benchmark.seeds)
@@ -99,19 +104,24 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
             benchmark,
             adapter_sha256=None if variant.weights is None else variant.weights.sha256,
             num_parameters=variant.num_parameters,
+            training_seed=None if variant.training is None else variant.training[0],
             losses=variant.losses,
         )
         results.append(result)
         if variant.weights is not None:
-            weights[variant.name] = variant.weights.file.relative_to(runs).as_posix()
+            weights[variant.name] = variant.weights.recorded
+        if variant.training is not None:
+            settings[variant.name] = variant.training[1]
         if variant.name not in _NOT_DRAWN:
             seconds[variant.name] = round(maker.seconds_per_portrait, 4)
 
-    compared = differences(results)
-    fine_tunes = [result for result in results if result.is_fine_tune]
-    if len(fine_tunes) > 1:  # also each rank against the first one
-        compared += differences(fine_tunes, fine_tunes[0].variant)
-    evaluation = EvalResults(results, compared, _settings(config, inputs, weights))
+    groups = group_seeds(results, settings)
+    evaluation = EvalResults(results, [], _settings(config, inputs, weights), groups)
+    compared = differences(evaluation)
+    tuned = [result for result in evaluation.compared if result.is_fine_tune]
+    if len(tuned) > 1:  # also each rank against the first one
+        compared += differences(evaluation, tuned[0].variant, tuned)
+    evaluation = replace(evaluation, differences=compared)
     save_results(evaluation, runs / "result.json")
     save_timings(runs, seconds)
     sheets = save_sheets(runs / "sheets", pictures, _worst_first(evaluation), config.eval.sheet_rows)
@@ -132,10 +142,10 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
 def load_inputs(config: EvaluateConfig) -> Inputs:
     """Pairs, base, and the photos of eval.split with the targets drawn from them as reference pictures.
 
-    Raises ValueError when there are no runs or a setting cannot be measured.
+    Raises ValueError when there are no runs, or a setting or an adapter of adapter.paths cannot be measured.
     """
     evaluation, model = config.eval, config.model
-    if not config.paths.runs.is_dir():
+    if not config.paths.runs.is_dir() and not config.adapter.paths:
         raise ValueError(f"paths.runs={config.paths.runs}: no such folder; train something first")
     check_eval(evaluation, model.image_size)
     pair_set = make_pairs(config)
@@ -146,6 +156,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     path = evaluation.features_path
     pairs = pair_set.pairs(evaluation.split)[: evaluation.num_photos]
     found = [w for name in (BASELINE_FILE, ADAPTER_FILE) for w in find_trained(config.paths.runs, name)]
+    found += other_adapters(config.adapter.paths, found, base)
     trained = comparable_runs(found, base.sha256, pairs)
     benchmark = Benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
@@ -216,7 +227,7 @@ def fine_tunes(inputs: Inputs) -> Iterator[tuple[TrainedWeights, BaseModel, int]
 
     One that cannot be used (see `merge_lora`: damaged, not finite, all zero) is named on stderr and left out.
     """
-    for trained in (trained for trained in inputs.trained if trained.file.name == ADAPTER_FILE):
+    for trained in (trained for trained in inputs.trained if trained.file.name != BASELINE_FILE):
         try:
             merged, num_parameters = merge_lora(inputs.base, trained.file)
         except ValueError as error:
@@ -258,6 +269,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         yield Variant("base-g1", Stylizer(base, sampler=unguided, prompt=prompt, postprocess=postprocess))
 
     for trained in (trained for trained in inputs.trained if trained.file.name == BASELINE_FILE):
+        training = training_of(trained)
         # A baseline is taken at its best weights; a LoRA at its last, which are what a user gets.
         trained = best_weights(trained)
         try:
@@ -269,6 +281,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
             trained.name,
             DirectStylizer(NetworkDraw(network), cell=base.cell, postprocess=postprocess),
             weights=trained,
+            training=training,
             num_parameters=sum(p.numel() for p in network.parameters()),
         )
     for trained, tuned, num_parameters in fine_tunes(inputs):
@@ -276,6 +289,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
             trained.name,
             Stylizer(tuned, sampler=sampler, prompt=prompt, postprocess=postprocess),
             weights=trained,
+            training=training_of(trained),
             num_parameters=num_parameters,
             losses=_losses(tuned, latents, shift_strength, num_photos),
         )

@@ -34,7 +34,7 @@ def weigh_tradeoffs(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     for trained, model in _models(inputs):
         name = "base" if trained is None else trained.name
         if trained is not None:
-            weights[name] = trained.file.relative_to(runs).as_posix()
+            weights[name] = trained.recorded
         for sampler in tqdm(samplers, desc=name, unit="setting"):
             settings.append(_measure(name, trained, model, sampler, config.model.prompt, inputs))
     tradeoff = Tradeoff(

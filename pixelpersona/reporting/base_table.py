@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pixelpersona.evaluation.intervals import proportion
 from pixelpersona.files import write_whole
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -14,7 +15,8 @@ def base_table(measured: Mapping[str, Any]) -> str:
     autoencoder, drawn, redrawn = (measured[key] for key in ("autoencoder", "text_to_image", "img2img"))
     losses = ", ".join(f"{loss:.3f}" for loss in measured["loss_by_level"])
     kid, floor = _interval(drawn["kid"]), _interval(drawn["floor"])
-    gender, age = _percent(drawn["gender_agreement"]), _years(drawn["age_error"])
+    gender = _share(drawn["gender_agreement"], drawn.get("num_gender"))
+    age = _years(drawn["age_error"])
     kept, above_wrong = _interval(redrawn["structure"]), _percent(redrawn["above_wrong"])
     lines = [
         "| on test photos | |",
@@ -58,7 +60,9 @@ def _portraits_lines(near: Mapping[str, float]) -> list[str]:
 
 def _features_lines(features: Mapping[str, Any]) -> list[str]:
     likeness = ", ".join(f"{name} {value:.2f}" for name, value in features["likeness"].items())
-    accuracies = ", ".join(_percent(features[f"{name}_accuracy"]) for name in ("gender", "ethnicity"))
+    accuracies = ", ".join(
+        _share(features[f"{name}_accuracy"], features.get(f"num_{name}")) for name in ("gender", "ethnicity")
+    )
     num, top1 = features["num"], _interval(features["top1"])
     return [
         f"| feature network: top-1 of pixel art of altered photos among {num} | {top1} |",
@@ -72,6 +76,15 @@ def _features_lines(features: Mapping[str, Any]) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _share(share: float, num: int | None) -> str:
+    """With its interval, unless the number of pictures is 0 or, as in version 0.1, not recorded."""
+    if not num:
+        return _percent(share)
+    hits = round(share * num)
+    found = proportion([1.0] * hits + [0.0] * (num - hits))
+    return f"{_percent(share)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _years(value: float) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 
 import yaml
 
-from pixelpersona.evaluation.result import METRICS, EvalResult, EvalResults
+from pixelpersona.evaluation.intervals import Estimate
+from pixelpersona.evaluation.result import LIKENESS, METRICS, STYLE, EvalResult, EvalResults
 from pixelpersona.files import write_whole
 from pixelpersona.reporting.table import (
     differences_table,
     estimate_cell,
     flat_settings,
+    format_interval,
     interval_places,
-    variant_title,
 )
 from pixelpersona.reporting.table_formats import pipe_row, to_markdown
 
@@ -147,7 +148,7 @@ def _front_matter(info: CardInfo, results: EvalResults | None, measured: EvalRes
     }
     if results is not None and measured is not None:
         metrics = [
-            {"type": name, "name": METRICS[name].title, "value": round(e.mean, 6)}
+            {"type": name, "name": _with_interval(name, e), "value": round(e.mean, 6)}
             for name, e in measured.metrics.items()
             if name in METRICS
         ]
@@ -158,6 +159,12 @@ def _front_matter(info: CardInfo, results: EvalResults | None, measured: EvalRes
             {"name": info.title, "results": [{"task": task, "dataset": data, "metrics": metrics}]}
         ]
     return front
+
+
+def _with_interval(metric: str, estimate: Estimate) -> str:
+    """Hugging Face shows a metric's name beside its value, and has no field for an interval."""
+    interval = format_interval(estimate, interval_places([estimate]))
+    return f"{METRICS[metric].title} (95 % interval {interval})"
 
 
 def _usage(info: CardInfo) -> str:
@@ -192,11 +199,33 @@ def _metrics(results: EvalResults, measured: EvalResult) -> str:
     lines += [
         "",
         f"Over {num} {results.split} photos. Raw: before snapping; snapped: on the grid, with 16 colours.",
+        "",
+        _training_run(results, measured),
     ]
-    table = differences_table(results)
-    if variant_title(measured.variant) in table.columns[1:]:
+    table = differences_table(results, variants=[measured])
+    if table.rows:
         lines += ["", f"{table.title}; bold where the 95 % interval excludes 0:", "", to_markdown(table)]
     return "\n".join(lines).rstrip()
+
+
+def _training_run(results: EvalResults, measured: EvalResult) -> str:
+    """What the intervals leave out; and the style and likeness of runs that differ in their seed alone."""
+    text = (
+        "These numbers are of one training run: the intervals do not show how another training seed differs."
+    )
+    group = next((g for g in results.groups if measured.variant in g.members), None)
+    if group is None:
+        return text
+    found = [
+        f"{METRICS[name].title} {cell.text} ({cell.interval})"
+        for name, e in group.metrics.items()
+        if name in (STYLE, LIKENESS)
+        for cell in (estimate_cell(e, interval_places([e]), deviation=group.deviations.get(name)),)
+    ]
+    return (
+        f"{text} Of the {group.num_seeds} runs of these settings, mean, 95 % interval over seeds and photos, "
+        f"and SD over seeds: {'; '.join(found)}."
+    )
 
 
 def _public(value: object) -> str:

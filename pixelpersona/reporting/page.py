@@ -26,10 +26,11 @@ from pixelpersona.reporting.table import (
     differences_table,
     flat_settings,
     results_table,
+    seeds_table,
     variant_title,
 )
 from pixelpersona.reporting.tradeoff_plot import RULE, best_table, settings_table, tradeoff_plot
-from pixelpersona.reporting.verdict import verdict
+from pixelpersona.reporting.verdict import baselines, seeds_text, verdict
 from pixelpersona.runs.reading import RunRecord
 
 HEADLINES = (STYLE, LIKENESS, "kid_persona_raw")
@@ -84,15 +85,18 @@ def render_page(
         lstrip_blocks=True,
     )
     stages = {stage: results_table(results, stage, how.portrait_seconds) for stage in ("raw", "snapped", "")}
+    seeds = [seeds_table(results, stage, how.portrait_seconds) for stage in stages]
     return environment.get_template("page.html.j2").render(
         title=title,
         style=(here / "page.css").read_text(encoding="utf-8"),
-        verdict=verdict(results),
+        verdict=[sentence for baseline in baselines(results) for sentence in verdict(results, baseline)],
         facts=_facts(results),
         headlines=[plot for name in HEADLINES if (plot := interval_plot(results, name))],
         sheets=[(*_embedded(sheet.path), sheet) for sheet in sheets],
         tables={name or "training": table for name, table in stages.items() if table.rows},
-        differences=differences_table(results),
+        training_seeds=seeds_text(results),
+        seeds=[table for table in seeds if table.rows],
+        differences=[table for b in baselines(results) if (table := differences_table(results, b)).rows],
         tradeoff=None if tradeoff is None else _tradeoff(tradeoff, features),
         curves=curve_plots(runs),
         legend=_legend(runs),
@@ -122,11 +126,13 @@ def _facts(results: EvalResults) -> list[str]:
     """Short facts below the title: numbers of photos, seeds and variants."""
     photos = {len(r.photo_ids) for r in results.variants}
     seeds = {len(set(r.seeds)) for r in results.variants}
+    trained = sorted({r.num_seeds for r in results.compared if r.num_parameters})
     return [
         _count(max(photos), f"{results.split} photo"),
-        _count(max(seeds), "seed"),
-        _count(len(results.variants), "variant"),
-        "intervals: 95\u00a0%, by bootstrap over photos",
+        _count(max(seeds), "drawing seed"),
+        *([f"training seeds: {' or '.join(map(str, trained))}"] if trained else []),
+        _count(len(results.compared), "variant"),
+        f"intervals: 95\u00a0%, over photos{' and training seeds' if results.groups else ''}",
     ]
 
 

@@ -65,16 +65,17 @@ def curve_plots(runs: Sequence[RunRecord]) -> list[Plot]:
 
 def interval_plot(results: EvalResults, metric: str) -> Plot | None:
     """Mean and 95 % interval of every variant in a metric of `METRICS`; None when no variant has it."""
-    shown = [(r.variant, r.metrics[metric]) for r in results.variants if metric in r.metrics]
+    shown = [(r, r.metrics[metric]) for r in results.compared if metric in r.metrics]
     if not shown:
         return None
-    tuned = {r.variant for r in results.variants if r.is_fine_tune}
     figure, axes = canvas(height=0.75 + 0.27 * len(shown))
-    for y, (variant, e) in enumerate(shown):
-        color = COLORS[1] if variant in tuned else COLORS[0]
+    for y, (result, e) in enumerate(shown):
+        color = COLORS[1] if result.is_fine_tune else COLORS[0]
         axes.plot([e.low, e.high], [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
         axes.plot([e.mean], [y], "s", color=color, markersize=6)
-    axes.set_yticks(range(len(shown)), [variant_title(v).split(" (")[0] for v, _ in shown])
+        of_seeds = [results.variant(name).metrics[metric].mean for name in result.members]
+        axes.plot(of_seeds, [y] * len(of_seeds), "|", color=INK, markersize=8)
+    axes.set_yticks(range(len(shown)), [variant_title(r.variant).split(" (")[0] for r, _ in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)

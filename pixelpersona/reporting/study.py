@@ -8,7 +8,7 @@ from typing import Any
 from pixelpersona.evaluation.result import EvalResults, require_same_features, save_results
 from pixelpersona.evaluation.tradeoff import Tradeoff, save_tradeoff
 from pixelpersona.files import write_whole
-from pixelpersona.reporting.table import differences_table, results_table
+from pixelpersona.reporting.table import differences_table, results_table, seeds_table
 from pixelpersona.reporting.table_formats import Table, to_markdown
 from pixelpersona.reporting.tradeoff_plot import (
     RULE,
@@ -17,7 +17,7 @@ from pixelpersona.reporting.tradeoff_plot import (
     save_tradeoff_plot,
     settings_table,
 )
-from pixelpersona.reporting.verdict import verdict
+from pixelpersona.reporting.verdict import baselines, seeds_text, verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +67,25 @@ def render_study(study: Study, *, picture: str | None, results_file: str) -> str
     """
     results = study.results
     features = require_same_features(results.variants)
-    loras = [r.variant for r in results.variants if r.is_fine_tune]
-    # Of several LoRAs, the others are variations of the first.
-    baselines = ["base", loras[0]] if len(loras) > 1 else ["base"]
-    answers = [s for b in baselines for s in verdict(results, b, study.own_metric)]
-    tables = [results_table(results, stage, study.portrait_seconds) for stage in ("raw", "snapped", "")]
-    tables += [differences_table(results, baseline) for baseline in baselines]
+    answers = [s for b in baselines(results) for s in verdict(results, b, study.own_metric)]
+    stages = ("raw", "snapped", "")
+    tables = [results_table(results, stage, study.portrait_seconds) for stage in stages]
+    tables += [differences_table(results, baseline) for baseline in baselines(results)]
+    tables += [seeds_table(results, stage, study.portrait_seconds) for stage in stages]
+    seeds = seeds_text(results)
+    over_seeds = "; over photos and training seeds where there are several" if results.groups else ""
     parts = [
         f"# {study.title}",
         *answers,
+        f"**Training seeds.** {seeds}" if seeds else "",
         f"**What would change the result.** {study.would_change}" if study.would_change else "",
         study.notes,
         f"![The same photos at the same seeds, one column per variant]({picture})" if picture else "",
         "## Reproduce",
         "\n".join(["```sh", *study.commands, "```"]),
         "## Numbers",
-        "Arrows show which direction is better; 95 % intervals by bootstrap over photos. Bold: the best "
+        "Arrows show which direction is better. Intervals are 95 % intervals over photos: by bootstrap, and "
+        f"Wilson's for shares of photos{over_seeds}. Bold: the best "
         "model of a column (references are not ranked), or a difference whose interval excludes 0. Snapped "
         "pictures are on the grid and palette by construction: only raw ones are evidence of style. "
         f"All digits are in [{results_file}]({results_file}).",

@@ -4,18 +4,14 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
-from pixelpersona.evaluation.result import (
-    METRICS,
-    Estimate,
-    EvalResults,
-    Metric,
-    metric_of,
-    paired_difference,
-)
+from pixelpersona.evaluation.intervals import Estimate
+from pixelpersona.evaluation.result import METRICS, Difference, EvalResult, EvalResults, Metric, metric_of
+from pixelpersona.evaluation.training_seeds import compare_variants
 from pixelpersona.reporting.table_formats import DASH, Cell, Table
 
 MINUS = "\N{MINUS SIGN}"
@@ -36,6 +32,10 @@ _TITLES = {
     "base-g1": "base, guidance 1",
     "supervised": "supervised baseline",
 }
+
+
+RESERVED_VARIANTS = frozenset(_TITLES)
+"""Names that no other LoRA gets in a comparison."""
 
 
 def variant_title(variant: str) -> str:
@@ -59,71 +59,111 @@ def with_article(variant: str) -> str:
     return title if title.startswith("LoRA") else f"the {title}"
 
 
-def difference(results: EvalResults, variant: str, baseline: str, metric: str) -> Estimate | None:
-    """variant minus baseline, paired over photos: as stored, or computed from the values per photo.
+def row_title(result: EvalResult) -> str:
+    """The title of a variant, with the number of its training seeds if there are several."""
+    title = variant_title(result.variant)
+    return f"{title} ({result.num_seeds} seeds)" if result.members else title
+
+
+def difference(results: EvalResults, variant: str, baseline: str, metric: str) -> Difference | None:
+    """variant minus baseline, paired over photos and seeds: as stored, or computed from the values per photo.
 
     None when the results contain neither.
     """
     for known in results.differences:
         if (known.variant, known.baseline, known.metric) == (variant, baseline, metric):
-            return known.estimate
-    by_name = {r.variant: r for r in results.variants}
-    a, b = by_name.get(variant), by_name.get(baseline)
-    if a is None or b is None or not (metric in a.per_photo and metric in b.per_photo):
+            return known
+    photos = {r.variant: r.photo_ids for r in [*results.variants, *results.groups]}
+    if photos.get(variant) != photos.get(baseline) or len(photos.get(variant, [])) < 2:
         return None
-    if a.photo_ids != b.photo_ids or len(a.photo_ids) < 2:
-        return None
-    return paired_difference(a.per_photo[metric], b.per_photo[metric])
+    return compare_variants(results, variant, baseline, metric)
 
 
 def results_table(results: EvalResults, stage: str, seconds: Mapping[str, float] | None = None) -> Table:
     """One row per variant, one column per metric of a stage: "raw", "snapped", or "" for the others.
 
+    Runs that differ in their training seed alone are one row. The best mean of a column is marked "best";
+    references are not ranked.
     seconds: variant → seconds per portrait, shown with stage "" only; results do not contain them because
-    they differ from run to run. The best mean of a column is marked "best"; references are not ranked.
+    they differ from run to run.
     """
-    variants, seconds = [r.variant for r in results.variants], seconds or {}
+    return _table(results.compared, stage, seconds or {}, _winners)
+
+
+def seeds_table(results: EvalResults, stage: str, seconds: Mapping[str, float] | None = None) -> Table:
+    """The same for the single runs of the rows that have several seeds; without ranks."""
+    table = _table(results.runs_of_groups, stage, seconds or {}, lambda rows, metric: set())
+    return replace(table, title=f"Single training seeds. {table.title}")
+
+
+def _table(
+    results: Sequence[EvalResult],
+    stage: str,
+    seconds: Mapping[str, float],
+    winners: Callable[[Sequence[EvalResult], Metric], set[str]],
+) -> Table:
     headers, columns = [], []
     for metric in (m for m in _metrics_of(results) if m.stage == stage):
-        estimates = [r.metrics.get(metric.name) for r in results.variants]
-        places, best = interval_places(estimates), _winners(results, metric)
-        marks = ["best" if variant in best else "" for variant in variants]
+        estimates = [r.metrics.get(metric.name) for r in results]
+        places, best = interval_places(estimates), winners(results, metric)
         headers.append((header(metric), metric.meaning))
-        columns.append([estimate_cell(e, places, mark) for e, mark in zip(estimates, marks, strict=True)])
-    shown = [any(cells[i].text != DASH for cells in columns) for i in range(len(variants))]
+        columns.append(
+            [
+                estimate_cell(
+                    e, places, "best" if r.variant in best else "", deviation=r.deviations.get(metric.name)
+                )
+                for r, e in zip(results, estimates, strict=True)
+            ]
+        )
+    shown = [any(cells[i].text != DASH for cells in columns) for i in range(len(results))]
+    timed = [[seconds[name] for name in r.members or [r.variant] if name in seconds] for r in results]
     if stage == "":
         headers.append(("trained parameters", "number of trained parameters"))
-        numbers = [r.num_parameters for r in results.variants]
-        columns.append([Cell(f"{number:,}" if number else DASH) for number in numbers])
+        columns.append([Cell(f"{r.num_parameters:,}" if r.num_parameters else DASH) for r in results])
     if stage == "" and seconds:
         note = "seconds per portrait on the evaluating machine, snapping included"
         headers.append(("s per portrait\u00a0↓", note))
-        columns.append([Cell(f"{seconds[v]:.3g}" if v in seconds else DASH) for v in variants])
+        columns.append([Cell(f"{fmean(found):.3g}" if found else DASH) for found in timed])
     rows = [
-        (variant_title(variant), [cells[i] for cells in columns])
-        for i, variant in enumerate(variants)
-        if stage or shown[i] or variant in seconds  # without rows that would hold dashes only
+        (row_title(result), [cells[i] for cells in columns])
+        for i, result in enumerate(results)
+        if stage or shown[i] or timed[i]  # without rows that would hold dashes only
     ]
     titles, notes = [title for title, _ in headers], [note for _, note in headers]
     names = {"raw": "Raw: before snapping", "snapped": "Snapped: on the grid, with 16 colours"}
     return Table(names.get(stage, "Training and cost"), ["variant", *titles], ["", *notes], rows)
 
 
-def differences_table(results: EvalResults, baseline: str = "base") -> Table:
-    """Every metric of every model minus that of the baseline, paired over the same photos.
+def differences_table(
+    results: EvalResults, baseline: str = "base", variants: Sequence[EvalResult] | None = None
+) -> Table:
+    """Every metric of every model, or of these variants, minus that of the baseline, over the same photos.
 
-    Marked "better" or "worse" where the 95 % interval excludes 0.
+    Marked "better" or "worse" where the 95 % interval excludes 0. Differences between LoRAs say in the title
+    over how many training seeds they are.
     """
-    variants = [r.variant for r in results.variants if r.variant != baseline and r.variant not in REFERENCES]
-    rows = []
-    for metric in _metrics_of(results):
-        found = [difference(results, v, baseline, metric.name) for v in variants]
-        if any(e and (e.low, e.high) != (0.0, 0.0) for e in found):  # all 0: equal by construction
-            places = interval_places(found, differences=True)
-            cells = [estimate_cell(e, places, significance(e, metric), signed=True) for e in found]
-            rows.append((f"{metric.title}\u00a0{ARROWS[metric.better]}", cells))
+    rows = results.compared if variants is None else variants
+    shown = [r for r in rows if r.variant != baseline and r.variant not in REFERENCES]
+    lines: list[tuple[str, list[Cell]]] = []
+    nums: set[int] = set()
+    for metric in _metrics_of(results.variants):
+        found = [difference(results, r.variant, baseline, metric.name) for r in shown]
+        estimates = [None if d is None else d.estimate for d in found]
+        if any(e and (e.low, e.high) != (0.0, 0.0) for e in estimates):  # all 0: equal by construction
+            places = interval_places(estimates, differences=True)
+            cells = [
+                estimate_cell(
+                    e, places, significance(e, metric), signed=True, deviation=d.deviation if d else None
+                )
+                for d, e in zip(found, estimates, strict=True)
+            ]
+            lines.append((f"{metric.title}\u00a0{ARROWS[metric.better]}", cells))
+            nums |= {d.num_seeds for d in found if d}
     title = f"Difference to {with_article(baseline)}, paired over the same photos"
-    return Table(title, ["metric", *map(variant_title, variants)], [""] * (len(variants) + 1), rows)
+    if nums and results.variant(baseline).num_parameters:
+        seeds = " to ".join(map(str, sorted({min(nums), max(nums)})))
+        title += f" and {seeds} training seeds" if max(nums) > 1 else ", one training run each"
+    return Table(title, ["metric", *map(row_title, shown)], [""] * (len(shown) + 1), lines)
 
 
 def significance(estimate: Estimate | None, metric: Metric) -> str:
@@ -134,16 +174,40 @@ def significance(estimate: Estimate | None, metric: Metric) -> str:
 
 
 def to_csv(results: EvalResults) -> str:
-    """CSV in long form and full precision: one row per value (baseline "") and per difference."""
+    """CSV in long form and full precision: one row per value (baseline "") and per difference.
+
+    The last columns are the number of training seeds and the deviation over them, empty for one seed.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["variant", "baseline", "metric", "stage", "better", "mean", "low", "high"])
-    entries = [(r.variant, "", name, e) for r in results.variants for name, e in r.metrics.items()]
-    entries += [(d.variant, d.baseline, d.metric, d.estimate) for d in results.differences]
-    for variant, baseline, name, e in entries:
+    spread = ["mean", "low", "high", "num_seeds", "deviation"]
+    writer.writerow(["variant", "baseline", "metric", "stage", "better", *spread])
+    for variant, baseline, name, *numbers in [*value_rows(results), *difference_rows(results)]:
         metric = metric_of(name)
-        writer.writerow([variant, baseline, name, metric.stage, metric.better, *astuple(e)])
+        writer.writerow([variant, baseline, name, metric.stage, metric.better, *numbers])
     return out.getvalue()
+
+
+Numbers = tuple[str, str, str, float, float, float, int, float | None]
+"""variant, baseline, metric, mean, low, high, number of training seeds, and the deviation over them."""
+
+
+def value_rows(results: EvalResults) -> list[Numbers]:
+    """One row per run or group and metric; the baseline is ""."""
+    return [
+        (r.variant, "", name, e.mean, e.low, e.high, r.num_seeds, r.deviations.get(name))
+        for r in [*results.variants, *results.groups]
+        for name, e in r.metrics.items()
+    ]
+
+
+def difference_rows(results: EvalResults) -> list[Numbers]:
+    """One row per stored difference."""
+    return [
+        (d.variant, d.baseline, d.metric, e.mean, e.low, e.high, d.num_seeds, d.deviation)
+        for d in results.differences
+        for e in (d.estimate,)
+    ]
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -189,9 +253,9 @@ def interval_places(estimates: Iterable[Estimate | None], differences: bool = Fa
     return min(5, places)
 
 
-def _metrics_of(results: EvalResults) -> list[Metric]:
-    """Metrics that any variant has, in the order of `METRICS`, then all others."""
-    names = list(dict.fromkeys(name for r in results.variants for name in r.metrics))
+def _metrics_of(results: Sequence[EvalResult]) -> list[Metric]:
+    """Metrics that any of them has, in the order of `METRICS`, then all others."""
+    names = list(dict.fromkeys(name for r in results for name in r.metrics))
     others = [metric_of(name) for name in names if name not in METRICS]
     return [m for m in METRICS.values() if m.name in names] + others
 
@@ -201,10 +265,10 @@ def header(metric: Metric) -> str:
     return f"{metric.plain_title}\u00a0{ARROWS[metric.better]} ({metric.range})"
 
 
-def _winners(results: EvalResults, metric: Metric) -> set[str]:
+def _winners(results: Sequence[EvalResult], metric: Metric) -> set[str]:
     means = {
         r.variant: r.metrics[metric.name].mean
-        for r in results.variants
+        for r in results
         if metric.name in r.metrics and r.variant not in REFERENCES
     }
     if len(set(means.values())) < 2 or metric.name in _UNRANKED:
@@ -213,9 +277,17 @@ def _winners(results: EvalResults, metric: Metric) -> set[str]:
     return {variant for variant, mean in means.items() if mean == best}
 
 
-def estimate_cell(estimate: Estimate | None, places: int, mark: str = "", signed: bool = False) -> Cell:
-    """The mean with its interval, if that has a width; a dash for None."""
+def estimate_cell(
+    estimate: Estimate | None,
+    places: int,
+    mark: str = "",
+    signed: bool = False,
+    deviation: float | None = None,
+) -> Cell:
+    """The mean with its interval, if that has a width, and its deviation over seeds; a dash for None."""
     if estimate is None:
         return Cell(DASH)
     interval = format_interval(estimate, places) if estimate.high > estimate.low else ""
+    if deviation is not None and interval:
+        interval += f"; SD {deviation:.2g}"
     return Cell(format_number(estimate.mean, places, signed), interval, mark)

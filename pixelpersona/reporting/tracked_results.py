@@ -1,24 +1,31 @@
 """The results of an evaluation, recorded at a tracker."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 
 from PIL import Image
 
 from pixelpersona.evaluation.result import EvalResults
+from pixelpersona.reporting.table import difference_rows, value_rows
 from pixelpersona.tracking.tracker import Tracker
 
 
 def log_results(tracker: Tracker, results: EvalResults, sheets: Sequence[Path]) -> None:
-    """Record values and differences with their intervals as tables, means as summary, and contact sheets."""
-    values = [(r.variant, name, e) for r in results.variants for name, e in r.metrics.items()]
-    interval = ["mean", "low", "high"]
-    rows = [[variant, name, *astuple(estimate)] for variant, name, estimate in values]
-    tracker.table("evaluation/results", ["variant", "metric", *interval], rows, 0)
-    rows = [[d.variant, d.baseline, d.metric, *astuple(d.estimate)] for d in results.differences]
-    tracker.table("evaluation/differences", ["variant", "baseline", "metric", *interval], rows, 0)
-    tracker.summary({f"{variant}/{name}": estimate.mean for variant, name, estimate in values})
+    """Record values and differences as tables, with their intervals and spread over training seeds.
+
+    The summary has the means, and the deviation of those over several training seeds; sheets become images.
+    """
+    spread = ["mean", "low", "high", "num_seeds", "deviation"]
+    values = value_rows(results)
+    rows = [[variant, name, *numbers] for variant, _, name, *numbers in values]
+    tracker.table("evaluation/results", ["variant", "metric", *spread], rows, 0)
+    tracker.table(
+        "evaluation/differences", ["variant", "baseline", "metric", *spread], difference_rows(results), 0
+    )
+    summary = {f"{variant}/{name}": mean for variant, _, name, mean, *_ in values}
+    for group in results.groups:
+        summary |= {f"{group.variant}/{name}/deviation": value for name, value in group.deviations.items()}
+    tracker.summary(summary)
     for sheet in sheets:
         with Image.open(sheet) as picture:
             tracker.images(f"evaluation/{sheet.stem}", [picture.convert("RGB")], 0)

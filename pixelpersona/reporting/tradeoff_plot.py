@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pixelpersona.evaluation.result import LIKENESS, METRICS, STYLE, Estimate, Metric, paired_difference
+from pixelpersona.evaluation.intervals import Estimate, paired_difference
+from pixelpersona.evaluation.result import LIKENESS, METRICS, STYLE, Metric
 from pixelpersona.evaluation.tradeoff import STYLE_SHARE, Setting, Tradeoff
 from pixelpersona.files import write_whole
 from pixelpersona.reporting.plots import COLORS, INK, Plot, canvas, to_svg
@@ -28,7 +29,7 @@ _STYLE, _LIKENESS = METRICS[STYLE], METRICS[LIKENESS]
 _BASELINE = "base"
 RULE = (
     f"Best: the setting with the highest mean likeness among those whose mean grid contrast is at least "
-    f"{STYLE_SHARE:g} of that of the target after a VAE round trip."
+    f"{STYLE_SHARE:g} of that of the target after a VAE round trip. Every LoRA is one training run."
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _SMALLEST, _GROWTH = 3.5, 1.3  # points: marker size of the lowest strength, and its increase to the next

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelpersona.runs.digests import file_sha256
+from pixelpersona.runs.finished import trained_settings
 from pixelpersona.runs.reading import read_record
 
 _RECORD = "metrics.jsonl"  # every run folder has it from the first step on
@@ -14,13 +15,15 @@ _RECORD = "metrics.jsonl"  # every run folder has it from the first step on
 
 @dataclass(frozen=True, slots=True)
 class TrainedWeights:
-    """The weights of a run.
+    """The weights of a run, or those of another program.
 
-    name: the run's folder relative to the folder of runs ("lora-r4", "ranks/lora-r8").
+    name: the run's folder relative to the folder of runs ("lora-r4", "ranks/lora-r8"), or derived from the
+    file. recorded: the file as results name it, without folders outside the folder of runs.
     """
 
     name: str
     file: Path
+    recorded: str
 
     @property
     def sha256(self) -> str:
@@ -31,12 +34,13 @@ class TrainedWeights:
 def find_trained(runs: Path, file_name: str) -> list[TrainedWeights]:
     """Every run below `runs`, at any depth, with a file of that name; lora-r8 sorts before lora-r16.
 
-    Folders inside a run (best/, ema/, checkpoints/) are not runs of their own.
+    Folders inside a run (best/, ema/, checkpoints/) are not runs of their own. [] without such a folder.
     """
     found = []
     for folder in _folders_with(runs, file_name):
         name = folder.name if folder == runs else folder.relative_to(runs).as_posix()
-        found.append(TrainedWeights(name, folder / file_name))
+        file = folder / file_name
+        found.append(TrainedWeights(name, file, file.relative_to(runs).as_posix()))
     return sorted(found, key=lambda trained: _natural(trained.name))
 
 
@@ -53,7 +57,8 @@ def best_weights(trained: TrainedWeights) -> TrainedWeights:
         return trained
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{record}: not readable ({' '.join(str(error).split())})") from None
-    return TrainedWeights(trained.name, file) if file.is_file() else trained
+    recorded = trained.recorded.removesuffix(file.name) + file.relative_to(trained.file.parent).as_posix()
+    return TrainedWeights(trained.name, file, recorded) if file.is_file() else trained
 
 
 def base_of(trained: TrainedWeights) -> str | None:
@@ -65,10 +70,50 @@ def base_of(trained: TrainedWeights) -> str | None:
     return None if found is None else str(found)
 
 
+def name_weights(files: Sequence[Path], taken: Sequence[str]) -> list[TrainedWeights]:
+    """Weights that are not runs, under a name derived from the file, or from the folder of a run's file.
+
+    A name that is taken, or that an earlier file has, is followed by digits of the file's sha256.
+    Raises ValueError naming two files of equal content.
+    """
+    named: dict[str, TrainedWeights] = {}
+    seen: dict[str, Path] = {}
+    for file in files:
+        is_default = (file.parent / _RECORD).is_file() or file.stem == "pytorch_lora_weights"
+        plain = file.resolve().parent.name if is_default else file.stem
+        name = re.sub(r"[^\w.-]+", "_", plain).strip("_")
+        sha256 = file_sha256(file)
+        if sha256 in seen:
+            raise ValueError(f"{seen[sha256]} and {file} are the same weights; accepted each once")
+        seen[sha256] = file
+        if not name or name in taken or name in named:
+            name = f"{name or 'lora'}-{sha256[:8]}"
+        named[name] = TrainedWeights(name, file, file.name)
+    return list(named.values())
+
+
+def training_of(trained: TrainedWeights) -> tuple[int, str] | None:
+    """The seed of a run, and a text that is equal for runs that differ in their seed alone.
+
+    None where the file lies in no run folder or its configuration was not recorded.
+    Raises ValueError naming a config.yaml or data.json that cannot be read.
+    """
+    folder = trained.file.parent
+    config = read_record(folder / "config.yaml", dict) if (folder / _RECORD).is_file() else {}
+    flat = trained_settings(config)
+    seed = flat.pop("loop.seed", None)
+    if not isinstance(seed, int):
+        return None
+    inputs = read_record(folder / "data.json", dict)
+    return seed, json.dumps([flat, inputs], sort_keys=True, default=str)
+
+
 def _folders_with(folder: Path, file_name: str) -> Iterator[Path]:
     if (folder / file_name).is_file():
         yield folder
-    elif not (folder / _RECORD).is_file():  # a run of another method, or an unfinished one
+    elif (
+        folder.is_dir() and not (folder / _RECORD).is_file()
+    ):  # a run of another method, or an unfinished one
         for below in folder.iterdir():
             if below.is_dir() and not below.name.startswith("."):
                 yield from _folders_with(below, file_name)

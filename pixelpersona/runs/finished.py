@@ -68,6 +68,11 @@ def mark_unfinished(folder: Path) -> None:
 
 def settings(config: Any) -> dict[str, object]:
     """Dotted key → JSON value of every setting that can change what is trained."""
+    return cast(dict[str, object], _plain(trained_settings(asdict(config))))
+
+
+def trained_settings(config: Mapping[str, object]) -> dict[str, object]:
+    """The same of a configuration as a mapping, as in config.yaml; values unchanged."""
     flat: dict[str, object] = {}
 
     def add(key: str, value: object) -> None:
@@ -79,8 +84,8 @@ def settings(config: Any) -> dict[str, object]:
         else:
             flat[key] = value
 
-    add("", asdict(config))
-    return cast(dict[str, object], _plain(flat))
+    add("", config)
+    return flat
 
 
 def _plain(value: Any) -> Any:

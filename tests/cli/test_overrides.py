@@ -20,6 +20,7 @@ KEYS = {
     "title": Key(str, is_text=True),
     "group": Key(str, is_optional=True, is_text=True),
     "tags": Key(list[str]),
+    "others": Key(list[Path]),
     "palette": Key(Any),
     "betas": Key(list[float]),
     "steps": Key(int),
@@ -70,6 +71,8 @@ def test_any_list_of_texts_survives_hydra(items: list[str]) -> None:
         ("tags=a", "tags=['a']"),
         ("tags=a,b", "tags=['a'],['b']"),
         ("tags=[]", "tags=[]"),
+        ("others=[a b.safetensors,c (1)]", "others=['a b.safetensors','c (1)']"),
+        ("others=['a,b.safetensors',c]", "others=['a,b.safetensors','c']"),
         ("tags=choice([a],[b])", "tags=choice([a],[b])"),
         ("palette=pico8", "palette=pico8"),
         ("palette=8,16", "palette=8,16"),
@@ -98,6 +101,9 @@ def test_home_is_expanded_in_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     words = ["photo=~/x 1.jpg", "photo='~/x.jpg'", "title=~/x", "photo=./~x"]
     expected = ["photo='/home/me/x 1.jpg'", "photo='~/x.jpg'", "title='~/x'", "photo='./~x'"]
+    assert quote(words, KEYS) == expected
+    words = ["others=[~/x 1,b,'~/x']", "others=~/x", "tags=[~/x]"]
+    expected = ["others=['/home/me/x 1','b','~/x']", "others=['/home/me/x']", "tags=['~/x']"]
     assert quote(words, KEYS) == expected
 
 

@@ -89,8 +89,8 @@ def plan(*words: str) -> Sweep:
         (["name=r${lora.rank}-실험, 1", "lora.rank=4,8"], ["r4-실험, 1", "r8-실험, 1"]),
         (["method=lora,supervised"], ["lora-r4", "supervised"]),
         (["loop.seed=1"], ["lora-r4"]),
-        (["experiment=rank_sweep"], ["lora-r4", "lora-r8", "lora-r16", "lora-r32"]),
-        (["experiment=rank_sweep", "lora.rank=1,2"], ["lora-r1", "lora-r2"]),
+        (["experiment=rank_sweep"], [f"lora-r{rank}-seed_{seed}" for rank in (4, 8) for seed in (0, 1, 2)]),
+        (["experiment=rank_sweep", "lora.rank=1,2", "loop.seed=0"], ["lora-r1", "lora-r2"]),
         (["tracker.tags=[a],[b]"], ["lora-r4-tags_a", "lora-r4-tags_b"]),
         (["loss=glob(*)"], ["lora-r4-huber", "lora-r4-mse"]),
         (["optimizer=glob(*,exclude=[lora*,prodigy])"], ["lora-r4-adamw", "lora-r4-sgd"]),
@@ -242,6 +242,13 @@ def test_the_table_holds_the_recorded_metrics(swept: Path) -> None:
         last = [r["val/loss"] for r in record if "val/loss" in r][-1]
         assert (float(row["val/loss"]), row["state"], row["step"]) == (last, "finished", "2")
         assert row["run"] == f"lora-r{row['lora.rank']}-{row['optimizer']}"
+
+
+def test_the_recorded_settings_repeat_a_job_alone_in_its_own_folder(swept: Path) -> None:
+    for name, rank in zip(NAMES, (2, 2, 3, 3), strict=True):
+        recorded = yaml.safe_load((swept / name / "overrides.yaml").read_text(encoding="utf-8"))
+        assert f"lora.rank={rank}" in recorded
+        assert [word for word in recorded if word.startswith("name=")] == [f"name={name}"]
 
 
 def test_the_same_command_runs_missing_and_unfinished_jobs_only(

@@ -31,6 +31,10 @@ def test_only_what_captions_mention_counts() -> None:
     captions = ["a photo of a 26 year old asian woman", "a photo of a 30 year old man", "a photo of a woman"]
     pictures = np.zeros((3, 16, 16, 3), np.uint8)
     found = attribute_errors(SamePerson(), pictures, captions)
-    assert found == {"gender_accuracy": 2 / 3, "ethnicity_accuracy": 1.0, "age_error": 8.0}
+    assert found == {
+        "gender_accuracy": 2 / 3, "ethnicity_accuracy": 1.0, "age_error": 8.0,
+        "num_gender": 3, "num_ethnicity": 1,
+    }  # fmt: skip
     unknown = attribute_errors(SamePerson(), pictures[:1], ["a photo of a person"])
+    assert [unknown.pop(name) for name in ("num_gender", "num_ethnicity")] == [0, 0]
     assert all(math.isnan(value) for value in unknown.values())

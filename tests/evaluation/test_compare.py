@@ -9,7 +9,8 @@ from PIL import Image, ImageFilter
 
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.distribution import kid
-from pixelpersona.evaluation.result import METRICS, EvalResult, paired_difference
+from pixelpersona.evaluation.intervals import paired_difference
+from pixelpersona.evaluation.result import METRICS, EvalResult, EvalResults
 from pixelpersona.inference.direct import DirectStylizer, Draw, unchanged
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.grid import Grid
@@ -140,24 +141,25 @@ def test_likeness_falls_when_portraits_are_swapped(
 
 
 def test_differences_are_paired_and_against_the_baseline(results: dict[str, EvalResult]) -> None:
-    made = differences(list(results.values()))
+    compared = EvalResults(list(results.values()), [])
+    made = differences(compared)
     assert {(d.variant, d.baseline) for d in made} == {("photo", "base"), ("pyxelate", "base")}
     assert all(d.metric in results["base"].per_photo for d in made)
     gain = next(d for d in made if (d.variant, d.metric) == ("pyxelate", "grid_contrast_raw"))
     values = [results[name].per_photo["grid_contrast_raw"] for name in ("pyxelate", "base")]
     assert gain.estimate == paired_difference(*values)
     assert gain.estimate.low > 0.2
-    assert {d.baseline for d in differences(list(results.values()), "photo")} == {"photo"}
+    assert {d.baseline for d in differences(compared, "photo")} == {"photo"}
 
 
 def test_differences_between_incomparable_results_are_refused(results: dict[str, EvalResult]) -> None:
     photo, base = results["photo"], results["base"]
     with pytest.raises(ValueError, match="no variant 'lora-r4'"):
-        differences([photo, base], "lora-r4")
+        differences(EvalResults([photo, base], []), "lora-r4")
     with pytest.raises(ValueError, match="different photos or seeds"):
-        differences([replace(photo, seeds=[9] * NUM), base])
+        differences(EvalResults([replace(photo, seeds=[9] * NUM), base], []))
     with pytest.raises(ValueError, match="features_sha256"):
-        differences([replace(photo, features_sha256="other"), base])
+        differences(EvalResults([replace(photo, features_sha256="other"), base], []))
 
 
 def test_noise_losses_are_compared_where_both_variants_have_them(benchmark_set: Benchmark) -> None:
@@ -168,7 +170,7 @@ def test_noise_losses_are_compared_where_both_variants_have_them(benchmark_set: 
     )
     assert lora.num_parameters == 8
     assert lora.metrics["noise_loss"].mean == pytest.approx(0.4)
-    loss = next(d for d in differences([base, lora]) if d.metric == "noise_loss")
+    loss = next(d for d in differences(EvalResults([base, lora], [])) if d.metric == "noise_loss")
     assert loss.estimate.mean == pytest.approx(-0.1)
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from pixelpersona.assets.locate import path as asset
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.distribution import fid, kid
-from pixelpersona.evaluation.result import METRICS, Difference
+from pixelpersona.evaluation.result import METRICS, Difference, EvalResults
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import pixelize
@@ -113,7 +113,7 @@ def compared(
         name: (before.metrics[name].mean, after.metrics[name].low)
         for name in ("kid_persona_raw", "fid_persona_raw")
     }
-    return {d.metric: d for d in differences([before, after])}, sets
+    return {d.metric: d for d in differences(EvalResults([before, after], []))}, sets
 
 
 @pytest.mark.parametrize("corrupt", SEEN_BY, ids=lambda corrupt: corrupt.__name__)

@@ -6,22 +6,20 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean, proportion
 from pixelpersona.evaluation.result import (
     METRICS,
     Difference,
-    Estimate,
     EvalResult,
     EvalResults,
-    bootstrap_mean,
     load_results,
     metric_of,
-    paired_difference,
     require_same_features,
     save_results,
 )
+from pixelpersona.evaluation.training_seeds import compare_variants
 
 
 def make_result(variant: str = "base", features: str = "f" * 64) -> EvalResult:
@@ -43,6 +41,13 @@ def make_results() -> EvalResults:
     return EvalResults([make_result(), make_result("lora-r4")], [difference], {"steps": 10})
 
 
+def test_a_deviation_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="lora-r4: a deviation is not finite"):
+        replace(make_result("lora-r4"), deviations={"grid_contrast_raw": math.nan})
+    with pytest.raises(ValueError, match=r"lora-r4 minus base: grid_contrast_raw is not finite.*nan"):
+        replace(make_results().differences[0], num_seeds=2, deviation=math.nan)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_difference_that_is_not_finite_is_an_error_that_names_file_and_difference(
     tmp_path: Path, value: float
@@ -57,57 +62,6 @@ def test_a_difference_that_is_not_finite_is_an_error_that_names_file_and_differe
     assert str(caught.value).startswith(f"{file}: ")
 
 
-def test_interval_is_the_percentile_bootstrap() -> None:
-    values = np.random.default_rng(3).gamma(2.0, 1.0, 64)
-    chosen = np.random.default_rng(0).integers(0, 64, (2000, 64))
-    low, high = np.quantile(values[chosen].mean(axis=1), (0.025, 0.975))
-    found = bootstrap_mean(values.tolist())
-    assert found.mean == values.mean()
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
-
-
-def test_interval_agrees_with_the_normal_formula() -> None:
-    values = np.random.default_rng(0).normal(1.0, 2.0, 4000)
-    ours = bootstrap_mean(values.tolist())
-    half = 1.96 * values.std() / math.sqrt(values.size)
-    assert (ours.high - ours.low) / 2 == pytest.approx(half, rel=0.06)
-
-
-def test_interval_is_reproducible() -> None:
-    values = np.random.default_rng(1).normal(size=50).tolist()
-    found = bootstrap_mean(values)
-    np.random.seed(7)
-    assert bootstrap_mean(values) == found
-
-
-@pytest.mark.parametrize("value", [0.0, 0.1, 1.0, -1 / 3])
-def test_interval_of_constant_values_has_no_width(value: float) -> None:
-    found = bootstrap_mean([value] * 7)
-    assert found.low == found.mean == found.high == pytest.approx(value)
-
-
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf]])
-def test_interval_refuses_too_few_or_non_finite_values(values: list[float]) -> None:
-    with pytest.raises(ValueError, match="an interval needs"):
-        bootstrap_mean(values)
-
-
-def test_pairing_removes_what_the_photos_share() -> None:
-    rng = np.random.default_rng(2)
-    shared = rng.normal(0.0, 5.0, 64)
-    a, b = shared + 0.5 + rng.normal(0, 0.1, 64), shared + rng.normal(0, 0.1, 64)
-    paired = paired_difference(a.tolist(), b.tolist())
-    assert paired == bootstrap_mean((a - b).tolist())
-    assert 0.4 < paired.low < 0.5 < paired.high < 0.6
-    unpaired = bootstrap_mean(a.tolist())
-    assert unpaired.high - unpaired.low > 10 * (paired.high - paired.low)
-
-
-def test_pairing_refuses_different_photos() -> None:
-    with pytest.raises(ValueError, match="got 2 and 3"):
-        paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])
-
-
 def test_saved_results_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "result.json"
     save_results(make_results(), path)
@@ -115,6 +69,36 @@ def test_saved_results_are_read_back(tmp_path: Path) -> None:
     raw = json.loads(path.read_text(encoding="utf-8"))
     assert raw["variants"][0]["metrics"]["grid_contrast_raw"] == {"mean": 0.2, "low": 0.1, "high": 0.3}
     assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+def test_training_seeds_are_read_back_and_files_without_them_are_of_single_runs(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    runs = [replace(make_result(f"lora-r4-seed_{seed}"), training_seeds=[seed]) for seed in (0, 1)]
+    group = replace(
+        runs[0], variant="lora-r4", per_photo={}, training_seeds=[0, 1],
+        members=[run.variant for run in runs], deviations={"grid_contrast_raw": 0.1},
+    )  # fmt: skip
+    difference = Difference("lora-r4", "base", "grid_contrast_raw", Estimate(0.4, 0.3, 0.5), 2, 0.1)
+    results = EvalResults([make_result(), *runs], [difference], {}, [group])
+    save_results(results, path)
+    assert load_results(path) == results
+    assert [row.variant for row in results.compared] == ["base", "lora-r4"]
+    assert results.variant("lora-r4").num_seeds == 2
+
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["groups"][0]["members"].append("lora-r4-seed_7")
+    (tmp_path / "other.json").write_text(json.dumps(raw), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other\.json.*lora-r4-seed_7 is not among the variants"):
+        load_results(tmp_path / "other.json")
+
+    raw = json.loads(path.read_text(encoding="utf-8"))  # as version 0.1 wrote it
+    del raw["groups"], raw["differences"][0]["num_seeds"], raw["differences"][0]["deviation"]
+    for variant in raw["variants"]:
+        del variant["training_seeds"], variant["members"], variant["deviations"]
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    older = load_results(path)
+    assert older.compared == older.variants == [make_result(), *map(make_result, [r.variant for r in runs])]
+    assert (older.differences[0].num_seeds, older.differences[0].deviation) == (1, None)
 
 
 def test_a_non_finite_number_is_refused() -> None:
@@ -132,6 +116,7 @@ def test_a_non_finite_number_is_refused() -> None:
         ('{"variants": []}', "the key 'differences' is missing"),
         ('{"variants": [{"variant": "a"}], "differences": []}', "'adapter_sha256' is missing"),
         ('{"variants": [1], "differences": [], "settings": {}}', "not a readable result file"),
+        ('{"variants": [], "differences": [], "settings": {}, "groups": 1}', "not a readable result file"),
     ],
 )
 def test_a_malformed_file_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -154,15 +139,19 @@ COMPARISONS = [file for file in sorted(STUDIES.glob("*/results.json")) if file.p
 @pytest.mark.parametrize("file", COMPARISONS, ids=lambda file: file.parent.name)
 def test_committed_results_have_known_metrics_and_reproducible_intervals(file: Path) -> None:
     results = load_results(file)
+    has_groups = "groups" in json.loads(file.read_text(encoding="utf-8"))
     for result in results.variants:
         assert all(metric_of(name).meaning for name in result.metrics)
         for name, values in result.per_photo.items():
-            known, found = result.metrics[name], bootstrap_mean(values)
+            # Version 0.1 also had bootstrap intervals of shares.
+            is_share = metric_of(name).is_share and has_groups
+            known, found = result.metrics[name], proportion(values) if is_share else bootstrap_mean(values)
             assert found.mean == known.mean
             assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=1e-12)
     for known in results.differences:
-        a, b = (results.variant(name).per_photo[known.metric] for name in (known.variant, known.baseline))
-        assert paired_difference(a, b).mean == known.estimate.mean
+        found = compare_variants(results, known.variant, known.baseline, known.metric)
+        assert found is not None
+        assert (found.num_seeds, found.estimate.mean) == (known.num_seeds, known.estimate.mean)
 
 
 @pytest.mark.parametrize("file", sorted(STUDIES.glob("*/*.json")), ids=lambda file: file.parent.name)

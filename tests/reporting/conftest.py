@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from pixelpersona.evaluation.result import (
-    Difference,
-    Estimate,
-    EvalResult,
-    EvalResults,
-    bootstrap_mean,
-    paired_difference,
-)
+from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean, paired_difference
+from pixelpersona.evaluation.result import Difference, EvalResult, EvalResults
 from pixelpersona.evaluation.tradeoff import Setting, Tradeoff
 from pixelpersona.runs.reading import RunRecord
 

@@ -106,7 +106,8 @@ def test_numbers_settings_hashes_and_sheets_are_on_the_page(
     for expected in (
         "Snapped: on the grid, with 16 colours", "Difference to the untouched base", "make demo", "12.3 s",
         "sampler.num_steps", "torch", "d" * 64, "b" * 64, "f" * 64, "lora.rank=8", "cccccccccccc",
-        "with local changes", "LoRA rank 8", "32 test photos", "1 seed",
+        "with local changes", "LoRA rank 8", "32 test photos", "1 drawing seed", "training seeds: 1",
+        "Trained with one seed: LoRA rank 4 and LoRA rank 8.",
     ):  # fmt: skip
         assert expected in words, expected
     embedded = re.findall(r'<img src="data:image/png;base64,([^"]+)"', html)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pixelpersona.evaluation.result import METRICS, Estimate, EvalResults, paired_difference
+from pixelpersona.evaluation.intervals import Estimate, paired_difference
+from pixelpersona.evaluation.result import METRICS, Difference, EvalResults
 from pixelpersona.reporting.table import (
     difference,
     differences_table,
@@ -77,12 +78,13 @@ def test_training_table_lists_variants_with_losses_or_parameters(results: EvalRe
 def test_difference_prefers_the_stored_one(results: EvalResults) -> None:
     stored = replace(results.differences[0], estimate=Estimate(9.0, 8.0, 10.0))
     changed = replace(results, differences=[stored])
-    assert difference(changed, "lora-r4", "base", "likeness_raw") == stored.estimate
+    assert difference(changed, "lora-r4", "base", "likeness_raw") == stored
 
 
 def test_difference_is_else_computed_from_the_photos(results: EvalResults) -> None:
     a, b = (results.variant(v).per_photo["grid_contrast_raw"] for v in ("lora-r8", "base"))
-    assert difference(results, "lora-r8", "base", "grid_contrast_raw") == paired_difference(a, b)
+    found = difference(results, "lora-r8", "base", "grid_contrast_raw")
+    assert found == Difference("lora-r8", "base", "grid_contrast_raw", paired_difference(a, b), num_seeds=1)
     assert difference(results, "lora-r8", "base", "kid_persona_raw") is None
     assert difference(results, "lora-r8", "nobody", "grid_contrast_raw") is None
 

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from pixelpersona.evaluation.result import Difference, Estimate, EvalResults
+from pixelpersona.evaluation.intervals import Estimate
+from pixelpersona.evaluation.result import Difference, EvalResults
 from pixelpersona.reporting.verdict import verdict
 
 
@@ -24,7 +25,7 @@ def test_two_fine_tunes_that_learned_the_style(results: EvalResults) -> None:
     assert style == (
         "LoRA rank 4 (+0.48, 0.46 to 0.50) and LoRA rank 8 (+0.53, 0.51 to 0.55) draw pixel art more clearly "
         "than the untouched base. (Difference in raw grid contrast, with its 95\u00a0% interval, over the "
-        "same 32 photos.)"
+        "same 32 photos; one training run of each: another training seed may give another difference.)"
     )
     assert "no loss is shown for LoRA rank 4 (0.00, " in likeness
     assert "LoRA rank 8 (\N{MINUS SIGN}0.12, " in likeness
