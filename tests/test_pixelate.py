@@ -1,6 +1,7 @@
 """`pixelate`, which needs no model: files, clips and folders, as a user calls it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -252,6 +253,29 @@ def test_a_mistake_is_one_error_line_and_writes_nothing(
     assert message in error
     assert "\n" not in error
     assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "zero", "loop"])
+def test_what_never_ends_is_refused_at_once(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / kind
+    if kind == "fifo":
+        os.mkfifo(photo)
+    else:
+        photo.symlink_to("/dev/zero" if kind == "zero" else photo)
+    with pytest.raises(SystemExit) as stopped:
+        pixelate.main([f"photo={photo}", f"out={tmp_path / 'a.png'}"])
+    assert stopped.value.code == 2
+    reason = f"photo={photo}: no such file or folder" if kind == "loop" else f"{photo}: not a regular file"
+    assert capsys.readouterr().err == f"{reason}\n"
+
+
+def test_an_out_behind_a_loop_of_links_is_refused(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(SystemExit) as stopped:
+        pixelate.main([f"photo={folder / 'face.png'}", f"out={tmp_path / 'loop/a.png'}"])
+    assert stopped.value.code == 2
 
 
 def test_overwrite_replaces_the_photo(tmp_path: Path, folder: Path) -> None:
