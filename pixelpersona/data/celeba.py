@@ -104,8 +104,7 @@ def _partition_notes(
     elif missing:
         names = ", ".join(missing[:_NUM_NAMED]) + (", ..." if len(missing) > _NUM_NAMED else "")
         yield (
-            f"{tables[0]}: {len(missing)} of {len(ids)} photos are not in it ({names}); "
-            "they are split by content hash"
+            f"{tables[0]}: {len(missing)} of {len(ids)} photos are not in it ({names}); they are train photos"
         )
 
 

@@ -266,8 +266,8 @@ def test_a_broken_partition_file_is_named(tmp_path: Path) -> None:
 def test_an_unknown_partition_is_named(tmp_path: Path) -> None:
     write_celeba(tmp_path, "img_align_celeba")
     (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,3\n")
-    with pytest.raises(ValueError, match=r"000001\.jpg: partition '3'; accepted 0, 1, 2"):
-        CelebASource(tmp_path).split("000001.jpg")
+    with pytest.raises(ValueError, match=r"partition\.csv, line 2: partition '3'; accepted 0, 1 and 2"):
+        CelebASource(tmp_path)
 
 
 def test_open_source_opens_each_kind(tmp_path: Path) -> None:
