@@ -2,6 +2,7 @@
 
 from pixelpersona.cli.command import command
 from pixelpersona.config.dashboard import DashboardConfig
+from pixelpersona.terminal import say
 
 
 @command("dashboard", DashboardConfig)
@@ -13,7 +14,7 @@ def main(config: DashboardConfig) -> None:
         raise ValueError(f"dashboard needs {error.name}: pip install 'pixelpersona[dashboard]'") from None
 
     workspace, report = save_dashboard(config.tracker.project, config.entity)
-    print(f"workspace: {workspace}\nreport: {report}")
+    say(f"workspace: {workspace}", f"report: {report}")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def check_targets(source: Path, targets: Mapping[str, Path | None], *, overwrite
             raise ValueError(f"{key}={file}: is a folder; accepted the name of a file")
         if not overwrite and file.exists() and source.exists() and file.samefile(source):
             raise ValueError(f"{key}={file}: is the photo itself; accepted another name, or overwrite=true")
-        other = written.setdefault(file.resolve(), key)
+        other = written.setdefault(Path(os.path.realpath(file)), key)
         if other != key:
             raise ValueError(f"{key}={file}: is the file of {other}; accepted another name")
 

@@ -4,6 +4,7 @@ from pixelpersona.cli.command import command
 from pixelpersona.cli.overrides import command_line, overrides
 from pixelpersona.cli.timing_file import seconds_since_start
 from pixelpersona.config.report import ReportConfig
+from pixelpersona.terminal import say
 
 
 @command("report", ReportConfig)
@@ -13,7 +14,7 @@ def main(config: ReportConfig) -> None:
 
     earlier = write_report(config, command_line, overrides("report", ReportConfig))
     # Jobs of a parallel sweep overlap, so this is more than the time that has passed.
-    print(f"all stages: {earlier + seconds_since_start():.0f} s")
+    say(f"all stages: {earlier + seconds_since_start():.0f} s")
 
 
 if __name__ == "__main__":

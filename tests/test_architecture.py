@@ -128,7 +128,7 @@ def lazy_imports(root: Path, layers: Layers) -> list[str]:
     return found
 
 
-EXTRAS = {"prodigyopt", "wandb_workspaces", "torch_fidelity"}
+EXTRAS = {"prodigyopt", "wandb_workspaces", "torch_fidelity", "pillow_heif"}
 
 
 def _is_extra(node: ast.Import | ast.ImportFrom) -> bool:

@@ -1,6 +1,7 @@
 """`pixelate`, which needs no model: files, clips and folders, as a user calls it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def test_a_broken_file_in_a_folder_is_listed_and_the_others_are_drawn(
     assert set(first) == names
     (row,) = [json.loads(line) for line in first["rejected.jsonl"].decode().splitlines()]
     assert row["id"].endswith("broken.jpg")
-    assert row["reason"] == "not a JPEG, PNG or WebP picture"
+    assert row["reason"] == "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture"
     assert "wrote 5 pictures" in capsys.readouterr().out
     alpha = np.asarray(Image.open(out / "cut out.png").convert("RGBA"))[..., 3]
     assert set(alpha[:, :7].ravel().tolist()) == {0}
@@ -119,7 +120,7 @@ def test_a_clarified_clip_equals_a_picture_and_does_not_flicker(tmp_path: Path) 
 def test_the_order_of_the_files_does_not_matter(tmp_path: Path, folder: Path, shared: bool) -> None:
     recipe = Pixelation(factor=6, palette=8)
     for name, step in (("a", 1), ("b", -1)):
-        jobs = plan_folder(folder, tmp_path / name)[::step]
+        jobs = plan_folder(folder, tmp_path / name)[0][::step]
         draw = FilePixelator(recipe, fitted=fit_shared(recipe, jobs) if shared else None)
         pixelate_folder(jobs, draw, tmp_path / name, num_workers=1)
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
@@ -207,7 +208,7 @@ def test_a_shared_palette_is_used_by_all_pictures_of_a_folder(tmp_path: Path, fo
         (["photo=missing", "out=art"], "photo=missing: no such file or folder"),
         (["photo=FOLDER/face.png", "out=FOLDER"], "is a folder; accepted the name of a file"),
         (["photo=FOLDER/face.png", "out="], "out=.: is a folder; accepted the name of a file"),
-        (["photo=FOLDER/broken.jpg", "out=a.png"], "not a JPEG, PNG or WebP picture"),
+        (["photo=FOLDER/broken.jpg", "out=a.png"], "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture"),
         (["photo=FOLDER/face.png", "out=a.jpg"], "accepted a name that ends in .png"),
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.palete=8"], "Did you mean pixelate.palette?"),
         (["photo=FOLDER/face.png", "out=a.png", "pixelate.dither=bayr"], "accepted none, naive, bayer"),
@@ -227,8 +228,8 @@ def test_a_shared_palette_is_used_by_all_pictures_of_a_folder(tmp_path: Path, fo
             ["photo=FOLDER", "out=o", "shared=true", "palette_out=FOLDER/face.png"],
             "face.png: is a picture of the folder",
         ),
-        (["photo=FOLDER", "out=FOLDER"], "is or contains photo="),
-        (["photo=FOLDER/empty", "out=FOLDER"], "is or contains photo="),
+        (["photo=FOLDER", "out=FOLDER"], "is the folder of the photos; accepted another folder"),
+        (["photo=FOLDER/empty", "out=FOLDER"], "contains the folder photo="),
         (["photo=FOLDER/clip.gif", "out=a.gif", "pixelate.dither=floyd"], "accepted none for a clip"),
         (["photo=FOLDER", "out=FOLDER/face.png"], "is a file; a folder of photos needs a folder"),
         (["photo=FOLDER", "out=o", "palette_out=p.hex"], "accepted with shared=true"),
@@ -252,6 +253,29 @@ def test_a_mistake_is_one_error_line_and_writes_nothing(
     assert message in error
     assert "\n" not in error
     assert {path for path in tmp_path.rglob("*") if path.is_file()} <= before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "zero", "loop"])
+def test_what_never_ends_is_refused_at_once(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / kind
+    if kind == "fifo":
+        os.mkfifo(photo)
+    else:
+        photo.symlink_to("/dev/zero" if kind == "zero" else photo)
+    with pytest.raises(SystemExit) as stopped:
+        pixelate.main([f"photo={photo}", f"out={tmp_path / 'a.png'}"])
+    assert stopped.value.code == 2
+    reason = f"photo={photo}: no such file or folder" if kind == "loop" else f"{photo}: not a regular file"
+    assert capsys.readouterr().err == f"{reason}\n"
+
+
+def test_an_out_behind_a_loop_of_links_is_refused(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(SystemExit) as stopped:
+        pixelate.main([f"photo={folder / 'face.png'}", f"out={tmp_path / 'loop/a.png'}"])
+    assert stopped.value.code == 2
 
 
 def test_overwrite_replaces_the_photo(tmp_path: Path, folder: Path) -> None:

@@ -58,6 +58,7 @@ from pixelpersona.cli.timing_file import check_timing, record_seconds, restart_c
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
 from pixelpersona.runs.locks import exclusive
+from pixelpersona.terminal import warn
 from pixelpersona.training.interrupt import Interrupted
 
 # transformers and diffusers warn about packages that are left out on purpose (torchvision); set before they
@@ -127,10 +128,10 @@ class _Command:
         try:
             self._run(words)
         except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
+            warn("stopped")
             return EXIT_INTERRUPTED
         except Interrupted as stop:
-            print(f"stopped by {stop}; the same command continues from here", file=sys.stderr)
+            warn(f"stopped by {stop}; the same command continues from here")
             return stop.exit_code
         except Exception as error:
             self._report(error)
@@ -219,7 +220,7 @@ class _Command:
         if line is None or self.full_error == "1":
             raise error
         self.exit_code = self.exit_code or EXIT_USER_ERROR
-        print(line, file=sys.stderr)
+        warn(line)
 
 
 def _escape_unprintable() -> None:

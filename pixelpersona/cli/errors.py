@@ -31,8 +31,8 @@ def describe(error: Exception, schema: type, folder: Path) -> str | None:
     """
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, schema, folder)
-    too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
-    if too_long or isinstance(error, (PhotoError, ValueError, *_FILE_ERRORS)):
+    wrong_path = isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+    if wrong_path or isinstance(error, (PhotoError, ValueError, *_FILE_ERRORS)):
         return one_line(error)
     # A failed write that our own code did not catch: Hydra's files, a library's.
     reason = refusal(error)
@@ -64,7 +64,7 @@ def one_line(error: BaseException) -> str:
     """The message of an error without its line breaks; an OSError as `file: reason`."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or 'cannot be opened').lower()}"
-    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line.strip() for line in str(error).split("\n")]
     return " ".join(line for line in lines if line) or type(error).__name__
 
 

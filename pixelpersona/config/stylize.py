@@ -17,7 +17,7 @@ from pixelpersona.config.search import SearchConfig
 class StylizeConfig(CommandConfig):
     """Turn one photo into a pixel-art portrait.
 
-    photo: the photo; JPEG, PNG or WebP.
+    photo: the photo; JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC.
     out: the enlarged portrait, .png; the true-size indexed PNG is written beside it (me.cells.png).
     seed: random seed of the first candidate, 0 to 4294967295.
     num_candidates: number of seeds to try, 1 to 64; the drawing most like the photo is kept.

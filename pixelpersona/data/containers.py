@@ -6,17 +6,13 @@ that a zip bomb cannot fill the memory.
 
 import unicodedata
 import zipfile
-import zlib
+from collections import Counter
 from pathlib import Path
 
-from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.pixel.listing import Listing, is_hidden, list_files
+from pixelpersona.pixel.photo import MAX_FILE_BYTES, PhotoError
 
-MAX_FILE_BYTES = 256 * 2**20
 MAX_ZIP_ENTRIES = 2_000_000
-
-
-def _is_visible(name: str) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 class FolderContainer:
@@ -25,10 +21,9 @@ class FolderContainer:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def names(self) -> list[str]:
-        """All files, sorted, except hidden ones and macOS's resource forks."""
-        files = (file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
-        return sorted(name for name in files if _is_visible(name))
+    def listing(self) -> Listing:
+        """All files except hidden ones and macOS's resource forks."""
+        return list_files(self.path)
 
     def read(self, name: str) -> bytes:
         """The bytes of one file. Raises PhotoError when it cannot be read or exceeds 256 MiB."""
@@ -47,25 +42,29 @@ class ZipContainer:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # zipfile checks few of the fields that it reads
             raise ValueError(f"{path}: not a folder and not a readable .zip archive ({error})") from error
         if len(self._zip.infolist()) > MAX_ZIP_ENTRIES:
             raise ValueError(f"{path}: more than {MAX_ZIP_ENTRIES:,} files in one archive")
 
-    def names(self) -> list[str]:
-        """As `FolderContainer.names`."""
-        entries = {entry.filename for entry in self._zip.infolist() if not entry.is_dir()}
-        return sorted(name for name in entries if _is_visible(name))
+    def listing(self) -> Listing:
+        """As `FolderContainer.listing`."""
+        names = {entry.filename for entry in self._zip.infolist() if not entry.is_dir()}
+        hidden = {name: _hidden_item(name) for name in names}
+        num_hidden = len({item for item in hidden.values() if item is not None})
+        visible = sorted(name for name, item in hidden.items() if item is None)
+        return Listing(visible, Counter({"hidden item": num_hidden} if num_hidden else {}))
 
     def read(self, name: str) -> bytes:
         """As `FolderContainer.read`."""
         try:
             with self._zip.open(name) as stream:
                 # The size in the header may be wrong on purpose: the bound is enforced on the bytes read.
-                return _bounded(stream.read(MAX_FILE_BYTES + 1), name)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError) as error:
-            # RuntimeError: an encrypted entry. Its subclass NotImplementedError: an unknown compression.
-            raise PhotoError(f"cannot be read from {self.path.name} ({error})", name) from error
+                data = stream.read(MAX_FILE_BYTES + 1)
+        except Exception as error:  # BadZipFile, RuntimeError (encrypted), and what the decompressors raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise PhotoError(f"cannot be read from {self.path.name} ({reason})", name) from error
+        return _bounded(data, name)
 
     def __reduce__(self) -> tuple[type["ZipContainer"], tuple[Path]]:
         return ZipContainer, (self.path,)
@@ -82,7 +81,16 @@ def open_container(path: Path) -> Container:
         return FolderContainer(path)
     if not path.exists():
         raise ValueError(f"{path}: no such folder or .zip archive")
+    if not path.is_file():  # a FIFO would never open, a device never end
+        raise ValueError(f"{path}: not a folder and not a regular file")
     return ZipContainer(path)
+
+
+def _hidden_item(name: str) -> str | None:
+    """The outermost hidden folder of an entry, or the entry itself when it is hidden."""
+    parts = name.split("/")
+    first = next((number for number, part in enumerate(parts, start=1) if is_hidden(part)), None)
+    return None if first is None else "/".join(parts[:first])
 
 
 def _bounded(data: bytes, name: str) -> bytes:

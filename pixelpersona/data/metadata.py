@@ -1,6 +1,9 @@
 """Photo metadata: captions and splits, read from metadata.jsonl in Hugging Face's imagefolder layout."""
 
+import codecs
 import json
+import posixpath
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +14,10 @@ from pixelpersona.pixel.photo import PhotoError
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
 _SPLITS = {TRAIN: TRAIN, VAL: VAL, "validation": VAL, TEST: TEST}
 _FOLDERS = _SPLITS | {"valid": VAL}
-_METADATA_NAME = "metadata.jsonl"
+METADATA_NAME = "metadata.jsonl"
 _ADULT_AGE = 16
+_MAX_AGE = 199
+_GENDERS = ("male", "female", "other", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +53,68 @@ def folder_split(name: str) -> str | None:
 def read_records(container: Container, names: Iterable[str]) -> dict[str, PhotoRecord]:
     """The records of all metadata.jsonl files in a folder or archive, by the photo's name there.
 
-    A row's file_name is relative to the metadata file. Raises ValueError, naming file and line, for a
-    row that is not JSON, has no file_name, names a missing photo, or has an unknown split.
+    A file is UTF-8, or UTF-16 with a byte order mark. A row's file_name is relative to its file; backslashes
+    separate folders, too. Raises ValueError, naming file and line, for a row that is not JSON, has no
+    file_name, names a missing photo or one that an earlier row describes differently, or has a value that
+    is not accepted.
     """
     names = list(names)
-    known = {normalized_name(name): name for name in names}
+    find = _NameFinder(names)
     records: dict[str, PhotoRecord] = {}
-    for metadata in (name for name in names if name.rpartition("/")[2] == _METADATA_NAME):
-        folder = metadata.removesuffix(_METADATA_NAME)
+    places: dict[str, str] = {}
+    for metadata in (name for name in names if name.rpartition("/")[2] == METADATA_NAME):
         for number, line in enumerate(_lines(container, metadata), start=1):
             if not line.strip():
                 continue
             place = f"{container.path}: {metadata}, line {number}"
             row = _row(line, place)
-            name = known.get(normalized_name(folder + str(row["file_name"])))
+            name = find(metadata.removesuffix(METADATA_NAME), row["file_name"])
             if name is None:
-                raise ValueError(f"{place}: there is no file {row['file_name']}")
-            records[name] = PhotoRecord(_caption(row, place), _split(row, place))
+                raise ValueError(
+                    f"{place}: there is no file {row['file_name']}; remove the row, or write the name "
+                    f"relative to the folder of {METADATA_NAME}"
+                )
+            record = PhotoRecord(_caption(row, place), _split(row, place))
+            if records.setdefault(name, record) != record:
+                raise ValueError(f"{place}: differs from {places[name]} for the same photo, {name}; keep one")
+            places.setdefault(name, f"{metadata}, line {number}")
     return records
 
 
+class _NameFinder:
+    """Finds the file that a row means: by its exact name, else by its normalised one."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self._normalized = {normalized_name(name): name for name in sorted(self._names)}
+
+    def __call__(self, folder: str, file_name: str) -> str | None:
+        written = folder + file_name
+        names = written, posixpath.normpath(written), posixpath.normpath(written.replace("\\", "/"))
+        found = (
+            name if name in self._names else self._normalized.get(normalized_name(name)) for name in names
+        )
+        return next(filter(None, found), None)
+
+
 def _lines(container: Container, metadata: str) -> list[str]:
+    """The lines of a file. Raises ValueError naming the line that is in another encoding."""
     try:
-        return container.read(metadata).decode("utf-8-sig").split("\n")
-    except (PhotoError, UnicodeDecodeError) as error:
-        raise ValueError(f"{container.path}: {metadata} cannot be read ({error})") from error
+        data = container.read(metadata)
+    except PhotoError as error:
+        raise ValueError(f"{container.path}: {metadata} {error.reason}") from error
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        text = data[: error.start].decode(encoding, "replace") + "\0"
+    if "\0" in text:  # above, or in UTF-16 and UTF-32 without a mark
+        line = text.partition("\0")[0].count("\n") + 1
+        raise ValueError(
+            f"{container.path}: {metadata}, line {line}: neither UTF-8 nor UTF-16 with a byte order mark; "
+            "save the file as UTF-8 (for a file in cp949: iconv -f cp949 -t utf-8)"
+        )
+    return text.split("\n")
 
 
 def _row(line: str, place: str) -> dict[str, Any]:
@@ -96,12 +138,32 @@ def _split(row: Mapping[str, Any], place: str) -> str | None:
 
 
 def _caption(row: Mapping[str, Any], place: str) -> str | None:
-    if isinstance(row.get("text"), str):
-        return str(row["text"])
-    age, gender, ethnicity = (row.get(key) for key in ("age", "gender", "ethnicity"))
+    """The row's text, or a caption of its age, gender and ethnicity; None when it has none of them."""
+    text = row.get("text")
+    if text is not None:
+        return _text(row, "text", place)
+    age = row.get("age")
+    if age is not None and not _is_age(age):
+        raise ValueError(f"{place}: age {reprlib.repr(age)}: accepted a whole number, 0 to {_MAX_AGE}")
+    gender, ethnicity = (
+        None if row.get(key) is None else _text(row, key, place) for key in ("gender", "ethnicity")
+    )
+    if gender is not None and gender.strip().lower() not in _GENDERS:
+        accepted = ", ".join(_GENDERS)
+        raise ValueError(f"{place}: gender {reprlib.repr(gender)} is unknown; accepted: {accepted}")
     if age is None and gender is None and ethnicity is None:
         return None
-    if not (age is None or (isinstance(age, int | float) and 0 <= age < 200 and age == int(age))):
-        raise ValueError(f"{place}: age {age!r} is not a number of years")
-    gender, ethnicity = (None if value is None else str(value) for value in (gender, ethnicity))
     return attribute_caption(None if age is None else int(age), gender, ethnicity)
+
+
+def _text(row: Mapping[str, Any], key: str, place: str) -> str:
+    """A string with something in it."""
+    value = row[key]
+    if not isinstance(value, str) or not value.strip() or any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"{place}: {key} {reprlib.repr(value)}: accepted a text; or leave {key} out")
+    return value
+
+
+def _is_age(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= _MAX_AGE and value == int(value)  # NaN and infinity fail the range

@@ -26,6 +26,7 @@ from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
 from pixelpersona.files import drafted
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.pixel.photo_formats import HINTS
 
 _LOOKS_PER_MADE_PHOTO = 4  # so many looks take as long as making a photo's pair
 
@@ -159,8 +160,9 @@ class Inspector:
             opened = self.source.open(photo_id)
             look: Look = {"size": list(opened.size), "fingerprint": fingerprint(opened)}
         except PhotoError as error:
-            # Another time there may be enough memory.
-            look = {"reason": error.reason, "lasting": not isinstance(error.__cause__, MemoryError)}
+            # Another time there may be enough memory, or the package that reads the format.
+            passing = isinstance(error.__cause__, MemoryError) or error.reason in HINTS.values()
+            look = {"reason": error.reason, "lasting": not passing}
         # Other bytes than those of the digest would be cached under the wrong name for good.
         if self.source.digest(photo_id) != digest:
             raise ValueError(f"{photo_id}: changed while the data was prepared; prepare it again")

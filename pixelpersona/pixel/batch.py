@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,15 +18,10 @@ from tqdm import tqdm
 from pixelpersona.files import refusal, whole, write_whole
 from pixelpersona.pixel.frames import MAX_GIF_SIDE, save_gif, snap_clip
 from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.listing import list_files
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
-from pixelpersona.pixel.photo import (
-    CLIP_SUFFIXES,
-    MAX_PIXELS,
-    PHOTO_SUFFIXES,
-    PhotoError,
-    open_clip,
-    open_photo,
-)
+from pixelpersona.pixel.photo import MAX_PIXELS, PhotoError, open_clip, open_photo
+from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES, PHOTO_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator, resized
 from pixelpersona.pixel.snap import save_png
@@ -116,27 +112,27 @@ def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
     return pixelator.fit(_not_empty(frames, recipe.alpha))
 
 
-def plan_folder(source: Path, target: Path) -> list[FileJob]:
-    """A job for every image and GIF below a folder, sorted by path, except those already inside `target`.
+def plan_folder(source: Path, target: Path) -> tuple[list[FileJob], str]:
+    """A job for every image and GIF below a folder, sorted by path, and one line on what is left out.
 
-    A file becomes <name>.png or <name>.gif. Files that would get the same name keep their suffix in it, as in
-    a.jpg.png.
+    Hidden files and those inside `target` are skipped. A file becomes <name>.png or <name>.gif. Files that
+    would get the same name keep their suffix in it, as in a.jpg.png.
     Raises ValueError when there is none, or when `target` is or contains the folder.
     """
-    inside = target.resolve()
-    if source.resolve().is_relative_to(inside):
-        raise ValueError(f"out={target}: is or contains photo={source}; accepted a folder that does not")
-    files = [
-        path.relative_to(source)
-        for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in PHOTO_SUFFIXES | CLIP_SUFFIXES
-        and path.is_file()
-        and not path.resolve().is_relative_to(inside)
-    ]
+    inside, outside = Path(os.path.realpath(source)), Path(os.path.realpath(target))
+    if inside == outside:
+        raise ValueError(f"out={target}: is the folder of the photos; accepted another folder")
+    if inside.is_relative_to(outside):
+        raise ValueError(f"out={target}: contains the folder photo={source}; accepted a folder that does not")
+    found = list_files(source, skip=target)
+    accepted = PHOTO_SUFFIXES | CLIP_SUFFIXES
+    files = sorted(Path(name) for name in found.files if Path(name).suffix.lower() in accepted)
+    left_out = found.left_out([file.as_posix() for file in files])
     if not files:
-        accepted = ", ".join(sorted(PHOTO_SUFFIXES | CLIP_SUFFIXES))
-        raise ValueError(f"photo={source}: no picture in this folder; accepted {accepted}")
-    return [FileJob(source / file, target / name) for file, name in _target_names(files).items()]
+        reasons = "; ".join(filter(None, [f"accepted {', '.join(sorted(accepted))}", left_out]))
+        raise ValueError(f"photo={source}: no picture in this folder; {reasons}")
+    jobs = [FileJob(source / file, target / name) for file, name in _target_names(files).items()]
+    return jobs, left_out
 
 
 def _target_names(files: Sequence[Path]) -> dict[Path, Path]:

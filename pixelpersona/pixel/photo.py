@@ -1,28 +1,31 @@
 """Opening untrusted image files: a validated sRGB image, or a PhotoError with one reason."""
 
 import io
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from pixelpersona.pixel.gif_blocks import Gif, GifFrame, read_gif
-
-PHOTO_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-CLIP_SUFFIXES: frozenset[str] = frozenset({".gif"})
+from pixelpersona.pixel.photo_formats import CLIP_PLUGINS, PHOTO_FORMATS, PHOTO_PLUGINS, missing_format
+from pixelpersona.pixel.tiff import decoded_size, is_odd_grey, load_quietly
+from pixelpersona.terminal import escape
 
 MAX_PIXELS = 64_000_000  # of an image, or of all frames of a clip together
+MAX_FILE_BYTES = 256 * 2**20
 
-# Pillow plugins that may parse untrusted bytes. "JPEG" also opens the multi-picture files (MPO) of phones.
-_FORMATS = ("JPEG", "PNG", "WEBP")
-_CLIP_FORMATS = ("GIF",)
 _MAX_CLIP_BYTES = 64_000_000
 _MAX_FRAMES = 1000
 _ORIENTATION = 0x0112
+# Modes without a conversion to RGB that is right for every file.
+_REFUSED_MODES = {"F": "floating-point values", "I": "32-bit values", "LAB": "Lab colours"}
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -59,6 +62,7 @@ class Clip:
 
 
 _Opened = TypeVar("_Opened")
+_log = logging.getLogger(__name__)
 
 
 def open_photo(
@@ -68,24 +72,35 @@ def open_photo(
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Image.Image:
-    """Read a JPEG, PNG or WebP file, or its bytes, as an upright sRGB image of mode RGB without metadata.
+    """Read a photo's file, or its bytes, as an upright sRGB image of mode RGB without metadata.
 
-    EXIF orientation is applied, an ICC profile is converted to sRGB, transparency is composited over white,
-    16-bit grey is scaled (not clipped) to 8 bits. A phone's multi-picture JPEG gives its main image.
+    Formats: JPEG, PNG, WebP, BMP, TIFF; AVIF where Pillow has it, HEIC with the extra `heic`. EXIF
+    orientation is applied, an ICC profile is converted to sRGB, transparency is composited over white, 16-bit
+    grey is scaled (not clipped) to 8 bits. A phone's multi-picture JPEG or HEIC gives its main image, a TIFF
+    its first page, with one line in the log when it has more.
     name: what errors call the image (default: its path, or "photo"). max_pixels: checked before decoding.
     keep_alpha: return an image with transparency as RGBA, hidden colours included, instead of over white.
-    Raises PhotoError if the image is missing, empty, in another format, damaged, truncated, animated or too
-    large.
+    Raises PhotoError if the image is missing, empty, in another format, damaged, truncated, animated, too
+    large, or a file of more than 256 MiB.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "photo"
 
     def read(opened: Image.Image) -> Image.Image:
         _check_header(opened, file, max_pixels)
+        if isinstance(opened, TiffImageFile):
+            if opened.is_animated:
+                _report_pages(file)
+            load_quietly(opened)
         opened.load()
         image = _to_srgb(_upright(opened))
         return _plain_copy(image if keep_alpha else _over_white(image))
 
-    return _read(source, file, _FORMATS, "JPEG, PNG or WebP picture", max_pixels, read)
+    return _read(source, file, PHOTO_PLUGINS, f"{PHOTO_FORMATS} picture", max_pixels, read)
+
+
+@cache  # one line for each file, although some commands read a file twice
+def _report_pages(file: str) -> None:
+    _log.warning("%s: has more than one page; only the first is read", escape(file))
 
 
 def open_clip(source: Path | bytes) -> Clip:
@@ -137,7 +152,7 @@ def _displayed(gif: Gif, file: str) -> tuple[Image.Image, ...]:
 
 def _draw_over(canvas: Image.Image, frame: GifFrame, file: str) -> None:
     """Decode a frame and paste it, without its transparent pixels, in its place."""
-    drawn = _read(frame.file, file, _CLIP_FORMATS, "GIF", MAX_PIXELS, lambda opened: opened.convert("RGBA"))
+    drawn = _read(frame.file, file, CLIP_PLUGINS, "GIF", MAX_PIXELS, lambda opened: opened.convert("RGBA"))
     canvas.paste(drawn, (frame.left, frame.top), drawn)
 
 
@@ -159,7 +174,8 @@ def _read(
         except PhotoError:
             raise
         except UnidentifiedImageError as error:
-            raise PhotoError(f"not a {kind}", file) from error
+            missing = missing_format(_start(source))
+            raise PhotoError(f"not a {kind}" if missing is None else missing, file) from error
         except Image.DecompressionBombError as error:
             raise PhotoError(f"more than {max_pixels / 1e6:g} million pixels", file) from error
         except MemoryError as error:
@@ -181,8 +197,11 @@ def _readable(source: Path | bytes, file: str) -> Path | io.BytesIO:
             raise PhotoError("no such file", file)
         if not source.is_file():
             raise PhotoError("not a regular file", file)
-        if source.stat().st_size == 0:
+        num_bytes = source.stat().st_size
+        if num_bytes == 0:
             raise PhotoError("is empty", file)
+        if num_bytes > MAX_FILE_BYTES:
+            raise PhotoError(f"is larger than {MAX_FILE_BYTES // 2**20} MiB", file)
         with source.open("rb"):
             return source
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
@@ -190,13 +209,29 @@ def _readable(source: Path | bytes, file: str) -> Path | io.BytesIO:
         raise PhotoError(f"cannot be read ({reason})", file) from error
 
 
+def _start(source: Path | bytes) -> bytes:
+    """The first 12 bytes."""
+    if isinstance(source, bytes):
+        return source[:12]
+    with source.open("rb") as stream:
+        return stream.read(12)
+
+
 def _check_header(opened: Image.Image, file: str, max_pixels: int) -> None:
-    """Check size and number of frames before pixels are decoded."""
+    """Check size, mode and number of frames before pixels are decoded."""
     width, height = opened.size
+    refused = _REFUSED_MODES.get(opened.mode)
+    num_frames = 1
+    if isinstance(opened, TiffImageFile):
+        width, height = decoded_size(opened)
+        refused = "12-bit or inverted grey" if is_odd_grey(opened) else refused
+    elif opened.format not in ("MPO", "HEIF"):
+        num_frames = getattr(opened, "n_frames", 1)
     if width * height > max_pixels:
         raise PhotoError(f"{width}x{height} pixels, more than {max_pixels / 1e6:g} million", file)
-    num_frames = getattr(opened, "n_frames", 1)
-    if opened.format != "MPO" and num_frames > 1:
+    if refused is not None:
+        raise PhotoError(f"{refused}; accepted 8-bit colours, 8-bit or 16-bit grey", file)
+    if num_frames > 1:
         raise PhotoError(f"animated ({num_frames} frames); accepted still images", file)
 
 
@@ -220,7 +255,7 @@ def _keep_info(image: Image.Image, source: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB or RGBA in sRGB."""
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I;16"):
         return _from_16_bit_grey(image)
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     profile = image.info.get("icc_profile")
@@ -246,9 +281,11 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _from_16_bit_grey(image: Image.Image) -> Image.Image:
-    """Scale 0-65535 to 0-255; Pillow's own conversion clips values above 255."""
-    values = np.asarray(image).astype(np.float64).clip(0, 65535)
-    grey = Image.fromarray(np.rint(values / 257.0).astype(np.uint8)).convert("RGB")
+    """Scale 0-65535 to 0-255, rounded; Pillow's own conversion clips values above 255."""
+    values = np.asarray(image).astype(np.uint16, copy=False)
+    scaled, remainder = np.divmod(values, np.uint16(257))
+    scaled += remainder > 128
+    grey = Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))

@@ -1,6 +1,5 @@
 """What an evaluation may compare: weights of its base that were not trained on its photos."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pixelpersona.models.adapter import lora_file, read_fitting_lora
 from pixelpersona.models.base import BaseModel
 from pixelpersona.reporting.table import RESERVED_VARIANTS
 from pixelpersona.runs.discovery import TrainedWeights, base_of, name_weights
+from pixelpersona.terminal import warn
 
 
 def comparable_runs(
@@ -26,10 +26,9 @@ def comparable_runs(
     for trained in found:
         sha256 = base_of(trained)
         if sha256 is not None and sha256 != base_sha256:  # a folder may hold runs of several bases
-            print(
+            warn(
                 f"{trained.name}: left out, trained on another base ({sha256[:12]}) "
-                f"than the one compared ({base_sha256[:12]})",
-                file=sys.stderr,
+                f"than the one compared ({base_sha256[:12]})"
             )
             continue
         photos = read_training_photos(trained.file.parent)
@@ -41,11 +40,11 @@ def comparable_runs(
                 f"trained on {len(copies)} of the {len(pairs)} photos compared or on near-duplicates of them"
             )
             contaminated.append(f"{trained.name}: left out, {line}, such as {photo} ({copy} in its training)")
-            print(contaminated[-1], file=sys.stderr)
+            warn(contaminated[-1])
             continue
         kept.append(trained)
     if unknown:
-        print(f"{', '.join(unknown)}: training photos unknown, may include those compared", file=sys.stderr)
+        warn(f"{', '.join(unknown)}: training photos unknown, may include those compared")
     if contaminated and not kept:
         raise ValueError(f"no run is left to compare; {contaminated[0]}")
     return kept

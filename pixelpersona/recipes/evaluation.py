@@ -1,7 +1,6 @@
 """Evaluation: every variant on the same photos and seeds → result.json and contact sheets."""
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -48,6 +47,7 @@ from pixelpersona.reporting.tracked_results import log_results
 from pixelpersona.runs.discovery import TrainedWeights, best_weights, find_trained, training_of
 from pixelpersona.runs.reading import save_timings
 from pixelpersona.runs.records import plain_config, public_config, versions, write_overrides
+from pixelpersona.terminal import say, warn
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.interrupt import ending
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -136,7 +136,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     with ending(tracker):
         log_results(tracker, evaluation, sheets)
     write_overrides(runs / "result.json", overrides)
-    print(f"wrote {runs / 'result.json'}")
+    say(f"wrote {runs / 'result.json'}")
 
 
 def load_inputs(config: EvaluateConfig) -> Inputs:
@@ -238,7 +238,7 @@ def fine_tunes(inputs: Inputs) -> Iterator[tuple[TrainedWeights, BaseModel, int]
 
 def _leave_out(trained: TrainedWeights, error: ValueError) -> None:
     reason = str(error).removeprefix("adapter.path=")
-    print(f"{trained.name}: left out, {reason}", file=sys.stderr)
+    warn(f"{trained.name}: left out, {reason}")
 
 
 def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:

@@ -1,7 +1,6 @@
 """Export: a LoRA, checked against its evaluation, in another program's format and with a model card."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pixelpersona.models.formats import LoraFile, read_lora, write_kohya
 from pixelpersona.recipes.model import load_model
 from pixelpersona.reporting.card import card_info, write_card
 from pixelpersona.runs.digests import file_sha256
+from pixelpersona.terminal import say, warn
 
 # A run's last weights lie in a folder beside result.json (runs/lora-r8/), its best ones two folders deeper.
 _NUM_FOLDERS = 4
@@ -51,10 +51,10 @@ def export_adapter(config: ExportConfig) -> None:
     if warnings and config.strict:
         raise ValueError(f"strict=true: not exported: {'; '.join(warnings)}{hint}")
     for warning in warnings:
-        print(f"WARNING: {warning}{hint}", file=sys.stderr)
+        warn(f"WARNING: {warning}{hint}")
     with writing_into(config.out, "nothing was written there"), _draft_folder(config.out) as draft:
         _write(config, lora, merged, draft, results, sha256, warnings)
-    print(f"wrote {config.out}")
+    say(f"wrote {config.out}")
 
 
 def find_results(file: Path, adapter_sha256: str, given: Path | None) -> EvalResults | None:

@@ -1,5 +1,6 @@
 """Pixel art without a model: a picture, a GIF, or a folder of both. No torch."""
 
+import os
 from dataclasses import asdict
 
 from pixelpersona.config.pixelate import PixelateConfig
@@ -14,8 +15,10 @@ from pixelpersona.pixel.batch import (
     plan_folder,
 )
 from pixelpersona.pixel.palette_files import PALETTE_SUFFIXES, write_palette
-from pixelpersona.pixel.photo import CLIP_SUFFIXES, PhotoError
+from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.terminal import say, warn
 
 
 def pixelate(config: PixelateConfig) -> None:
@@ -44,10 +47,10 @@ def _pixelate_file(config: PixelateConfig, recipe: Pixelation) -> None:
     reason = FilePixelator(recipe, config.scale, fitted)(FileJob(config.photo, config.out))
     if reason is not None:
         raise PhotoError(reason, str(config.photo))
-    print(f"wrote {config.out}")
+    say(f"wrote {config.out}")
     if fitted is not None and config.palette_out is not None:
         write_palette(fitted.palette, config.palette_out)
-        print(f"wrote {config.palette_out}")
+        say(f"wrote {config.palette_out}")
 
 
 def _pixelate_folder(config: PixelateConfig, recipe: Pixelation) -> None:
@@ -56,10 +59,12 @@ def _pixelate_folder(config: PixelateConfig, recipe: Pixelation) -> None:
         raise ValueError(f"out={config.out}: is a file; a folder of photos needs a folder")
     if config.palette_out is not None and not config.shared:
         raise ValueError("palette_out: each picture of a folder has its own; accepted with shared=true")
-    jobs = plan_folder(config.photo, config.out)
+    jobs, left_out = plan_folder(config.photo, config.out)
+    if left_out:
+        warn(f"{config.photo}: {left_out}")
     if config.palette_out is not None:
-        pictures = {file.resolve() for job in jobs for file in (job.source, job.target)}
-        if config.palette_out.resolve() in pictures:
+        pictures = {os.path.realpath(file) for job in jobs for file in (job.source, job.target)}
+        if os.path.realpath(config.palette_out) in pictures:
             raise ValueError(
                 f"palette_out={config.palette_out}: is a picture of the folder; accepted another name"
             )
@@ -74,4 +79,4 @@ def _pixelate_folder(config: PixelateConfig, recipe: Pixelation) -> None:
     if fitted is not None and config.palette_out is not None:
         write_palette(fitted.palette, config.palette_out)
     note = f"; {len(rejected)} cannot be used, see {config.out / REJECTED}" if rejected else ""
-    print(f"wrote {len(jobs) - len(rejected)} pictures to {config.out}{note}")
+    say(f"wrote {len(jobs) - len(rejected)} pictures to {config.out}{note}")

@@ -1,9 +1,9 @@
 """Photos → pairs of photo and pixel art → cached latents and text states."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from pixelpersona.config.dataset import DatasetKind
 from pixelpersona.config.evaluate import EvaluateConfig
 from pixelpersona.config.prepare import PrepareConfig
 from pixelpersona.config.train import TrainConfig
@@ -14,13 +14,14 @@ from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import REJECTED, PairSet
 from pixelpersona.data.recipe import PairRecipe, with_palette_colors
-from pixelpersona.data.sources import open_source
+from pixelpersona.data.sources import PhotoSource, open_source
 from pixelpersona.data.survey import left_out
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.files import read_jsonl
 from pixelpersona.models.codec import Codec
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.recipes.model import load_model
+from pixelpersona.terminal import say, warn
 
 
 def prepare(config: PrepareConfig) -> None:
@@ -31,7 +32,7 @@ def prepare(config: PrepareConfig) -> None:
     if config.verify:
         _verify(config.paths.cache)
         return
-    pair_set = make_pairs(config, thorough=True)
+    pair_set = make_pairs(config, thorough=True, report=True)
     _name_left_out(pair_set)
     _warn_of_copies(pair_set)
     if config.encode:
@@ -47,15 +48,24 @@ def prepare(config: PrepareConfig) -> None:
                 photos=photos and split != VAL,  # the validation loss needs no photos
             )
     sizes = ", ".join(f"{size} {split}" for split, size in pair_set.sizes().items())
-    print(f"pairs: {sizes}; in {pair_set.folder}")
+    say(f"pairs: {sizes}; in {pair_set.folder}")
 
 
-def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough: bool = False) -> PairSet:
+def make_pairs(
+    config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough: bool = False, report: bool = False
+) -> PairSet:
     """The pair set of a configuration, prepared when it is missing.
 
-    thorough: an existing set is checked byte by byte and repaired.
+    thorough: an existing set is checked byte by byte and repaired. report: say on stderr which files of the
+    data set are left out and that its captions are not used.
     """
     dataset = config.dataset
+    source = open_source(dataset.kind, dataset.path)
+    if report:
+        for note in source.notes:
+            warn(note)
+        if dataset.kind is DatasetKind.folder:
+            _report_captions(source, config.model.prompt)
     recipe = PairRecipe(
         size=config.model.image_size,
         framing=dataset.framing,
@@ -65,7 +75,7 @@ def make_pairs(config: PrepareConfig | TrainConfig | EvaluateConfig, *, thorough
         caption=config.model.prompt,
     )
     return prepare_pairs(
-        open_source(dataset.kind, dataset.path),
+        source,
         recipe,
         config.paths.cache,
         val_share=dataset.val_share,
@@ -82,7 +92,7 @@ def training_pairs(config: TrainConfig, *, is_main: bool) -> PairSet:
 
     Raises ValueError saying what is missing when there is nothing to train or to validate on.
     """
-    pair_set, dataset = make_pairs(config), config.dataset
+    pair_set, dataset = make_pairs(config, report=is_main), config.dataset
     if is_main:
         _name_left_out(pair_set)
     sizes = pair_set.sizes()
@@ -101,7 +111,7 @@ def _name_left_out(pair_set: PairSet) -> None:
     if pair_set.num_rejected:
         file = pair_set.folder / REJECTED
         rejected = {str(row["id"]): str(row["reason"]) for row in read_jsonl(file)}
-        print(left_out(rejected, pair_set.num_photos, file), file=sys.stderr)
+        warn(left_out(rejected, pair_set.num_photos, file))
 
 
 def _warn_of_copies(pair_set: PairSet) -> None:
@@ -114,10 +124,19 @@ def _warn_of_copies(pair_set: PairSet) -> None:
     across = [photos for photos in groups.values() if len(photos) > 1]
     if across:
         example = " and ".join(f"{photo_id} ({split})" for split, photo_id in across[0].items())
-        print(
+        warn(
             f"near-duplicates in several splits: {len(across)}, such as {example}; "
-            "evaluate leaves out runs that were trained on a photo it compares on",
-            file=sys.stderr,
+            "evaluate leaves out runs that were trained on a photo it compares on"
+        )
+
+
+def _report_captions(source: PhotoSource, prompt: str) -> None:
+    """One line when the data set has captions, which the fine-tune does not learn from."""
+    num_captions = sum(source.caption(photo_id) is not None for photo_id in source.ids())
+    if num_captions:
+        warn(
+            f"{source.name}: the captions of {num_captions} photos are not used; "
+            f"all pairs are trained with model.prompt={prompt!r}"
         )
 
 
@@ -125,10 +144,10 @@ def _verify(cache: Path) -> None:
     """One line on stderr for each damaged entry, then ValueError; one line on stdout when nothing is."""
     verdict = verify_cache(cache)
     for line in verdict.damaged:
-        print(line, file=sys.stderr)
+        warn(line)
     if verdict.damaged:
         raise ValueError(
             f"{cache}: {len(verdict.damaged)} damaged of {verdict.summary()}; "
             "run prepare again on the same data to repair it"
         )
-    print(f"{cache}: {verdict.summary()}: nothing is damaged")
+    say(f"{cache}: {verdict.summary()}: nothing is damaged")

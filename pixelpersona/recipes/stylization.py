@@ -1,6 +1,5 @@
 """Stylization: one photo → one pixel-art portrait."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pixelpersona.pixel.photo import open_photo
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.pixel.snap import save_png
 from pixelpersona.recipes.model import load_model
+from pixelpersona.terminal import say, warn
 
 
 def stylize(config: StylizeConfig) -> None:
@@ -32,10 +32,9 @@ def stylize(config: StylizeConfig) -> None:
     samplers = [Sampler(**asdict(config.sampler) | {"strength": strength}) for strength in strengths]
     square, found = crop_found(open_photo(config.photo), config.model.image_size, config.framing)
     if not found:
-        print(
+        warn(
             f"{config.photo}: no face found, so the centre of the photo is drawn; "
-            "a photo cropped to head and shoulders gives better results",
-            file=sys.stderr,
+            "a photo cropped to head and shoulders gives better results"
         )
     portrait = _draw(config, samplers, postprocess, expose(square))
     cells = _cells_file(config.out)
@@ -44,8 +43,8 @@ def stylize(config: StylizeConfig) -> None:
     with whole(cells) as draft:
         save_png(portrait.snapped, draft)
     if config.search.strengths:
-        print(f"strength {portrait.strength:g}, seed {portrait.seed}")
-    print(f"wrote {config.out} and {cells}")
+        say(f"strength {portrait.strength:g}, seed {portrait.seed}")
+    say(f"wrote {config.out} and {cells}")
 
 
 def check_stylize(config: StylizeConfig) -> None:

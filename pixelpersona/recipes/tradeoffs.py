@@ -15,6 +15,7 @@ from pixelpersona.models.codec import Codec
 from pixelpersona.recipes.evaluation import Inputs, fine_tunes, load_inputs, target_of
 from pixelpersona.runs.discovery import TrainedWeights
 from pixelpersona.runs.records import versions, write_overrides
+from pixelpersona.terminal import say
 
 
 def weigh_tradeoffs(config: EvaluateConfig, overrides: Sequence[str]) -> None:
@@ -54,9 +55,9 @@ def weigh_tradeoffs(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     )
     save_tradeoff(tradeoff, runs / "tradeoff.json")
     for variant in tradeoff.variants:
-        print(f"{variant}: {_best(tradeoff, variant)}")
+        say(f"{variant}: {_best(tradeoff, variant)}")
     write_overrides(runs / "tradeoff.json", overrides)
-    print(f"wrote {runs / 'tradeoff.json'}")
+    say(f"wrote {runs / 'tradeoff.json'}")
 
 
 def _samplers(config: EvaluateConfig) -> list[Sampler]:

@@ -29,6 +29,7 @@ from pixelpersona.runs.records import (
     versions,
     write_record,
 )
+from pixelpersona.terminal import say
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.tracking.tracker import NoTracker, Tracker
 from pixelpersona.training.accelerator import make_accelerator
@@ -103,7 +104,7 @@ def start_run(config: TrainConfig, overrides: Sequence[str]) -> Iterator[Trainin
     run = TrainingRun(config, overrides, folder, accelerator, pair_set, inputs)
     if finished:
         if run.is_main:
-            print(f"{config.name}: already finished, nothing to do ({folder})")
+            say(f"{config.name}: already finished, nothing to do ({folder})")
         yield None
         return
     lock = exclusive(folder) if run.is_main else nullcontext()
@@ -275,19 +276,18 @@ def _print_plan(run: TrainingRun, state: TrainState, *, num_steps: int, steps_pe
     ]
     if state.ema is not None:
         kept.append("the moving average in ema/")
-    print(
-        plan(
-            f"{config.name}: {config.method.kind} on {config.model.name}",
-            run.folder,
-            run.pair_set,
-            state,
-            run.accelerator,
-            num_steps=num_steps,
-            steps_per_epoch=steps_per_epoch,
-            batch_size=loop.batch_size,
-            kept=kept,
-        )
+    text = plan(
+        f"{config.name}: {config.method.kind} on {config.model.name}",
+        run.folder,
+        run.pair_set,
+        state,
+        run.accelerator,
+        num_steps=num_steps,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=loop.batch_size,
+        kept=kept,
     )
+    say(*text.split("\n"))
 
 
 def _callbacks(
@@ -342,4 +342,4 @@ def _finish(
     lineage = {"dataset": run.pair_set.folder.name, "steps": state.step}
     tracker.artifact(run.config.name, "model", [weights], dict(state.identity) | lineage)
     mark_finished(run.folder, run.config, run.inputs, [weights])
-    print(f"wrote {weights}")
+    say(f"wrote {weights}")

@@ -21,6 +21,7 @@ from pixelpersona.runs.reading import (
     read_stage_seconds,
     read_timings,
 )
+from pixelpersona.terminal import say
 
 _SHEETS = {
     "snapped": (
@@ -85,7 +86,7 @@ def write_report(
     for stage in ("raw", "snapped", ""):
         console.print(to_console(results_table(inputs.results, stage, inputs.portrait_seconds)))
     for file in _outputs(folder, config.timing):
-        print(file)
+        say(str(file))
     return sum(seconds for stage, seconds in inputs.stage_seconds.items() if stage != "report")
 
 

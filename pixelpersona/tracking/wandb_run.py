@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import wandb
 from PIL import Image
 
+from pixelpersona.terminal import warn
 from pixelpersona.tracking.directions import BETTER
 
 STEP_KEY = "train/step"
@@ -141,7 +142,7 @@ class WandbTracker:
             end.start()
             end.join(_STOP_TIMEOUT_S)
         if end.is_alive():
-            print(f"W&B did not receive all of the run in time; {rest}", file=sys.stderr)
+            warn(f"W&B did not receive all of the run in time; {rest}")
             atexit.register(_exit_now, exit_code)  # the last registered runs first
 
     def _log(self, row: dict[str, Any], step: int) -> None:
@@ -155,7 +156,7 @@ def _report_refusal(what: str) -> Iterator[None]:
     try:
         yield
     except wandb.errors.CommError as error:
-        print(f"W&B did not accept {what}: {' '.join(str(error).split())}", file=sys.stderr)
+        warn(f"W&B did not accept {what}: {' '.join(str(error).split())}")
 
 
 @contextmanager
@@ -164,7 +165,7 @@ def _exit_without_waiting(message: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(message, file=sys.stderr)
+        warn(message)
         time.sleep(2 * _FLUSH_S)  # until all logged rows are in the run's file
         atexit.register(_exit_now, _EXIT_INTERRUPTED)
         raise
@@ -257,5 +258,5 @@ def _start(arguments: dict[str, Any], mode: str) -> wandb.Run:
         if wanted != "online" or mode != "auto":
             advice = "mode=offline needs no server"
             raise ValueError(f"W&B did not start with mode={wanted}: {reason}; {advice}") from None
-    print(f"W&B did not start online, tracking offline (`wandb sync` uploads it): {reason}", file=sys.stderr)
+    warn(f"W&B did not start online, tracking offline (`wandb sync` uploads it): {reason}")
     return wandb.init(mode="offline", **arguments)

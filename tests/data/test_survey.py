@@ -14,6 +14,7 @@ from pixelpersona.data.splits import SplitShares
 from pixelpersona.data.survey import LOOKS, Survey, left_out, survey
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.pixel.photo_formats import HINTS
 from tests.data.preparing import RECIPE
 
 SHARES = SplitShares(val=0.1, test=0.1)
@@ -59,7 +60,7 @@ def test_a_broken_photo_takes_no_place_in_a_split(folder: Path, tmp_path: Path) 
         (folder / f"{broken}.png").write_bytes(b"not a picture")
         found = look(FolderSource(folder), tmp_path / "cache")
         assert sorted(splits(found).values()) == ["test", "train", "val"]
-        assert found.rejected == {f"{broken}.png": "not a JPEG, PNG or WebP picture"}
+        assert found.rejected == {f"{broken}.png": "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture"}
 
 
 def test_copies_share_a_split_and_different_photos_are_spread(folder: Path, tmp_path: Path) -> None:
@@ -112,6 +113,15 @@ def test_a_lack_of_memory_is_not_remembered(folder: Path, tmp_path: Path) -> Non
     assert look(Short(folder), tmp_path).rejected == {"a.png": "not enough memory to decode it"}
     assert not (tmp_path / LOOKS).exists()
     assert look(FolderSource(folder), tmp_path).rejected == {}
+
+
+def test_a_format_without_its_package_is_not_remembered(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(HINTS, ".heic", "install the extra")
+    (folder / "a.jpg").write_bytes(b"\0\0\0\x1cftypheic" + bytes(16))  # phones name them .jpg, too
+    assert look(FolderSource(folder), tmp_path).rejected == {"a.jpg": "install the extra"}
+    assert not (tmp_path / LOOKS).exists()
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "list", "nothing"])

@@ -161,7 +161,7 @@ def test_an_image_gives_its_colours_in_raster_order(tmp_path: Path) -> None:
         ("a.pal", b"RIFF\0\0\0\0PAL ", "without a data chunk"),
         ("a.pal", b"RIFF\0\0\0\0PAL data\x04\0\0\0\0\x03\x10\0", "truncated"),
         ("a.act", b"\0" * 700, "768 or 772"),
-        ("a.png", b"GIF89a", "not a JPEG, PNG or WebP"),
+        ("a.png", b"GIF89a", "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture"),
     ],
 )
 def test_invalid_files_are_named(name: str, data: bytes, reason: str, tmp_path: Path) -> None:

@@ -191,16 +191,19 @@ def test_animations_are_rejected(kind: str) -> None:
     assert "3 frames" in reason_for(data)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "PPM", "ICO"])
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "ICO", "JPEG2000"])
 def test_other_formats_are_rejected(kind: str) -> None:
-    assert reason_for(encoded(picture(), kind)) == "not a JPEG, PNG or WebP picture"
+    assert reason_for(encoded(picture(), kind)) == "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture"
 
 
 @pytest.mark.parametrize(
     "data", [b"hello", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"\0" * 99]
 )
 def test_other_bytes_are_rejected(data: bytes) -> None:
-    assert reason_for(data) in ("not a JPEG, PNG or WebP picture", "damaged or truncated")
+    assert reason_for(data) in (
+        "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture",
+        "damaged or truncated",
+    )
 
 
 def noise() -> Image.Image:

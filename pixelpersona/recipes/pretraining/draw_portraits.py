@@ -21,6 +21,7 @@ from pixelpersona.models.base import load_base
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.faces import face_support
 from pixelpersona.recipes.pretraining.stage import Photos
+from pixelpersona.terminal import say
 
 _AGE_BANDS = (16, 40, 65)  # years at which the second and later bands begin
 _HALF = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
@@ -62,7 +63,7 @@ def draw_portraits(config: PretrainConfig, photos: Photos) -> None:
         )
     write_whole(target / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_whole(folder / "portraits.json", json.dumps(statistics, indent=2) + "\n")
-    print(f"wrote {len(rows)} portraits to {target}; dropped {statistics['num_copies']} as copies of a photo")
+    say(f"wrote {len(rows)} portraits to {target}; dropped {statistics['num_copies']} as copies of a photo")
 
 
 def _choose(

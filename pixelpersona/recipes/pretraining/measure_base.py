@@ -25,6 +25,7 @@ from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.pretraining.stage import Photos
 from pixelpersona.recipes.pretraining.write_study import write_study
 from pixelpersona.reporting.base_table import base_table, replace_table
+from pixelpersona.terminal import say
 from pixelpersona.training.objectives.autoencoder import block_images
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 from pixelpersona.training.validation import loss_by_level
@@ -86,7 +87,7 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
         measured["portraits"] = json.loads((folder / "portraits.json").read_text(encoding="utf-8"))
     write_whole(folder / "measured.json", json.dumps(measured, indent=2) + "\n")
     table = base_table(measured)
-    print(table)
+    say(*table.split("\n"))
     if measure.card is not None:
         replace_table(measure.card, table)
     if measure.study is not None:

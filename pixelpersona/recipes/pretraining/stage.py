@@ -1,7 +1,6 @@
 """What the stages of pretraining share: the photos, and the training of one stage."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pixelpersona.data.splits import SplitShares
 from pixelpersona.data.survey import left_out, survey
 from pixelpersona.files import whole, write_whole
 from pixelpersona.runs.records import plain_config, public_config
+from pixelpersona.terminal import warn
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.accelerator import make_accelerator
 from pixelpersona.training.callbacks import CheckpointCallback
@@ -39,6 +39,8 @@ class Photos:
     def __init__(self, config: PretrainConfig) -> None:
         dataset = config.dataset
         self.source = open_source(dataset.kind, dataset.path)
+        for note in self.source.notes:
+            warn(note)
         self.folder = config.paths.runs / config.name
         self.image_size = config.model.image_size
         found = survey(
@@ -55,7 +57,7 @@ class Photos:
             file = self.folder / "rejected.jsonl"
             rows = [{"id": photo_id, "reason": reason} for photo_id, reason in found.rejected.items()]
             write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
-            print(left_out(found.rejected, len(found.photos) + len(rows), file), file=sys.stderr)
+            warn(left_out(found.rejected, len(found.photos) + len(rows), file))
         self.ids, self.val_ids, self.test_ids = (
             [photo.id for photo in found.photos if photo.split == split] for split in SPLITS
         )

@@ -13,6 +13,7 @@ from pixelpersona.models.codec import normalise_latents, to_unit
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.pretraining.stage import Photos, train_stage
+from pixelpersona.terminal import say
 from pixelpersona.training.objectives.autoencoder import AutoencoderLoss, AutoencoderObjective, fit_colours
 
 
@@ -70,5 +71,5 @@ def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
     vae.save_pretrained(target)
     if photos.val_ids:
         quality = reconstruction(vae, photos.load(photos.val_ids[: stage.num_psnr_photos]))
-        print(f"autoencoder: {quality.psnr:.2f} dB PSNR on val photos")
-    print(f"wrote {target}")
+        say(f"autoencoder: {quality.psnr:.2f} dB PSNR on val photos")
+    say(f"wrote {target}")

@@ -15,6 +15,7 @@ from pixelpersona.models.codec import Codec, tokenize
 from pixelpersona.models.tokenizer import train_tokenizer
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.pretraining.stage import Photos, train_stage
+from pixelpersona.terminal import say
 from pixelpersona.training.checkpoints import list_checkpoints
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
 
@@ -61,7 +62,7 @@ def train_denoiser(config: PretrainConfig, photos: Photos) -> None:
     identity = {"num_photos": len(latents), "new_text_encoder": stage.new_text_encoder}
     train_stage(objective, batches, stage, config, name="unet", identity=identity)
     save_base(base, folder / "base")
-    print(f"wrote {folder / 'base'}")
+    say(f"wrote {folder / 'base'}")
 
 
 def _initial_base(config: PretrainConfig, folder: Path, captions: Sequence[Sequence[str]]) -> BaseModel:

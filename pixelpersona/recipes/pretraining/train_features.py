@@ -12,6 +12,7 @@ from pixelpersona.data.views import ViewBatches
 from pixelpersona.models.persona_net import ETHNICITIES, GENDERS, IMAGE_SIZE, PersonaNet, save_persona_net
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.recipes.pretraining.stage import Photos, train_stage
+from pixelpersona.terminal import say
 from pixelpersona.training.objectives.contrastive import FeaturesObjective
 
 
@@ -40,4 +41,4 @@ def train_features(config: PretrainConfig, photos: Photos) -> None:
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     identity = {"num_photos": len(images)}
     train_stage(FeaturesObjective(net), batches, stage, config, name="features", identity=identity)
-    print(f"wrote {save_persona_net(net, folder / 'persona')}")
+    say(f"wrote {save_persona_net(net, folder / 'persona')}")

@@ -36,6 +36,7 @@ from pixelpersona.pixel.sheet import contact_sheet
 from pixelpersona.reporting.base_table import base_table
 from pixelpersona.reporting.plots import save_loss_curves
 from pixelpersona.runs.reading import read_run
+from pixelpersona.terminal import say
 from pixelpersona.training.objectives.autoencoder import block_images
 
 _STAGES = ("autoencoder", "unet", "features")
@@ -126,7 +127,7 @@ def write_study(
 
     curves = "\n![Training loss of every stage](losses.png)\n" if runs else ""
     write_whole(study / "README.md", _README.format(table=base_table(measured), curves=curves))
-    print(f"wrote {study / 'README.md'}")
+    say(f"wrote {study / 'README.md'}")
 
 
 def _autoencoder_sheet(base: BaseModel, portraits: NDArray[np.uint8]) -> Image.Image:
