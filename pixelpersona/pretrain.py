@@ -8,6 +8,7 @@ import os
 from pixelpersona.cli.command import command
 from pixelpersona.config.pretrain import PretrainConfig, Stage
 from pixelpersona.files import writing_into
+from pixelpersona.tracking.environment import check_environment
 
 
 @command("pretrain", PretrainConfig)
@@ -34,6 +35,9 @@ def main(config: PretrainConfig) -> None:
     stages = [config.stage]
     if config.stage is Stage.all:
         stages = [Stage.autoencoder, Stage.unet, Stage.portraits]
+    tracked = [stage for stage in stages if stage in (Stage.autoencoder, Stage.unet, Stage.features)]
+    if tracked:
+        check_environment(config.tracker.mode.value, len(tracked))
     folder = config.paths.runs / config.name
     with writing_into(folder, "after freeing space, run the same command again to continue"):
         folder.mkdir(parents=True, exist_ok=True)

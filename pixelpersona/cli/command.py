@@ -47,7 +47,7 @@ from pixelpersona.cli.schemas import (
     schema_keys,
     to_config,
 )
-from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs
+from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs, require_distinct_runs
 from pixelpersona.cli.timing_file import record_seconds, restart_clock
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
@@ -143,6 +143,8 @@ class _Command:
         if flags.help:
             print_help(self.name, self.schema, overrides, source)
             return
+        if flags.multirun:
+            require_distinct_runs(overrides, source)
         if flags.multirun and self.run_folder is not None:
             self.sweep = plan_sweep(overrides, source, self.run_folder)
         elif flags.multirun and "out" in keys:
@@ -192,14 +194,17 @@ class _Command:
             restart_clock()
 
     def _name_job(self, tree: DictConfig) -> None:
-        """In a sweep, set the job's name and tracker group."""
-        if self.run_folder is None or HydraConfig.get().mode is not RunMode.MULTIRUN:
-            return
-        if self.sweep is None:
-            raise ValueError("hydra.mode=MULTIRUN: use -m on the command line for a sweep")
-        tree.name = self.sweep.job(hydra_overrides()).name
-        if "tracker" in tree and tree.tracker.group is None:
-            tree.tracker.group = self.sweep.group
+        """In a sweep, set the job's name and tracker group; else WANDB_NAME names a run without a name."""
+        is_sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+        if is_sweep and self.run_folder is not None:
+            if self.sweep is None:
+                raise ValueError("hydra.mode=MULTIRUN: use -m on the command line for a sweep")
+            tree.name = self.sweep.job(hydra_overrides()).name
+            if "tracker" in tree and tree.tracker.group is None:
+                tree.tracker.group = self.sweep.group
+        is_named = is_sweep or any(word.startswith("name=") for word in hydra_overrides())
+        if "tracker" in tree and tree.tracker.name is None and not is_named:
+            tree.tracker.name = os.environ.get("WANDB_NAME")
 
     def _report(self, error: Exception) -> None:
         """Print a user error in one line and set the exit code; raise a bug again."""

@@ -7,6 +7,7 @@ all jobs are composed first. Two jobs in one folder are an error.
 
 import hashlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pixelpersona.cli.schemas import ConfigSource, to_config
+from pixelpersona.tracking.environment import check_environment
 
 _NOT_THE_JOB = ("hydra", "timing", "tracker", "loop.resume")  # settings that do not change what is trained
 _MAX_KEYS = 80  # characters of a group's name; W&B accepts 128
@@ -88,6 +90,16 @@ def require_distinct_outputs(words: Sequence[str], source: ConfigSource) -> None
         example = out.with_stem("-".join([out.stem, *(f"${{{key}}}" for key in keys)]))
         way = f"fill in what differs: 'out={example}'" if keys else "give each an out of its own"
         raise ValueError(f"out={out}: two jobs of the sweep would write it ({settings}); {way}")
+
+
+def require_distinct_runs(words: Sequence[str], source: ConfigSource) -> None:
+    """Raise ValueError when all jobs of `-m` with these overrides would be one W&B run, by WANDB_RUN_ID."""
+    if not os.environ.get("WANDB_RUN_ID"):
+        return
+    _, trees = _compose_jobs(words, source)
+    modes = [OmegaConf.select(tree, "tracker.mode") for tree in trees]
+    tracked = [mode.name for mode in modes if mode is not None and mode.name != "disabled"]
+    check_environment("auto" if tracked else "disabled", len(tracked))
 
 
 def _collision(targets: Sequence[Path], swept: Sequence[Mapping[str, str]]) -> tuple[int, str] | None:

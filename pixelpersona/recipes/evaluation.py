@@ -47,6 +47,7 @@ from pixelpersona.reporting.tracked_results import log_results
 from pixelpersona.runs.discovery import TrainedWeights, best_weights, find_trained
 from pixelpersona.runs.reading import save_timings
 from pixelpersona.runs.records import plain_config, public_config, versions, write_overrides
+from pixelpersona.tracking.environment import check_environment
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.interrupt import ending
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -83,10 +84,11 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     overrides: the command line's settings, as typed. Raises ValueError for settings that cannot be measured.
     """
     runs = config.paths.runs
+    check_environment(config.tracker.mode.value)
     inputs = load_inputs(config)
     compile_kernels()  # so that no variant's seconds include it
     benchmark = inputs.benchmark
-    results, pictures, seconds, weights = [], {}, {}, {}
+    results, pictures, seconds, weights, folders = [], {}, {}, {}, {}
     for variant in tqdm(_variants(config, inputs), desc="variants", unit="variant"):
         maker = Timed(variant.maker)
         portraits = maker.portraits(benchmark.photos, benchmark.seeds)
@@ -104,6 +106,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
         results.append(result)
         if variant.weights is not None:
             weights[variant.name] = variant.weights.file.relative_to(runs).as_posix()
+            folders[variant.name] = variant.weights.folder
         if variant.name not in _NOT_DRAWN:
             seconds[variant.name] = round(maker.seconds_per_portrait, 4)
 
@@ -117,7 +120,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     sheets = save_sheets(runs / "sheets", pictures, _worst_first(evaluation), config.eval.sheet_rows)
     tracker = open_tracker(
         runs,
-        name=config.name,
+        run_name=config.name,
         job_type="evaluate",
         config=public_config(config),
         metrics_file=False,
@@ -125,6 +128,10 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     )
     with ending(tracker):
         log_results(tracker, evaluation, sheets)
+        for result in results:
+            if result.variant in folders:
+                means = {f"test/{name}": estimate.mean for name, estimate in result.metrics.items()}
+                tracker.add_result(folders[result.variant], means)
     write_overrides(runs / "result.json", overrides)
     print(f"wrote {runs / 'result.json'}")
 

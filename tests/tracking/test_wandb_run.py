@@ -12,7 +12,8 @@ from PIL import Image
 from pixelpersona.files import read_jsonl
 from pixelpersona.tracking.jsonl import JsonlTracker
 from pixelpersona.tracking.tracker import Trackers
-from pixelpersona.tracking.wandb_run import artifact_name, has_key
+from pixelpersona.tracking.wandb_run import artifact_name
+from pixelpersona.tracking.wandb_start import has_key
 from tests.tracking.reading import inspect, of_kind, read_run
 from tests.tracking.starting import start_run
 
@@ -55,7 +56,9 @@ def test_an_offline_run_holds_what_metrics_jsonl_holds(
     assert json.loads(artifacts["model"]["metadata"]) == {"base_sha256": "b" * 64}
     pictures = [p for p in tmp_path.glob("wandb/offline-run-*/files/media/images/samples/*.png")]
     assert {Image.open(p).convert("RGB").getpixel((0, 0)) for p in pictures} == {(255, 0, 0), (0, 0, 255)}
-    assert capfd.readouterr() == ("", "")
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    line = f"W&B: recorded offline in {folder}; with a key, `wandb sync {folder}` uploads it\n"
+    assert capfd.readouterr() == (line, "")
 
 
 def test_jobs_of_a_sweep_have_separate_runs(tmp_path: Path) -> None:
