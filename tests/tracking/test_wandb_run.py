@@ -1,6 +1,7 @@
 """Offline W&B runs, read back from their files with W&B's command line; no network, no prompt."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,12 @@ def test_an_offline_run_stores_alerts(tmp_path: Path) -> None:
     (alert,) = of_kind(inspect(tmp_path), "alert")
     assert (alert["title"], alert["level"]) == ("not finite", "ERROR")
     assert alert["text"].endswith("samples: a, b")
+
+
+def test_the_host_name_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop-of-kim")
+    start_run(tmp_path).finish()
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"laptop-of-kim" in file.read_bytes()]
 
 
 def test_wandb_mode_disabled_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
