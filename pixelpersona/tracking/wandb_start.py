@@ -57,25 +57,23 @@ def wandb_settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Set
 
 
 def use_writable_folders(replacement: Path) -> None:
-    """Move W&B's data, cache and configuration folders below `replacement` where they cannot be written.
+    """Move W&B's data and cache folders below `replacement` where they cannot be written.
 
     The data folder holds the files of artifacts until they are uploaded, the cache folder W&B's log; without
-    them W&B refuses artifacts and prints its log on the terminal. What was moved is one line on stderr.
+    them W&B refuses artifacts and prints its log on the terminal. Without a home W&B does not start, so
+    `replacement` becomes the process's HOME. What was moved is one line on stderr.
     """
-    without_home = not Path(os.path.expanduser("~")).is_absolute()
-    folders = {
-        wandb.env.DATA_DIR: Path(wandb.env.get_data_dir()),
-        wandb.env.CACHE_DIR: Path(wandb.env.get_cache_dir()),
-    }
-    moved = [
-        name
-        for name, folder in folders.items()
-        if (without_home and name not in os.environ) or not _is_writable(folder)
-    ]
-    if without_home and wandb.env.CONFIG_DIR not in os.environ:  # only read; W&B raises when it has no home
-        moved.append(wandb.env.CONFIG_DIR)
-    for name in moved:
-        os.environ[name] = str(replacement / name.removeprefix("WANDB_").removesuffix("_DIR").lower())
+    moved = []
+    if not os.path.isabs(os.path.expanduser("~")):
+        os.environ["HOME"] = str(replacement)
+        moved.append("HOME")
+    for name, find in (
+        (wandb.env.DATA_DIR, wandb.env.get_data_dir),
+        (wandb.env.CACHE_DIR, wandb.env.get_cache_dir),
+    ):
+        if not _is_writable(Path(find())):
+            os.environ[name] = str(replacement / name.removeprefix("WANDB_").removesuffix("_DIR").lower())
+            moved.append(name)
     if moved:
         print(
             f"W&B's own folders cannot be written, {replacement} is used instead ({', '.join(moved)})",

@@ -98,7 +98,13 @@ def test_open_tracker_records_in_metrics_jsonl_and_in_wandb(tmp_path: Path) -> N
 def test_open_tracker_for_a_result_records_in_wandb_alone(tmp_path: Path) -> None:
     runs = tmp_path / "ranks"
     open_tracker(
-        runs, run_name="evaluate", job_type="evaluate", config={}, mode="offline", metrics_file=False, **SETTINGS
+        runs,
+        run_name="evaluate",
+        job_type="evaluate",
+        config={},
+        mode="offline",
+        metrics_file=False,
+        **SETTINGS,
     ).finish()
     assert [path.name for path in runs.iterdir()] == ["wandb"]
     (run,) = of_kind(inspect(runs), "run")

@@ -113,7 +113,9 @@ def test_an_offline_run_stores_alerts(tmp_path: Path) -> None:
 def test_the_host_name_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "laptop-of-kim")
     start_run(tmp_path).finish()
-    assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"laptop-of-kim" in file.read_bytes()]
+    assert not [
+        file for file in tmp_path.rglob("*") if file.is_file() and b"laptop-of-kim" in file.read_bytes()
+    ]
 
 
 def test_wandb_mode_disabled_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
