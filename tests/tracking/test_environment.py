@@ -1,7 +1,6 @@
 """W&B's environment variables, and W&B without a home or with folders that cannot be written."""
 
 import os
-import pwd
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pixelpersona.tracking.wandb_start import use_writable_folders
 from tests.composing import compose_typed
 from tests.failing import unprivileged
 from tests.tracking.reading import inspect, of_kind
-from tests.tracking.starting import start_run
+from tests.tracking.starting import default_folders, start_run
 
 pytestmark = pytest.mark.usefixtures("own_home")
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +93,7 @@ def test_wandb_run_group_counts_in_a_sweep(
 def test_tags_entity_and_notes_reach_the_run(tmp_path: Path) -> None:
     """WANDB_TAGS is read by W&B itself, once per process, so this is a process of its own."""
     code = (
-        "import sys; from pathlib import Path; from tests.tracking.starting import start_run\n"
+        "from pathlib import Path; from tests.tracking.starting import start_run\n"
         "start_run(Path('default'), entity='kim', notes='a\\nb').finish()\n"
         "start_run(Path('own'), tags=['mine']).finish()\n"
     )
@@ -170,29 +169,10 @@ def test_a_wrong_project_is_one_line(tmp_path: Path) -> None:
         start_run(tmp_path, project="a/b")
 
 
-def own_folders(monkeypatch: pytest.MonkeyPatch, home: Path | None) -> None:
-    """W&B's folders at their defaults, below this home; None: a user without a home."""
-    for name in ("DATA", "CACHE", "CONFIG"):
-        # Set first, so that what the code sets in the environment is undone after the test.
-        monkeypatch.setenv(f"WANDB_{name}_DIR", "")
-        monkeypatch.delenv(f"WANDB_{name}_DIR")
-        monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
-    if home is not None:
-        monkeypatch.setenv("HOME", str(home))
-        return
-    monkeypatch.setenv("HOME", "")
-    monkeypatch.delenv("HOME")
-
-    def unknown_user(uid: int) -> pwd.struct_passwd:
-        raise KeyError(uid)
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown_user)
-
-
 def test_writable_folders_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own_folders(monkeypatch, tmp_path / "home")
+    default_folders(monkeypatch, tmp_path / "home")
     use_writable_folders(tmp_path / "instead")
     assert "WANDB_DATA_DIR" not in os.environ
     assert capsys.readouterr().err == ""
@@ -202,7 +182,7 @@ def test_a_read_only_home_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "home").mkdir(mode=0o555)
-    own_folders(monkeypatch, tmp_path / "home")
+    default_folders(monkeypatch, tmp_path / "home")
     with unprivileged():
         use_writable_folders(tmp_path / "instead")
     assert [os.environ[f"WANDB_{name}_DIR"] for name in ("DATA", "CACHE")] == [
@@ -234,7 +214,7 @@ def test_a_folder_that_was_chosen_is_replaced_when_it_cannot_be_written(
 def test_without_a_home_a_run_is_recorded_completely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    own_folders(monkeypatch, None)
+    default_folders(monkeypatch, None)
     monkeypatch.delenv("NETRC")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights").write_bytes(b"123")

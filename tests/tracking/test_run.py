@@ -20,6 +20,7 @@ from pixelpersona.files import read_jsonl
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import grid_contrast
 from tests.tracking.reading import Records, inspect, of_kind, read_run, scalar_rows
+from tests.tracking.starting import default_folders
 
 SECRETS = {
     "WANDB_API_KEY": "5ec2e7" + "a1" * 17,
@@ -215,6 +216,23 @@ def test_no_secret_and_no_local_path_is_recorded(
     for private in (_runs(words).parent, micro_base_folder, Path.home(), Path.cwd(), Path(sys.executable)):
         assert str(private) not in text, private
     assert "home-of-kim" not in text
+
+
+def test_training_succeeds_without_a_home(
+    folder: Path,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    default_folders(monkeypatch, None)
+    train.main([*words, f"paths.runs={tmp_path}", "tracker.mode=offline"])
+    own = tmp_path / "lora-r2"
+    assert (own / "finished.json").is_file()
+    assert read_jsonl(own / "metrics.jsonl") == read_jsonl(folder / "metrics.jsonl")
+    assert scalar_rows([inspect(own)]) == read_jsonl(own / "metrics.jsonl")
+    warned = [line for line in capfd.readouterr().err.splitlines() if "W&B" in line]
+    assert warned == [f"W&B's own folders cannot be written, {own / 'wandb' / 'home'} is used instead (HOME)"]
 
 
 @pytest.mark.slow
