@@ -88,7 +88,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     inputs = load_inputs(config)
     compile_kernels()  # so that no variant's seconds include it
     benchmark = inputs.benchmark
-    results, pictures, seconds, weights, folders = [], {}, {}, {}, {}
+    results, pictures, seconds, weights = [], {}, {}, {}
     for variant in tqdm(_variants(config, inputs), desc="variants", unit="variant"):
         maker = Timed(variant.maker)
         portraits = maker.portraits(benchmark.photos, benchmark.seeds)
@@ -106,7 +106,6 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
         results.append(result)
         if variant.weights is not None:
             weights[variant.name] = variant.weights.file.relative_to(runs).as_posix()
-            folders[variant.name] = variant.weights.folder
         if variant.name not in _NOT_DRAWN:
             seconds[variant.name] = round(maker.seconds_per_portrait, 4)
 
@@ -128,10 +127,11 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     )
     with ending(tracker):
         log_results(tracker, evaluation, sheets)
+        run_folders = {trained.name: trained.file.parent for trained in inputs.trained}
         for result in results:
-            if result.variant in folders:
+            if result.variant in run_folders:
                 means = {f"test/{name}": estimate.mean for name, estimate in result.metrics.items()}
-                tracker.add_result(folders[result.variant], means)
+                tracker.add_result(run_folders[result.variant], means)
     write_overrides(runs / "result.json", overrides)
     print(f"wrote {runs / 'result.json'}")
 

@@ -23,11 +23,6 @@ class TrainedWeights:
     file: Path
 
     @property
-    def folder(self) -> Path:
-        """The run folder; the file lies in it or below it in best/."""
-        return self.file.parents[2] if self.file.parent.parent.name == "best" else self.file.parent
-
-    @property
     def sha256(self) -> str:
         """Digest of the file's bytes, lower-case hex."""
         return file_sha256(self.file)
