@@ -13,7 +13,7 @@ def main(config: DashboardConfig) -> None:
     except ModuleNotFoundError as error:
         raise ValueError(f"dashboard needs {error.name}: pip install 'pixelpersona[dashboard]'") from None
 
-    workspace, report = save_dashboard(config.tracker.project, config.entity)
+    workspace, report = save_dashboard(config.tracker.project, config.tracker.entity)
     say(f"workspace: {workspace}", f"report: {report}")
 
 

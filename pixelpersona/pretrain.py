@@ -9,6 +9,7 @@ from pixelpersona.cli.command import command
 from pixelpersona.config.pretrain import PretrainConfig, Stage
 from pixelpersona.files import writing_into
 from pixelpersona.runs.names import named_folder
+from pixelpersona.tracking.environment import check_environment
 
 
 @command("pretrain", PretrainConfig)
@@ -36,6 +37,9 @@ def main(config: PretrainConfig) -> None:
     stages = [config.stage]
     if config.stage is Stage.all:
         stages = [Stage.autoencoder, Stage.unet, Stage.portraits]
+    tracked = [stage for stage in stages if stage in (Stage.autoencoder, Stage.unet, Stage.features)]
+    if tracked:
+        check_environment(config.tracker.mode.value, len(tracked))
     with writing_into(folder, "after freeing space, run the same command again to continue"):
         folder.mkdir(parents=True, exist_ok=True)
         photos = Photos(config)

@@ -19,7 +19,7 @@ from pixelpersona.inference.sampler import Sampler
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.recipes.evaluation import check_eval
-from pixelpersona.recipes.training_run import check_loop, count_steps
+from pixelpersona.recipes.loop_settings import check_loop, count_steps
 from pixelpersona.training.optimizers import lr_schedule
 from tests.composing import COMMANDS, compose_tree, compose_typed, root_schema
 
@@ -192,7 +192,7 @@ def test_the_wandb_sweep_starts_runs_that_compose(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("WANDB_RUN_ID", "a1b2c3")
     config = compose_typed("train", *words)
     assert (config.name, config.lora.rank, config.optimizer.lr) == ("wandb-a1b2c3", 16, 0.0007)
-    assert sweep["metric"]["name"] == config.loop.best_metric
+    assert sweep["metric"]["name"] == f"best/{config.loop.best_metric}"
     assert config.tracker.project == sweep["project"]
 
 

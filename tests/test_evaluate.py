@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pixelpersona.models.base import load_base
 from pixelpersona.models.baseline import BASELINE_FILE, BaselineUNet, save_baseline
 from pixelpersona.pixel.sheet import contact_sheet
 from pixelpersona.reporting import sheets
+from pixelpersona.tracking.wandb_run import WandbTracker
 
 NUM_TEST = 5
 
@@ -297,7 +299,13 @@ def test_a_broken_timing_file_is_one_error_line_that_names_it(
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"{timing}: not readable")
 
 
-def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(words: list[str], runs: Path) -> None:
+def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(
+    words: list[str], runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: dict[Path, Mapping[str, float]] = {}
+    monkeypatch.setattr(
+        WandbTracker, "add_result", lambda self, folder, values: judged.update({folder: values})
+    )
     assert not (runs / "wandb").exists()
     before = (runs / "result.json").read_bytes()
     evaluate.main([*words, "tracker=wandb", "tracker.mode=offline"])
@@ -312,6 +320,9 @@ def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(words: list[str], 
     assert len(list((run / "files" / "media" / "images").rglob("*.png"))) == 3
     assert (runs / "result.json").read_bytes() == before
     assert not (runs / "metrics.jsonl").exists()  # which only a training run has
+    assert set(judged) == {runs / "supervised", runs / "lora-r2", runs / "ranks" / "lora-r10"}
+    metrics = results.variant("lora-r2").metrics
+    assert judged[runs / "lora-r2"] == {f"test/{name}": metrics[name].mean for name in metrics}
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pixelpersona.cli.errors import describe
@@ -53,7 +55,13 @@ from pixelpersona.cli.schemas import (
     schema_keys,
     to_config,
 )
-from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_distinct_outputs, require_no_sweep
+from pixelpersona.cli.sweeps import (
+    Sweep,
+    plan_sweep,
+    require_distinct_outputs,
+    require_distinct_runs,
+    require_no_sweep,
+)
 from pixelpersona.cli.timing_file import check_timing, record_seconds, restart_clock
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
@@ -153,6 +161,8 @@ class _Command:
             return
         if flags.multirun and (flags.cfg or flags.info):
             raise ValueError("-m: not accepted with --cfg or --info, which run nothing")
+        if flags.multirun:
+            require_distinct_runs(settings, source)
         if flags.multirun and self.run_folder is not None:
             self.sweep = plan_sweep(settings, source, self.run_folder)
         elif flags.multirun and "out" in keys:
@@ -184,8 +194,7 @@ class _Command:
         sys.argv = self.argv  # as typed: W&B records it
         _escape_unprintable()  # a parallel job has a stdout of its own
         try:
-            if self.run_folder is not None:
-                self._name_job(tree)
+            self._name_job(tree)
             config = to_config(tree)
             if not isinstance(config, self.schema):
                 raise TypeError(f"conf/{self.name}.yaml: defaults must begin with {self.name}_schema")
@@ -205,14 +214,22 @@ class _Command:
             restart_clock()
 
     def _name_job(self, tree: DictConfig) -> None:
-        """In a sweep, set the job's name and tracker group. Raises ValueError for a sweep without -m."""
-        if self.sweep is None:
+        """In a sweep, set the job's name and tracker group; else WANDB_NAME names a run without a name.
+
+        Raises ValueError for a sweep without -m.
+        """
+        if self.sweep is not None:
+            tree.name = self.sweep.job(hydra_overrides()).name
+            if "tracker" in tree and tree.tracker.group is None:
+                tree.tracker.group = self.sweep.group
+            return
+        if self.run_folder is not None:
             typed = overrides(self.name, self.schema)
             require_no_sweep(command_line(self.name, ["-m", *typed]))
-            return
-        tree.name = self.sweep.job(hydra_overrides()).name
-        if "tracker" in tree and tree.tracker.group is None:
-            tree.tracker.group = self.sweep.group
+        is_named = any(word.startswith("name=") for word in hydra_overrides())
+        is_single = HydraConfig.get().mode is RunMode.RUN
+        if "tracker" in tree and tree.tracker.name is None and is_single and not is_named:
+            tree.tracker.name = os.environ.get("WANDB_NAME")
 
     def _report(self, error: Exception) -> None:
         """Print a user error in one line and set the exit code; raise a bug again."""

@@ -56,7 +56,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "adapter.path=runs/lora-r8 out=exported",
         "adapter.path=runs/lora-r8 out=exported format=kohya",
     ),
-    "dashboard": ("tracker.project=faces", "tracker.project=faces entity=team"),
+    "dashboard": ("tracker.project=faces", "tracker.project=faces tracker.entity=team"),
 }
 _GROUPS_WITHOUT_SCHEMA = {
     "experiment": "Settings of several groups at once, for one study or data set.",

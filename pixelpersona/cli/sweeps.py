@@ -7,6 +7,7 @@ all jobs are composed first. Two jobs in one folder are an error.
 
 import hashlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pixelpersona.cli.schemas import ConfigSource, to_config
+from pixelpersona.tracking.environment import check_environment
 
 _NOT_THE_JOB = ("hydra", "timing", "tracker", "loop.resume")  # settings that do not change what is trained
 _MAX_KEYS = 80  # characters of a group's name; W&B accepts 128
@@ -109,6 +111,16 @@ def _experiment(hydra: Any) -> str:
     """What lists the settings to sweep, for an error message. hydra: Hydra's own configuration."""
     experiment = hydra.runtime.choices.get("experiment")
     return f"experiment={experiment}" if experiment else "hydra.sweeper.params"
+
+
+def require_distinct_runs(words: Sequence[str], source: ConfigSource) -> None:
+    """Raise ValueError when all jobs of `-m` with these overrides would be one W&B run, by WANDB_RUN_ID."""
+    if not os.environ.get("WANDB_RUN_ID"):
+        return
+    _, trees = _compose_jobs(words, source)
+    modes = [OmegaConf.select(tree, "tracker.mode") for tree in trees]
+    tracked = [mode.name for mode in modes if mode is not None and mode.name != "disabled"]
+    check_environment("auto" if tracked else "disabled", len(tracked))
 
 
 def _collision(targets: Sequence[Path], swept: Sequence[Mapping[str, str]]) -> tuple[int, str] | None:

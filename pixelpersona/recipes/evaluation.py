@@ -48,6 +48,7 @@ from pixelpersona.runs.discovery import TrainedWeights, best_weights, find_train
 from pixelpersona.runs.reading import save_timings
 from pixelpersona.runs.records import plain_config, public_config, versions, write_overrides
 from pixelpersona.terminal import say, warn
+from pixelpersona.tracking.environment import check_environment
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.training.interrupt import ending
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
@@ -88,6 +89,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     overrides: the command line's settings, as typed. Raises ValueError for settings that cannot be measured.
     """
     runs = config.paths.runs
+    check_environment(config.tracker.mode.value)
     inputs = load_inputs(config)
     compile_kernels()  # so that no variant's seconds include it
     benchmark = inputs.benchmark
@@ -127,7 +129,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     sheets = save_sheets(runs / "sheets", pictures, _worst_first(evaluation), config.eval.sheet_rows)
     tracker = open_tracker(
         runs,
-        name=config.name,
+        run_name=config.name,
         job_type="evaluate",
         config=public_config(config),
         metrics_file=False,
@@ -135,6 +137,11 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     )
     with ending(tracker):
         log_results(tracker, evaluation, sheets)
+        run_folders = {trained.name: trained.file.parent for trained in inputs.trained}
+        for result in results:
+            if result.variant in run_folders:
+                means = {f"test/{name}": estimate.mean for name, estimate in result.metrics.items()}
+                tracker.add_result(run_folders[result.variant], means)
     write_overrides(runs / "result.json", overrides)
     say(f"wrote {runs / 'result.json'}")
 

@@ -14,9 +14,9 @@ from pixelpersona.inference.sampler import Sampler
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.models.adapter import TEXT_ATTENTION, add_lora, save_lora, without_adapters
 from pixelpersona.models.codec import Codec, tokenize
+from pixelpersona.recipes.loop_settings import count_steps
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.training_run import (
-    count_steps,
     make_state,
     resume_and_record,
     start_run,
@@ -109,6 +109,7 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> boo
             validate=lambda: float(fixed_noise_loss(objective, val_set).mean()),
             samples=samples,
             save=save,
+            untouched=untouched,
             describe=write_model_card,
         )
     return True

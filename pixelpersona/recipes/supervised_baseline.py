@@ -9,9 +9,9 @@ from pixelpersona.data.loader import PairBatches
 from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.inference.direct import DirectStylizer, NetworkDraw
 from pixelpersona.models.baseline import BaselineUNet, save_baseline
+from pixelpersona.recipes.loop_settings import count_steps
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.training_run import (
-    count_steps,
     make_state,
     resume_and_record,
     start_run,

@@ -1,7 +1,7 @@
 """The steps that all training recipes share: start, state, record, callbacks, loop, end."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,13 +9,12 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import nn
 
-from pixelpersona.config.loop import LoopConfig
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.data.loader import LatentBatches, PairBatches
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.training_photos import write_training_photos
-from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.files import writing_into
+from pixelpersona.recipes.loop_settings import check_loop
 from pixelpersona.recipes.model import base_stamp
 from pixelpersona.recipes.preparation import training_pairs
 from pixelpersona.runs.finished import is_finished, mark_finished, mark_unfinished, settings
@@ -30,6 +29,7 @@ from pixelpersona.runs.records import (
     write_record,
 )
 from pixelpersona.terminal import say
+from pixelpersona.tracking.environment import check_environment
 from pixelpersona.tracking.opening import open_tracker
 from pixelpersona.tracking.tracker import NoTracker, Tracker
 from pixelpersona.training.accelerator import make_accelerator
@@ -39,6 +39,7 @@ from pixelpersona.training.callbacks import (
     PaceCallback,
     SampleCallback,
     ValidationCallback,
+    log_baseline,
 )
 from pixelpersona.training.checkpoints import TrainState, resume_from, set_aside
 from pixelpersona.training.dataset_artifact import log_dataset
@@ -58,11 +59,6 @@ _IDENTITY = (
     "loop.ema_decay",
     "sampler.",
     "loop.num_samples",
-)
-
-_AT_LEAST_ONE = (
-    *("num_steps", "num_epochs", "batch_size", "num_best_kept", "num_checkpoints_kept"),
-    *("log_every_steps", "validate_every_steps", "sample_every_steps", "checkpoint_every_steps"),
 )
 
 
@@ -91,6 +87,7 @@ def start_run(config: TrainConfig, overrides: Sequence[str]) -> Iterator[Trainin
     the folder holds a finished run with other settings, or when another process is writing it.
     """
     check_loop(config.loop)
+    check_environment(config.tracker.mode.value)
     folder = named_folder(config.paths.runs, config.name)
     accelerator = make_accelerator(
         config.loop.precision.value,
@@ -110,32 +107,6 @@ def start_run(config: TrainConfig, overrides: Sequence[str]) -> Iterator[Trainin
     lock = exclusive(folder) if run.is_main else nullcontext()
     with lock, writing_into(folder, "its checkpoints are unchanged"):
         yield run
-
-
-def check_loop(loop: LoopConfig) -> None:
-    """Raises ValueError naming the key and the accepted values, before anything is loaded."""
-    if loop.resume not in ("auto", "never") and not Path(loop.resume).is_dir():
-        raise ValueError(
-            f"loop.resume={loop.resume}: no such checkpoint; accepted auto, never, or its folder"
-        )
-    if loop.ema_decay is not None and not 0.0 < loop.ema_decay < 1.0:
-        raise ValueError(f"loop.ema_decay={loop.ema_decay}: accepted null, or above 0 and below 1")
-    measured = ["val/loss"]
-    if loop.num_samples > 0:
-        measured.append("eval/grid_contrast")
-    if loop.num_samples >= MIN_PICTURES:
-        measured += ["eval/kid_persona", "eval/fid_persona"]
-    if loop.best_metric not in measured:
-        raise ValueError(f"loop.best_metric={loop.best_metric}: accepted {', '.join(measured)}")
-    for key, lowest in [*((key, 1) for key in _AT_LEAST_ONE), ("num_samples", 0)]:
-        value = getattr(loop, key)
-        if value is not None and value < lowest:
-            raise ValueError(f"loop.{key}={value}: accepted {lowest} or more")
-
-
-def count_steps(loop: LoopConfig, steps_per_epoch: int) -> int:
-    """Optimizer steps of the whole run."""
-    return loop.num_steps if loop.num_epochs is None else loop.num_epochs * steps_per_epoch
 
 
 def make_state(
@@ -194,13 +165,16 @@ def resume_and_record(run: TrainingRun, state: TrainState, base_sha256: str) -> 
     if resume not in ("auto", "never"):
         set_aside(run.folder / "best", state.step + 1)
     mark_unfinished(run.folder)
-    write_record(run.folder, config, run.overrides, {"pairs": run.pair_set.sha256, "base": base_sha256})
+    data = {"pairs": run.pair_set.sha256, "base": base_sha256}
+    write_record(run.folder, config, run.overrides, data)
     write_training_photos(run.folder, run.pair_set)
     tracker = open_tracker(
         run.folder,
-        name=config.name,
+        run_name=config.name,
         job_type="train",
-        config=public_config(config) | state.identity | {"versions": versions(), "git": git_state()},
+        # Nested: W&B shows it as lora.rank, and its charts and filters address it as lora.value.rank. The
+        # dotted lora.rank that a sweep searches over is set by W&B itself, in the runs of the sweep.
+        config=public_config(config) | {"data": data, "versions": versions(), "git": git_state()},
         run_id=state.tracker_id or None,
         resume_step=state.step if resumed else None,
         resume_rows=state.num_rows if resumed else None,
@@ -220,12 +194,15 @@ def train_and_finish(
     validate: Callable[[], float],
     samples: Samples | None,
     save: Callable[[Path], Path],
+    untouched: Callable[[], AbstractContextManager[None]] | None = None,
     describe: Callable[[Path], None] | None = None,
 ) -> None:
     """Run the loop with its callbacks, save the last weights and their moving average, mark the run finished.
 
     validate: the validation loss of the current weights. samples: None for none. save: writes the current
-    weights into a folder and returns the file. describe: writes what belongs beside the last weights.
+    weights into a folder and returns the file. untouched: while its context is open, `validate` measures the
+    base as it was before training; None where the method has no such base. describe: writes what belongs
+    beside the last weights.
     A signal outside the loop stops the run at once: what comes before and after the loop can be repeated.
     """
     config, loop = run.config, run.config.loop
@@ -235,6 +212,11 @@ def train_and_finish(
         if run.is_main:
             log_dataset(tracker, run.pair_set)
             _print_plan(run, state, num_steps=num_steps, steps_per_epoch=len(batches))
+            # num_rows: a run that was stopped before its first step has the row already.
+            if untouched is not None and state.step == 0 and state.num_rows is None:
+                state.objective.eval()
+                with untouched():
+                    log_baseline(tracker, validate, samples)
             callbacks = _callbacks(run, state, tracker, num_steps, validate, samples, save)
             checkpoints = CheckpointCallback(
                 run.folder / "checkpoints",
@@ -334,12 +316,18 @@ def _finish(
         state.ema.copy_to(parameters)
         save(run.folder / "ema")
         state.ema.restore(parameters)
-    metric = run.config.loop.best_metric
-    best: dict[str, object] = {}
+    summary: dict[str, object] = {"steps": state.step}
+    metadata = dict(state.identity) | {"dataset": run.pair_set.folder.name, "steps": state.step}
+    aliases = []
     if state.best:
-        best = {f"best/{metric}": state.best[0][0], "best/step": state.best[0][1]}
-    tracker.summary({"steps": state.step} | best)
-    lineage = {"dataset": run.pair_set.folder.name, "steps": state.step}
-    tracker.artifact(run.config.name, "model", [weights], dict(state.identity) | lineage)
+        value, step = state.best[0]
+        summary |= {f"best/{run.config.loop.best_metric}": value, "best/step": step}
+        kept = run.folder / "best" / f"step-{step:06d}" / weights.name
+        if step == state.step:
+            aliases = ["best"]
+        elif kept.is_file():  # recorded first: W&B calls the version that comes last "latest"
+            tracker.artifact(run.config.name, "model", [kept], metadata | {"steps": step}, ["best"])
+    tracker.summary(summary)
+    tracker.artifact(run.config.name, "model", [weights], metadata, aliases)
     mark_finished(run.folder, run.config, run.inputs, [weights])
     say(f"wrote {weights}")

@@ -90,7 +90,7 @@ def trained_settings(config: Mapping[str, object]) -> dict[str, object]:
 
 def _plain(value: Any) -> Any:
     """The value as it is after a round trip through JSON."""
-    return json.loads(json.dumps(value, default=lambda v: v.value if isinstance(v, Enum) else str(v)))
+    return json.loads(json.dumps(value, default=lambda v: v.name if isinstance(v, Enum) else str(v)))
 
 
 def _short(value: object) -> str:

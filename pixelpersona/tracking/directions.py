@@ -12,3 +12,10 @@ BETTER: dict[str, Direction] = {
     "eval/grid_contrast": "max",
 }
 """Metrics that have a better direction; others, such as learning rates, have none."""
+
+
+def is_better(metric: str, value: float, than: float | None) -> bool:
+    """Whether a value improves on the best one so far (None: there is none); never for other metrics."""
+    if metric not in BETTER:
+        return False
+    return than is None or (value < than if BETTER[metric] == "min" else value > than)

@@ -27,6 +27,7 @@ class JsonlTracker:
     folder: created when missing. resume_step: None starts a new record; N continues it after step N and
     drops rows and samples of later steps, which the resumed run writes again. resume_rows: number of rows
     when the checkpoint of step N was saved; callbacks of the same step may have added rows after it.
+    Attribute earlier: the rows that were kept.
     Raises ValueError when resume_step is given and the record is missing, broken or too short.
     """
 
@@ -43,9 +44,9 @@ class JsonlTracker:
                 f"{self._path}: {len(rows)} rows up to step {kept}, but its checkpoint was saved after "
                 f"{resume_rows}; loop.resume=never starts a new run"
             )
-        rows = rows[:resume_rows]
-        self._num_rows = len(rows)
-        write_whole(self._path, "".join(map(_line, rows)))
+        self.earlier = rows[:resume_rows]
+        self._num_rows = len(self.earlier)
+        write_whole(self._path, "".join(map(_line, self.earlier)))
         for sample in (folder / "samples").rglob("step-*"):
             if (named := _SAMPLE.fullmatch(sample.name)) and int(named[1]) > kept:
                 sample.unlink()
@@ -102,7 +103,17 @@ class JsonlTracker:
         text = json.dumps({**known, **values}, indent=1, ensure_ascii=False, allow_nan=False)
         write_whole(path, text + "\n")
 
-    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
+    def add_result(self, folder: Path, values: Mapping[str, float]) -> None:
+        """Does nothing: results have files of their own."""
+
+    def artifact(
+        self,
+        name: str,
+        kind: str,
+        files: Sequence[Path],
+        metadata: Mapping[str, object],
+        aliases: Sequence[str] = (),
+    ) -> None:
         listed: list[dict[str, object]] = []
         for file in files:
             inside, data = file.is_relative_to(self._folder), file.read_bytes()
@@ -110,6 +121,8 @@ class JsonlTracker:
             digest = hashlib.sha256(data).hexdigest()
             listed.append({"path": shown, "sha256": digest, "bytes": len(data)})
         row = {"name": name, "type": kind, "files": listed, "metadata": dict(metadata)}
+        if aliases:
+            row["aliases"] = list(aliases)
         path = self._folder / "artifacts.jsonl"
         known = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         if _line(row) not in known:  # a resumed run records its data set again

@@ -39,8 +39,22 @@ class Tracker(Protocol):
     def summary(self, values: Mapping[str, object]) -> None:
         """Set summary values of the run; later values replace earlier ones of the same key."""
 
-    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
-        """Record files of the run. kind: "model" or "dataset". metadata: digests of what they derive from."""
+    def add_result(self, folder: Path, values: Mapping[str, float]) -> None:
+        """Add values to the summary of another run, the one in `folder`: the result of an evaluation."""
+
+    def artifact(
+        self,
+        name: str,
+        kind: str,
+        files: Sequence[Path],
+        metadata: Mapping[str, object],
+        aliases: Sequence[str] = (),
+    ) -> None:
+        """Record files of the run.
+
+        kind: "model" or "dataset". metadata: digests of what they derive from. aliases: names of this version
+        of the artifact, such as "best".
+        """
 
     def alert(self, title: str, text: str) -> None:
         """Notify the user, for example of a run that stopped because the loss was NaN."""
@@ -80,9 +94,20 @@ class Trackers:
         for tracker in self.trackers:
             tracker.summary(values)
 
-    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
+    def add_result(self, folder: Path, values: Mapping[str, float]) -> None:
         for tracker in self.trackers:
-            tracker.artifact(name, kind, files, metadata)
+            tracker.add_result(folder, values)
+
+    def artifact(
+        self,
+        name: str,
+        kind: str,
+        files: Sequence[Path],
+        metadata: Mapping[str, object],
+        aliases: Sequence[str] = (),
+    ) -> None:
+        for tracker in self.trackers:
+            tracker.artifact(name, kind, files, metadata, aliases)
 
     def alert(self, title: str, text: str) -> None:
         for tracker in self.trackers:

@@ -3,7 +3,6 @@
 import atexit
 import hashlib
 import json
-import netrc
 import os
 import re
 import subprocess
@@ -15,24 +14,26 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import wandb
 from PIL import Image
 
-from pixelpersona.terminal import warn
-from pixelpersona.tracking.directions import BETTER
+from pixelpersona.files import write_whole
+from pixelpersona.terminal import say, warn
+from pixelpersona.tracking.directions import is_better
+from pixelpersona.tracking.wandb_start import FLUSH_S, start_wandb, use_writable_folders, wandb_settings
 
 STEP_KEY = "train/step"
+RUN_RECORD = Path("wandb", "run.json")  # in the run folder: id, project, entity and address of its W&B run
 _STOP_TIMEOUT_S = 4.0
-_FLUSH_S = 1
 _EXIT_INTERRUPTED = 130
 
 
 class WandbTracker:
     """One W&B run in folder/wandb.
 
-    init: project, name, group, job_type, tags and config, as `wandb.init` has them.
+    init: project, entity, name, group, job_type, tags, notes and config, as `wandb.init` has them; with None
+    or [] W&B reads its environment variable (WANDB_ENTITY, WANDB_TAGS, ...).
     mode: "online", "offline", or "auto": online when a key is configured (WANDB_API_KEY or netrc), else
     offline; the environment variable WANDB_MODE takes precedence over auto. When W&B cannot start online,
     auto continues offline and reports it once on stderr; "online" raises ValueError. It never prompts.
@@ -42,11 +43,14 @@ class WandbTracker:
     for runs that were stopped by a signal.
     run_id: id of the run to continue, from its checkpoint; None for a new run. Offline, the continued run is
     a second folder with the same id, and `wandb sync` appends the folders in the order they were started.
+    earlier: the rows of metrics.jsonl that the continued run keeps.
     code: folder whose .py and .yaml files are stored with the run as an artifact.
 
     Every row carries train/step, the x axis of all charts, because W&B's own step cannot go back on a
-    resume. The summary of the run holds last and best value of every metric in `BETTER`.
-    Command line, paths and git remote are not sent: they may contain names and secrets of this machine.
+    resume. The summary holds the last value of every metric under its own key, and under best/<metric> the
+    best one of those in `BETTER`; step 0, the base before training, does not count.
+    Command line, host name, paths and git remote are not sent: they may contain names and secrets of this
+    machine. The run's id, project and address are written to folder/wandb/run.json.
     """
 
     def __init__(
@@ -57,31 +61,43 @@ class WandbTracker:
         start_timeout_s: float,
         finish_timeout_s: float,
         run_id: str | None = None,
+        earlier: Sequence[Mapping[str, float]] = (),
         code: Path | None = None,
         **init: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        arguments = init | {
+        use_writable_folders(folder / "wandb" / "home")
+        self._settings = wandb_settings(start_timeout_s, finish_timeout_s)
+        arguments = {key: value or None for key, value in init.items()} | {
             "dir": folder,
             "id": run_id,
             "resume": None if run_id is None else "allow",
             # The jobs of a sweep share one process, each with a run of its own.
             "reinit": "create_new",
-            "settings": _settings(start_timeout_s, finish_timeout_s),
+            "settings": self._settings,
         }
-        earlier = 0 if run_id is None else _num_own_steps(folder, run_id)
+        num_own_steps = 0 if run_id is None else _num_own_steps(folder, run_id)
         with _exit_without_waiting("W&B was still waiting for its server"):
-            self._run = _start(arguments, mode)
+            self._run = start_wandb(arguments, mode)
             if code is not None:
+                name = artifact_name(f"{init['project']}-code")
                 with _report_refusal("the package's code"):
-                    name = artifact_name(f"{init['project']}-code")
                     self._run.log_code(str(code), name, include_fn=_is_code)
         # Online, the server knows the last step of a continued run; offline it is read from the files.
-        self._own_step = earlier if earlier and self._run.offline else None
+        self._own_step = num_own_steps if num_own_steps and self._run.offline else None
+        # No summary=: with it W&B would write {"min": ..., "last": ...} in place of the number, and a sweep
+        # reads numbers at the top level only (`SweepRun.metric_extremum` of the package sweeps).
         self._run.define_metric(STEP_KEY)
         self._run.define_metric("*", step_metric=STEP_KEY)
-        for name, better in BETTER.items():
-            self._run.define_metric(name, step_metric=STEP_KEY, summary=f"{better},last")
+        self._best: dict[str, float] = {}
+        if earlier:  # `wandb sync` replaces the summary of earlier parts by that of the last one
+            last = {key: value for row in earlier for key, value in row.items() if key != "step"}
+            best = [self._improved(row, int(row["step"])) for row in earlier]
+            self._run.summary.update(last | {key: value for row in best for key, value in row.items()})
+        if not self._run.disabled:
+            self._write_record(folder / RUN_RECORD)
+        if self.url is not None:
+            say(f"W&B: {self.url}")
 
     @property
     def run_id(self) -> str:
@@ -94,6 +110,8 @@ class WandbTracker:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         self._log(dict(values), step)
+        if improved := self._improved(values, step):
+            self._run.summary.update(improved)
 
     def rows_on_disk(self) -> int:
         """0: a resumed run may record rows twice here, with the same train/step."""
@@ -104,26 +122,63 @@ class WandbTracker:
     ) -> None:
         if captions and len(captions) != len(images):
             raise ValueError(f"{key}: {len(captions)} captions for {len(images)} images")
-        shown = [wandb.Image(image, caption=text) for image, text in zip_longest(images, captions)]
-        self._log({key: shown}, step)
+        with _report_refusal(key):
+            shown = [wandb.Image(image, caption=text) for image, text in zip_longest(images, captions)]
+            self._log({key: shown}, step)
 
     def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
-        data = [[wandb.Image(c) if isinstance(c, Image.Image) else c for c in row] for row in rows]
-        self._log({key: wandb.Table(columns=list(columns), data=data)}, step)
+        with _report_refusal(key):
+            data = [[wandb.Image(c) if isinstance(c, Image.Image) else c for c in row] for row in rows]
+            self._log({key: wandb.Table(columns=list(columns), data=data)}, step)
 
     def summary(self, values: Mapping[str, object]) -> None:
         self._run.summary.update(dict(values))
 
-    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, object]) -> None:
+    def add_result(self, folder: Path, values: Mapping[str, float]) -> None:
+        """Online only: `wandb sync` replaces the summary of a run by that of the part that is synced last.
+
+        Does nothing where `folder` has no W&B run. One that W&B does not know, such as an offline run before
+        `wandb sync`, is reported on stderr.
+        """
+        file = folder / RUN_RECORD
+        if self.url is None or not file.is_file():
+            return
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            which = {key: record[key] for key in ("id", "project", "entity")}
+        except (ValueError, KeyError, TypeError):
+            warn(f"{file}: not readable, this W&B run does not get its results")
+            return
+        with _report_refusal(f"the results of {folder.name} for its summary"):
+            judged = wandb.init(
+                **which,
+                dir=folder,
+                resume="must",
+                mode="online",
+                reinit="create_new",
+                settings=self._settings,
+            )
+            judged.summary.update(dict(values))
+            judged.finish()
+
+    def artifact(
+        self,
+        name: str,
+        kind: str,
+        files: Sequence[Path],
+        metadata: Mapping[str, object],
+        aliases: Sequence[str] = (),
+    ) -> None:
         """Metadata carries the digests of the inputs because use_artifact does not work offline.
 
-        When the server is unreachable, W&B keeps no artifact; stderr reports it.
+        When the server is unreachable or W&B's folders cannot be written, W&B keeps no artifact; stderr
+        reports it.
         """
-        artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata))
-        for file in files:
-            artifact.add_file(str(file), name=file.name)
         with _report_refusal(name):
-            self._run.log_artifact(artifact)
+            artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata))
+            for file in files:
+                artifact.add_file(str(file), name=file.name)
+            self._run.log_artifact(artifact, aliases=list(aliases))
 
     def alert(self, title: str, text: str) -> None:
         self._run.alert(title=title, text=text, level="ERROR")
@@ -133,6 +188,9 @@ class WandbTracker:
         soon kill the process, and skip W&B's own waiting at exit. A Ctrl-C while waiting for uploads has the
         same effect. Data that is not uploaded stays on disk, and a message names the command to upload it.
         """
+        if self._run.offline and not self._run.disabled:
+            place = Path(self._run.dir).parent
+            say(f"W&B: recorded offline in {place}; with a key, `wandb sync {place}` uploads it")
         rest = f"`wandb sync --include-online {Path(self._run.dir).parent}` uploads the rest"
         with _exit_without_waiting(f"W&B did not receive all of the run; {rest}"):
             if exit_code <= 128 or self.url is None:
@@ -145,6 +203,21 @@ class WandbTracker:
             warn(f"W&B did not receive all of the run in time; {rest}")
             atexit.register(_exit_now, exit_code)  # the last registered runs first
 
+    def _improved(self, values: Mapping[str, float], step: int) -> dict[str, float]:
+        """best/<metric> → value of the metrics in `values` that are better than before."""
+        better = {
+            key: float(value)
+            for key, value in values.items()
+            if step > 0 and is_better(key, float(value), self._best.get(key))
+        }
+        self._best |= better
+        return {f"best/{key}": value for key, value in better.items()}
+
+    def _write_record(self, file: Path) -> None:
+        run = self._run
+        record = {"id": run.id, "project": run.project, "entity": run.entity or None, "url": self.url}
+        write_whole(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
     def _log(self, row: dict[str, Any], step: int) -> None:
         own_step, self._own_step = self._own_step, None  # after the first row W&B counts by itself
         self._run.log({**row, STEP_KEY: step}, step=own_step, commit=True)
@@ -152,10 +225,13 @@ class WandbTracker:
 
 @contextmanager
 def _report_refusal(what: str) -> Iterator[None]:
-    """Artifacts need an answer of the server; without one, report it instead of failing the run."""
+    """Artifacts need an answer of the server, artifacts and media a place on disk; without it, report that.
+
+    The run goes on: its record is metrics.jsonl.
+    """
     try:
         yield
-    except wandb.errors.CommError as error:
+    except (wandb.errors.Error, OSError) as error:
         warn(f"W&B did not accept {what}: {' '.join(str(error).split())}")
 
 
@@ -166,7 +242,7 @@ def _exit_without_waiting(message: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         warn(message)
-        time.sleep(2 * _FLUSH_S)  # until all logged rows are in the run's file
+        time.sleep(2 * FLUSH_S)  # until all logged rows are in the run's file
         atexit.register(_exit_now, _EXIT_INTERRUPTED)
         raise
 
@@ -191,24 +267,6 @@ def _is_code(path: str, root: str) -> bool:
     return path.endswith((".py", ".yaml"))
 
 
-def has_key() -> bool:
-    """Whether a W&B key is configured for the server in use: WANDB_API_KEY, or an entry in netrc."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
-    is_public = server == wandb.Settings.model_fields["base_url"].default
-    hosts = {urlsplit(server).netloc} | ({"api.wandb.ai"} if is_public else set())  # its former address
-    named = os.environ.get("NETRC")
-    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
-        try:
-            entries = netrc.netrc(path)
-        except (OSError, netrc.NetrcParseError):
-            continue  # missing, unreadable or broken
-        if any((found := entries.authenticators(host)) and found[2] for host in hosts):
-            return True
-    return False
-
-
 def _num_own_steps(folder: Path, run_id: str) -> int:
     """Number of W&B's own steps in the offline parts of a run; 0 when there are none.
 
@@ -223,40 +281,3 @@ def _num_own_steps(folder: Path, run_id: str) -> int:
             if record["type"] == "history":
                 last = max(last, record["history"]["item"]["_step"])
     return last + 1
-
-
-def _settings(start_timeout_s: float, finish_timeout_s: float) -> wandb.Settings:
-    chosen: dict[str, Any] = {
-        "silent": True,
-        "console": "off",  # capturing the progress bar costs time
-        "init_timeout": start_timeout_s,
-        "login_timeout": start_timeout_s,
-        "finish_timeout": finish_timeout_s,
-        "save_code": False,
-        "disable_job_creation": True,
-        "disable_git": True,  # would record the remote of the current folder
-        # Private setting: do not record command line and program path.
-        "x_disable_meta": True,
-        # Private setting: interval of flushing the offline file, which a killed run loses; default 15 s.
-        "x_transaction_log_flush_interval": _FLUSH_S,
-    }
-    # Older versions have no finish_timeout, and private settings may be removed.
-    known = wandb.Settings.model_fields
-    return wandb.Settings(**{k: v for k, v in chosen.items() if k in known})
-
-
-def _start(arguments: dict[str, Any], mode: str) -> wandb.Run:
-    wanted: Any = mode
-    if mode == "auto":
-        wanted = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
-    if wanted == "online" and not has_key():
-        raise ValueError("mode=online needs a W&B key (WANDB_API_KEY or `wandb login`); or use mode=offline")
-    try:
-        return wandb.init(mode=wanted, **arguments)
-    except (wandb.Error, OSError) as error:
-        reason = " ".join(str(error).split())
-        if wanted != "online" or mode != "auto":
-            advice = "mode=offline needs no server"
-            raise ValueError(f"W&B did not start with mode={wanted}: {reason}; {advice}") from None
-    warn(f"W&B did not start online, tracking offline (`wandb sync` uploads it): {reason}")
-    return wandb.init(mode="offline", **arguments)

@@ -5,7 +5,8 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from pixelpersona.tracking.directions import BETTER
-from pixelpersona.tracking.wandb_run import STEP_KEY, has_key
+from pixelpersona.tracking.wandb_run import STEP_KEY
+from pixelpersona.tracking.wandb_start import has_key
 
 Panels = list[wr.LinePlot | wr.BarPlot | wr.ScatterPlot | wr.MediaBrowser | wr.WeavePanelSummaryTable]
 
@@ -18,8 +19,8 @@ _WIDTH, _HALF, _HEIGHT = 24, 12, 8  # grid units of a report
 
 
 def best(metric: str) -> str:
-    """Summary key of the best value of a metric in `BETTER`: val/loss → val/loss.min."""
-    return f"{metric}.{BETTER[metric]}"
+    """Summary key of the best value of a metric in `BETTER`."""
+    return f"best/{metric}"
 
 
 def rank_panels() -> Panels:

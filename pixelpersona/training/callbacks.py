@@ -83,6 +83,18 @@ class SampleCallback(EverySteps):
         return log
 
 
+def log_baseline(tracker: Tracker, validate: Callable[[], float], samples: Samples | None) -> None:
+    """Log the untouched base at step 0: its validation loss and the metrics of its samples.
+
+    validate: the validation loss of the base. The base's samples are drawn for the sample tables in any case.
+    """
+    with torch.no_grad():
+        values = {"val/loss": validate()}
+    if samples is not None:
+        values |= {f"eval/{name}": value for name, value in samples.score(samples.drawn_by_base()).items()}
+    tracker.scalars(values, 0)
+
+
 class BestCallback:
     """Keeps the weights of the steps with the best metric in folder/step-NNNNNN; runs after validation.
 

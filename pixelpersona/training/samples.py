@@ -9,8 +9,9 @@ from PIL import Image
 from pixelpersona.data.metadata import VAL
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.distribution import MIN_PICTURES, fid, kid
+from pixelpersona.evaluation.fidelity import altered_photo
 from pixelpersona.inference.portrait import PortraitMaker
-from pixelpersona.models.features import PersonaFeatures
+from pixelpersona.models.features import PersonaFeatures, likeness
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import grid_contrast
 from pixelpersona.pixel.sheet import contact_sheet
@@ -34,26 +35,30 @@ class Samples:
         cell: int,
     ) -> None:
         shown = pair_set.pairs(VAL)[:num_samples]
+        self.ids = [pair.id for pair in shown]
+        self.seeds = list(range(len(shown)))
         art = [pair_set.pixel(pair.id) for pair in shown]
         self.photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
         self.targets = [Image.fromarray(picture) for picture in art]
         self._maker, self._untouched = maker, untouched
         self._features = PersonaFeatures()
         self._reference = self._features.features(np.stack(art))
+        altered = [altered_photo(photo, name) for photo, name in zip(self.photos, self.ids, strict=True)]
+        self._people = self._features.likeness_features(np.stack([np.asarray(photo) for photo in altered]))
         self._grid = Grid.of(pair_set.size, pair_set.size, cell)
         self._base: list[Image.Image] | None = None
 
     def make(self) -> list[Image.Image]:
         """One RGB portrait per photo by the model as it stands, before postprocessing."""
-        portraits = self._maker.portraits(self.photos, list(range(len(self.photos))))
+        portraits = self._maker.portraits(self.photos, self.seeds)
         return [portrait.image for portrait in portraits]
 
     def score(self, portraits: Sequence[Image.Image]) -> dict[str, float]:
         """grid_contrast; with MIN_PICTURES or more portraits also kid_persona and fid_persona."""
-        images = np.stack([np.asarray(portrait) for portrait in portraits])
-        scores = {"grid_contrast": float(np.mean([grid_contrast(image, self._grid) for image in images]))}
-        if len(images) < MIN_PICTURES:
+        scores = {"grid_contrast": float(np.mean(self._grid_contrasts(portraits)))}
+        if len(portraits) < MIN_PICTURES:
             return scores
+        images = np.stack([np.asarray(portrait) for portrait in portraits])
         features = self._features.features(images)
         return scores | {
             "kid_persona": kid(features, self._reference, paired=True).mean,
@@ -65,15 +70,33 @@ class Samples:
         rows = list(zip(self.photos, self.targets, portraits, strict=True))
         return contact_sheet(rows, column_titles=("photo", "target", "this run"))
 
-    def table(self, portraits: Sequence[Image.Image]) -> Mapping[str, Sequence[Image.Image]]:
-        """Column title → one picture per photo; includes the untouched base where there is one."""
-        base = {} if self._untouched is None else {"base": self._drawn_by_base()}
-        return {"photo": self.photos, "target": self.targets, **base, "this run": portraits}
+    def table(self, portraits: Sequence[Image.Image]) -> Mapping[str, Sequence[object]]:
+        """Column title → one cell per photo: id and seed, pictures, scores of the portrait.
 
-    def _drawn_by_base(self) -> list[Image.Image]:
-        """Drawn once and cached, because the base does not change."""
+        Includes the untouched base where there is one, and the likeness where there are two photos or more.
+        """
+        base = {} if self._untouched is None else {"base": self.drawn_by_base()}
+        scores = {"grid_contrast": self._grid_contrasts(portraits)}
+        if len(portraits) > 1:
+            people = self._features.likeness_features(np.stack([np.asarray(image) for image in portraits]))
+            scores["likeness"] = likeness(self._people, people).tolist()
+        return {
+            "id": self.ids,
+            "seed": self.seeds,
+            "photo": self.photos,
+            "target": self.targets,
+            **base,
+            "this run": portraits,
+            **scores,
+        }
+
+    def drawn_by_base(self) -> list[Image.Image]:
+        """The portraits by the untouched base; drawn once and cached, because the base does not change."""
         if self._base is None:
             assert self._untouched is not None
             with self._untouched():
                 self._base = self.make()
         return self._base
+
+    def _grid_contrasts(self, portraits: Sequence[Image.Image]) -> list[float]:
+        return [grid_contrast(np.asarray(portrait), self._grid) for portrait in portraits]

@@ -26,6 +26,14 @@ def of_kind(records: Records, kind: str) -> Records:
     return [record[kind] for record in records if record["type"] == kind]
 
 
+def summary(records: Records) -> dict[str, Any]:
+    """The summary at the end of the run: later values replace earlier ones of the same key."""
+    merged: dict[str, Any] = {}
+    for update in of_kind(records, "summary"):
+        merged |= update["update"]
+    return merged
+
+
 def scalar_rows(runs: list[Records]) -> list[dict[str, float]]:
     """W&B's rows of numbers in the format of metrics.jsonl.
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pixelpersona.cli.schemas import config_folder
 from pixelpersona.evaluation.result import METRICS
 from pixelpersona.tracking.directions import BETTER
-from tests.tracking.reading import inspect, of_kind
+from tests.tracking.reading import inspect, summary
 from tests.tracking.starting import start_run
 
 
@@ -22,14 +24,51 @@ def test_run_summary_holds_last_and_best_values(tmp_path: Path) -> None:
     for step, value in enumerate((3.0, 1.0, 2.0), start=1):
         tracker.scalars(dict.fromkeys(BETTER, value) | {"train/lr/unet": value}, step)
     tracker.finish()
-    last = [u["update"] for u in of_kind(inspect(tmp_path), "summary") if "train/step" in u["update"]][-1]
-    found = {key: value for key, value in last.items() if key in BETTER or key == "train/lr/unet"}
-    lowest, highest = {"last": 2, "min": 1}, {"last": 2, "max": 3}
-    assert found == {
-        "train/loss": lowest,
-        "val/loss": lowest,
-        "eval/kid_persona": lowest,
-        "eval/fid_persona": lowest,
-        "eval/grid_contrast": highest,
-        "train/lr/unet": 2,
+    found = {key: value for key, value in summary(inspect(tmp_path)).items() if "/" in key}
+    assert found == dict.fromkeys([*BETTER, "train/lr/unet"], 2) | {
+        "best/train/loss": 1,
+        "best/val/loss": 1,
+        "best/eval/kid_persona": 1,
+        "best/eval/fid_persona": 1,
+        "best/eval/grid_contrast": 3,
+        "train/step": 3,
     }
+
+
+@pytest.mark.usefixtures("own_home")
+def test_the_base_at_step_0_is_not_the_best_value_of_a_run(tmp_path: Path) -> None:
+    tracker = start_run(tmp_path)
+    for step, value in enumerate((1.0, 3.0, 2.0)):
+        tracker.scalars({"val/loss": value}, step)
+    tracker.finish()
+    found = summary(inspect(tmp_path))
+    assert (found["val/loss"], found["best/val/loss"]) == (2.0, 2.0)
+
+
+@pytest.mark.usefixtures("own_home")
+def test_a_sweep_finds_a_number_under_the_name_of_its_metric(tmp_path: Path) -> None:
+    """A search reads `summaryMetrics[metric.name]` and passes over everything but finite numbers.
+
+    It looks the name up as it is: `val/loss.min` does not lead into {"val/loss": {"min": ...}}.
+    """
+    sweep = yaml.safe_load((config_folder() / "wandb_sweep.yaml").read_text(encoding="utf-8"))
+    tracker = start_run(tmp_path)
+    for step, value in enumerate((0.3, 0.5, 0.1, 0.2)):
+        tracker.scalars({"val/loss": value}, step)
+    tracker.finish()
+    assert summary(inspect(tmp_path))[sweep["metric"]["name"]] == 0.1
+    assert sweep["metric"]["goal"] == {"min": "minimize", "max": "maximize"}[BETTER["val/loss"]]
+
+
+@pytest.mark.usefixtures("own_home")
+def test_the_summary_of_a_resumed_part_is_complete(tmp_path: Path) -> None:
+    """`wandb sync` replaces the summary of a run by that of the part that is synced last."""
+    earlier = [{"step": 0, "val/loss": 0.05}, {"step": 2, "val/loss": 0.1}, {"step": 4, "val/loss": 0.2}]
+    tracker = start_run(tmp_path, run_id="a1b2c3", earlier=earlier)
+    tracker.scalars({"train/loss": 1.0}, 5)
+    tracker.scalars({"val/loss": 0.15}, 6)
+    tracker.finish()
+    found = summary(inspect(tmp_path))
+    assert {key: value for key, value in found.items() if key.endswith("loss")} == {
+        "val/loss": 0.15, "best/val/loss": 0.1, "train/loss": 1.0, "best/train/loss": 1.0,
+    }  # fmt: skip

@@ -46,6 +46,7 @@ def test_a_run_ends_when_the_server_becomes_unreachable(tmp_path: Path) -> None:
         tmp_path,
     )
     assert out.returncode == 0, out.stderr
+    assert out.stdout.startswith("W&B: http://127.0.0.1")
     assert "/kim/faces/runs/" in out.stdout
     assert "wandb sync" in out.stderr
     (kept,) = (tmp_path / "run" / "wandb").glob("run-*")
@@ -68,12 +69,52 @@ def test_a_stopped_run_does_not_wait_for_an_unreachable_server(tmp_path: Path, g
         tmp_path,
     )
     assert out.returncode == 143, out.stderr
-    assert out.stdout == "finished\n"
+    assert out.stdout.splitlines()[1:] == ["finished"]
     (kept,) = (tmp_path / "run" / "wandb").glob("run-*")
     assert (
         out.stderr.count(f"`wandb sync --include-online {kept.relative_to(tmp_path)}` uploads the rest") == 1
     )
     assert [row["item"]["train/loss"] for row in of_kind(read_run(kept), "history")] == [1.0, 0.5]
+
+
+def test_results_are_added_to_the_summary_of_the_run_they_judge(tmp_path: Path) -> None:
+    out = run(
+        "judged = start_run(Path('runs/lora-r4'))\n"
+        "judged.scalars({'val/loss': 0.5}, 1)\n"
+        "judged.finish()\n"
+        "tracker = start_run(Path('runs'), job_type='evaluate')\n"
+        "tracker.add_result(Path('runs/lora-r4'), {'test/likeness': 0.25})\n"
+        "tracker.add_result(Path('runs/without-wandb'), {'test/likeness': 0.75})\n"
+        "tracker.finish()\n"
+        "import json\n"
+        "print(json.dumps([server.summaries[judged.run_id], server.summaries[tracker.run_id]]))\n",
+        tmp_path,
+    )
+    assert out.returncode == 0, out.stderr
+    assert "did not accept" not in out.stderr
+    judged, evaluation = json.loads(out.stdout.splitlines()[-1])
+    assert {key: value for key, value in judged.items() if key[0] != "_"} == {
+        "train/step": 1, "val/loss": 0.5, "best/val/loss": 0.5, "test/likeness": 0.25,
+    }  # fmt: skip
+    assert "test/likeness" not in evaluation
+
+
+def test_results_of_a_run_that_is_not_at_the_server_are_reported(tmp_path: Path) -> None:
+    """Such as an offline run before `wandb sync`; a damaged record is named."""
+    out = run(
+        "offline = start_run(Path('runs/lora-r4'), mode='offline')\n"
+        "offline.finish()\n"
+        "tracker = start_run(Path('runs'), job_type='evaluate')\n"
+        "tracker.add_result(Path('runs/lora-r4'), {'test/likeness': 0.25})\n"
+        "Path('runs/lora-r4/wandb/run.json').write_text('{')\n"
+        "tracker.add_result(Path('runs/lora-r4'), {'test/likeness': 0.25})\n"
+        "tracker.finish()\n",
+        tmp_path,
+    )
+    assert out.returncode == 0, out.stderr
+    _, first, second = out.stderr.splitlines()  # the first line is W&B's own, about the key
+    assert first.startswith("W&B did not accept the results of lora-r4 for its summary: ")
+    assert second.startswith("runs/lora-r4/wandb/run.json: not readable")
 
 
 @pytest.mark.slow  # W&B waits for an answer

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ from skimage.data import astronaut
 
 from pixelpersona import train
 from pixelpersona.files import read_jsonl
+from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.score import grid_contrast
 from tests.tracking.reading import Records, inspect, of_kind, read_run, scalar_rows
+from tests.tracking.starting import default_folders
 
 SECRETS = {
     "WANDB_API_KEY": "5ec2e7" + "a1" * 17,
@@ -82,7 +86,7 @@ def test_a_resumed_run_is_one_record_in_both(folder: Path, words: list[str], tmp
     shutil.rmtree(copied / "checkpoints" / "step-000004")
     train.main([*words, f"paths.runs={tmp_path}", "tracker.mode=offline"])
     runs = [read_run(run) for run in sorted((copied / "wandb").glob("offline-run-*"))]
-    assert [of_kind(run, "history")[0]["item"]["train/step"] for run in runs] == [1, 3]
+    assert [of_kind(run, "history")[0]["item"]["train/step"] for run in runs] == [0, 3]
     assert len({of_kind(run, "run")[0]["run_id"] for run in runs}) == 1
     own_steps = [record["item"]["_step"] for run in runs for record in of_kind(run, "history")]
     assert own_steps == sorted(set(own_steps))
@@ -97,16 +101,27 @@ def test_sample_tables_show_the_same_photos_beside_the_base(folder: Path, record
         json.loads((folder / "samples" / "samples" / "table" / f"step-00000{step}.json").read_text())
         for step in (2, 4)
     ]
-    assert all(table["columns"] == ["photo", "target", "base", "this run"] for table in tables)
+    pictured = ["photo", "target", "base", "this run"]
+    columns = ["id", "seed", *pictured, "grid_contrast", "likeness"]
+    assert all(table["columns"] == columns for table in tables)
 
-    def pictures(table: dict[str, list[list[dict[str, str]]]], column: int) -> list[bytes]:
+    def cells(table: dict[str, list[list[Any]]], column: str) -> list[Any]:
+        return [row[columns.index(column)] for row in table["rows"]]
+
+    def pictures(table: dict[str, list[list[Any]]], column: str) -> list[bytes]:
         place = folder / "samples" / "samples" / "table"
-        return [Image.open(place / row[column]["image"]).tobytes() for row in table["rows"]]
+        return [Image.open(place / cell["image"]).tobytes() for cell in cells(table, column)]
 
-    for column in range(3):
+    for column in ("photo", "target", "base"):
         assert pictures(tables[0], column) == pictures(tables[1], column)
-    assert pictures(tables[0], 3) != pictures(tables[1], 3)  # the run changes, the base does not
-    assert len(pictures(tables[0], 0)) == NUM_VAL
+    run = [pictures(table, "this run") for table in tables]
+    assert run[0] != run[1]  # the run changes, the base does not
+    assert [cells(table, "seed") for table in tables] == [list(range(NUM_VAL))] * 2
+    assert len(set(cells(tables[0], "id"))) == NUM_VAL
+    assert all(-1.0 <= likeness <= 1.0 for likeness in cells(tables[0], "likeness"))
+    rows = read_jsonl(folder / "metrics.jsonl")
+    means = [row["eval/grid_contrast"] for row in rows if "eval/grid_contrast" in row and row["step"] > 0]
+    assert [float(np.mean(cells(table, "grid_contrast"))) for table in tables] == means
     items = [record["item"] for record in of_kind(records, "history")]
     shown = [item for item in items if any(key.startswith("samples/table") for key in item)]
     assert [item["train/step"] for item in shown] == [2, 4]
@@ -135,6 +150,39 @@ def test_the_code_of_the_package_is_stored_with_the_run(records: Records) -> Non
     names = [file["path"] for file in code["manifest"]["contents"]]
     assert "training/loop.py" in names
     assert not [name for name in names if name.startswith(("/", ".")) or not name.endswith((".py", ".yaml"))]
+
+
+def test_the_first_row_is_the_untouched_base(folder: Path) -> None:
+    """The pictures of its metrics are those in the column `base`, and its loss that of the base alone."""
+    first, *rest = read_jsonl(folder / "metrics.jsonl")
+    assert first["step"] == 0
+    assert first.keys() == {"step", "val/loss", "eval/grid_contrast", "eval/kid_persona", "eval/fid_persona"}
+    place = folder / "samples" / "samples" / "table"
+    table = json.loads((place / "step-000002.json").read_text())
+    column = table["columns"].index("base")
+    base = [np.asarray(Image.open(place / row[column]["image"])) for row in table["rows"]]
+    grid = Grid.of(32, 32, 4)
+    assert first["eval/grid_contrast"] == float(np.mean([grid_contrast(picture, grid) for picture in base]))
+    assert first["val/loss"] not in [row["val/loss"] for row in rest if "val/loss" in row]
+
+
+def test_the_best_weights_are_an_artifact_version_of_their_own(folder: Path, records: Records) -> None:
+    (best, *_) = json.loads((folder / "best" / "best.json").read_text())["kept"]
+    models = [a for a in of_kind(records, "artifact") if a.get("type") == "model"]
+    (marked,) = [a for a in models if "best" in a["aliases"]]
+    assert json.loads(marked["metadata"])["steps"] == best["step"]
+    kept = folder / "best" / best["folder"] / "pytorch_lora_weights.safetensors"
+    (file,) = marked["manifest"]["contents"]
+    assert Path(file["local_path"]).read_bytes() == kept.read_bytes()
+    assert json.loads(models[-1]["metadata"])["steps"] == 4  # recorded last, so W&B calls it "latest"
+
+
+def test_no_setting_is_recorded_twice(records: Records) -> None:
+    (run,) = of_kind(records, "run")
+    config = run["config"]["update"]
+    assert not [key for key in config if "." in key]
+    assert config["loop"]["precision"] == "fp32"
+    assert config["data"].keys() == {"pairs", "base"}
 
 
 def test_group_job_type_tags_and_versions_are_recorded(records: Records) -> None:
@@ -170,6 +218,23 @@ def test_no_secret_and_no_local_path_is_recorded(
     assert "home-of-kim" not in text
 
 
+def test_training_succeeds_without_a_home(
+    folder: Path,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    default_folders(monkeypatch, None)
+    train.main([*words, f"paths.runs={tmp_path}", "tracker.mode=offline"])
+    own = tmp_path / "lora-r2"
+    assert (own / "finished.json").is_file()
+    assert read_jsonl(own / "metrics.jsonl") == read_jsonl(folder / "metrics.jsonl")
+    assert scalar_rows([inspect(own)]) == read_jsonl(own / "metrics.jsonl")
+    warned = [line for line in capfd.readouterr().err.splitlines() if "W&B" in line]
+    assert warned == [f"W&B's own folders cannot be written, {own / 'wandb' / 'home'} is used instead (HOME)"]
+
+
 @pytest.mark.slow
 def test_training_succeeds_when_wandb_cannot_be_reached(words: list[str], tmp_path: Path) -> None:
     """In its own process, with a key, and a closed local port as the server."""
@@ -192,6 +257,7 @@ def test_training_succeeds_when_wandb_cannot_be_reached(words: list[str], tmp_pa
 def test_target_column_has_at_most_16_colours_unlike_the_photo(folder: Path) -> None:
     place = folder / "samples" / "samples" / "table"
     table = json.loads((place / "step-000002.json").read_text())
-    photo, target = (np.asarray(Image.open(place / table["rows"][0][c]["image"])) for c in (0, 1))
+    row = dict(zip(table["columns"], table["rows"][0], strict=True))
+    photo, target = (np.asarray(Image.open(place / row[name]["image"])) for name in ("photo", "target"))
     assert photo.shape == target.shape == (32, 32, 3)
     assert len(np.unique(target.reshape(-1, 3), axis=0)) <= 16 < len(np.unique(photo.reshape(-1, 3), axis=0))

@@ -28,7 +28,8 @@ class Failing(NoTracker):
 
 
 SETTINGS = {
-    "project": "faces", "group": None, "tags": ["tiny"], "start_timeout_s": 30.0, "finish_timeout_s": 300.0,
+    "project": "faces", "entity": None, "name": None, "group": None, "tags": ["tiny"], "notes": None,
+    "start_timeout_s": 30.0, "finish_timeout_s": 300.0,
 }  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def test_run_id_is_the_first_that_is_not_empty(tmp_path: Path) -> None:
 def test_open_tracker_records_in_metrics_jsonl_and_in_wandb(tmp_path: Path) -> None:
     folder = tmp_path / "ranks" / "lora-r4"
     tracker = open_tracker(
-        folder, name="lora-r4", job_type="train", config={"lora": {"rank": 4}}, mode="offline", **SETTINGS
+        folder, run_name="lora-r4", job_type="train", config={"lora": {"rank": 4}}, mode="offline", **SETTINGS
     )
     tracker.scalars({"train/loss": 0.5}, 1)
     tracker.finish()
@@ -97,7 +98,13 @@ def test_open_tracker_records_in_metrics_jsonl_and_in_wandb(tmp_path: Path) -> N
 def test_open_tracker_for_a_result_records_in_wandb_alone(tmp_path: Path) -> None:
     runs = tmp_path / "ranks"
     open_tracker(
-        runs, name="evaluate", job_type="evaluate", config={}, mode="offline", metrics_file=False, **SETTINGS
+        runs,
+        run_name="evaluate",
+        job_type="evaluate",
+        config={},
+        mode="offline",
+        metrics_file=False,
+        **SETTINGS,
     ).finish()
     assert [path.name for path in runs.iterdir()] == ["wandb"]
     (run,) = of_kind(inspect(runs), "run")
@@ -106,7 +113,7 @@ def test_open_tracker_for_a_result_records_in_wandb_alone(tmp_path: Path) -> Non
 
 def test_open_tracker_without_wandb_writes_metrics_jsonl_alone(tmp_path: Path) -> None:
     tracker = open_tracker(
-        tmp_path / "run", name="lora-r4", job_type="train", config={}, mode="disabled", **SETTINGS
+        tmp_path / "run", run_name="lora-r4", job_type="train", config={}, mode="disabled", **SETTINGS
     )
     tracker.finish()
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]

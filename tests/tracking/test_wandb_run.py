@@ -1,6 +1,7 @@
 """Offline W&B runs, read back from their files with W&B's command line; no network, no prompt."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 from pixelpersona.files import read_jsonl
 from pixelpersona.tracking.jsonl import JsonlTracker
 from pixelpersona.tracking.tracker import Trackers
-from pixelpersona.tracking.wandb_run import artifact_name, has_key
+from pixelpersona.tracking.wandb_run import artifact_name
+from pixelpersona.tracking.wandb_start import has_key
 from tests.tracking.reading import inspect, of_kind, read_run
 from tests.tracking.starting import start_run
 
@@ -55,7 +57,9 @@ def test_an_offline_run_holds_what_metrics_jsonl_holds(
     assert json.loads(artifacts["model"]["metadata"]) == {"base_sha256": "b" * 64}
     pictures = [p for p in tmp_path.glob("wandb/offline-run-*/files/media/images/samples/*.png")]
     assert {Image.open(p).convert("RGB").getpixel((0, 0)) for p in pictures} == {(255, 0, 0), (0, 0, 255)}
-    assert capfd.readouterr() == ("", "")
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    line = f"W&B: recorded offline in {folder}; with a key, `wandb sync {folder}` uploads it\n"
+    assert capfd.readouterr() == (line, "")
 
 
 def test_jobs_of_a_sweep_have_separate_runs(tmp_path: Path) -> None:
@@ -104,6 +108,14 @@ def test_an_offline_run_stores_alerts(tmp_path: Path) -> None:
     (alert,) = of_kind(inspect(tmp_path), "alert")
     assert (alert["title"], alert["level"]) == ("not finite", "ERROR")
     assert alert["text"].endswith("samples: a, b")
+
+
+def test_the_host_name_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop-of-kim")
+    start_run(tmp_path).finish()
+    assert not [
+        file for file in tmp_path.rglob("*") if file.is_file() and b"laptop-of-kim" in file.read_bytes()
+    ]
 
 
 def test_wandb_mode_disabled_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

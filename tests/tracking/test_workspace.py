@@ -50,7 +50,7 @@ def test_curves_best_values_and_samples_are_shown() -> None:
     for spec in (sent(workspace("e", "p")), sent(report("e", "p"))):
         text = json.dumps(spec)
         assert all(f'"metrics": ["{name}"]' in text for name in BETTER)
-        assert all(f'"metrics": ["{name}.{BETTER[name]}"]' in text for name in COMPARED)
+        assert all(f'"metrics": ["best/{name}"]' in text for name in COMPARED)
         assert "samples/portraits" in text
         assert "samples/table" in text
 
@@ -82,7 +82,7 @@ def test_with_a_key_both_are_saved_for_its_entity_or_the_given_one(
         monkeypatch.setattr(kind, "save", lambda made: saved.append((made.entity, made.project)))
         monkeypatch.setattr(kind, "url", property(lambda made: f"https://wandb.invalid/{made.entity}"))
     dashboard.main(["tracker.project=faces"])
-    dashboard.main(["tracker.project=faces", "entity=team"])
+    dashboard.main(["tracker.project=faces", "tracker.entity=team"])
     assert saved == [("kim", "faces")] * 2 + [("team", "faces")] * 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["workspace: https://wandb.invalid/kim", "report: https://wandb.invalid/kim"]

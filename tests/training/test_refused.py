@@ -86,7 +86,7 @@ def test_intervals_may_change_when_a_run_resumes(stopped_run: tuple[Path, list[s
     shutil.rmtree(mine / "checkpoints" / "step-000004")
     train.main([*command, "loop.validate_every_steps=1"])
     expected, found = (read_jsonl(tmp_path / name / "metrics.jsonl") for name in ("uninterrupted", "mine"))
-    assert sum("val/loss" in row for row in found) == 3  # one of them at step 3
+    assert sum("val/loss" in row for row in found) == 4  # one of them at step 0, one at step 3
     assert [row for row in found if row["step"] != 3 or "val/loss" not in row] == expected
 
 

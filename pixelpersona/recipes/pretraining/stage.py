@@ -124,7 +124,7 @@ def train_stage(
     resumed = resume_latest(state, checkpoints)
     tracker = open_tracker(
         folder,
-        name=f"{config.name}-{name}",
+        run_name=f"{config.name}-{name}",
         job_type="pretrain",
         config=public_config(config),
         run_id=state.tracker_id or None,
