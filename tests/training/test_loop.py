@@ -1,11 +1,10 @@
 """The training loop and its checkpoints: resumed runs equal uninterrupted ones, NaNs stop the run."""
 
 import json
-import math
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -256,38 +255,6 @@ def test_a_damaged_checkpoint_or_one_of_another_run_is_refused(tmp_path: Path) -
         load_checkpoint(_state(), checkpoint)
     with pytest.raises(ValueError, match="no such checkpoint"):
         load_checkpoint(_state(), tmp_path / "nowhere")
-
-
-def test_a_parameter_in_no_group_or_in_two_is_an_error() -> None:
-    named = list(Regression().named_parameters())
-    with pytest.raises(ValueError, match=r"up\.weight is matched by none"):
-        group_parameters(named, GROUPS[:1])
-    with pytest.raises(ValueError, match=r"down\.weight is matched by down and all"):
-        group_parameters(named, [*GROUPS, ParameterGroup("all", "", 1e-3, 0.0)])
-
-
-@pytest.mark.parametrize(
-    ("kind", "formula"),
-    [
-        ("constant", lambda progress: 1.0),
-        ("cosine", lambda progress: 0.5 * (1 + math.cos(math.pi * progress))),
-        ("linear", lambda progress: 1 - progress),
-    ],
-)
-def test_schedules_follow_their_formulas(kind: str, formula: Callable[[float], float]) -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = lr_schedule(optimizer, kind, num_steps=50, num_warmup_steps=10)
-    for step in range(50):
-        expected = step / 10 if step < 10 else formula((step - 10) / 40)
-        assert schedule.get_last_lr() == [pytest.approx(expected, abs=1e-12)]
-        optimizer.step()
-        schedule.step()
-
-
-def test_an_unknown_schedule_is_refused() -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    with pytest.raises(ValueError, match=r"lr_schedule\.kind=steep: accepted constant, cosine, linear"):
-        lr_schedule(optimizer, "steep", num_steps=1)
 
 
 class Alerts(NoTracker):

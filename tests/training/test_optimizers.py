@@ -1,4 +1,7 @@
-"""Optimizers against their formulas in float64; parameter groups that match every parameter exactly once."""
+"""Optimizers against their formulas in float64; parameter groups; learning-rate schedules."""
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +13,13 @@ from pixelpersona.cli.schemas import config_folder
 from pixelpersona.models.adapter import add_lora
 from pixelpersona.models.base import BaseModel
 from pixelpersona.training.objectives.diffusion import DiffusionObjective
-from pixelpersona.training.optimizers import ParameterGroup, group_parameters, make_optimizer, prodigy
+from pixelpersona.training.optimizers import (
+    ParameterGroup,
+    group_parameters,
+    lr_schedule,
+    make_optimizer,
+    prodigy,
+)
 
 OPTIONS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum": 0.9, "growth_rate": None}
 
@@ -108,3 +117,36 @@ def test_groups_can_separate_self_and_cross_attention_or_norms(micro_base: BaseM
     first, _ = group_parameters(vae.named_parameters(), norms)
     is_norm = [m for m in vae.modules() if isinstance(m, nn.GroupNorm)]
     assert len(first["params"]) == 2 * len(is_norm)  # type: ignore[arg-type]
+
+
+def test_a_parameter_in_no_group_or_in_two_is_an_error() -> None:
+    named = [(f"{name}.weight", nn.Parameter(torch.zeros(1))) for name in ("down", "up")]
+    groups = [ParameterGroup("down", r"^down\.", 1e-2, 0.0), ParameterGroup("up", r"^up\.", 3e-2, 0.1)]
+    with pytest.raises(ValueError, match=r"up\.weight is matched by none"):
+        group_parameters(named, groups[:1])
+    with pytest.raises(ValueError, match=r"down\.weight is matched by down and all"):
+        group_parameters(named, [*groups, ParameterGroup("all", "", 1e-3, 0.0)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "formula"),
+    [
+        ("constant", lambda progress: 1.0),
+        ("cosine", lambda progress: 0.5 * (1 + math.cos(math.pi * progress))),
+        ("linear", lambda progress: 1 - progress),
+    ],
+)
+def test_schedules_follow_their_formulas(kind: str, formula: Callable[[float], float]) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = lr_schedule(optimizer, kind, num_steps=50, num_warmup_steps=10)
+    for step in range(50):
+        expected = step / 10 if step < 10 else formula((step - 10) / 40)
+        assert schedule.get_last_lr() == [pytest.approx(expected, abs=1e-12)]
+        optimizer.step()
+        schedule.step()
+
+
+def test_an_unknown_schedule_is_refused() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match=r"lr_schedule\.kind=steep: accepted constant, cosine, linear"):
+        lr_schedule(optimizer, "steep", num_steps=1)
