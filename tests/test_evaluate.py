@@ -296,7 +296,7 @@ def test_a_broken_timing_file_is_one_error_line_that_names_it(
     with pytest.raises(SystemExit) as stop:
         report.main([f"paths.runs={runs}", f"timing={timing}"])
     assert stop.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{timing}: not readable")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"timing={timing}: not readable")
 
 
 def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pixelpersona.data.drafts import draft_path, writing
 from pixelpersona.data.duplicates import duplicate_groups, fingerprint
-from pixelpersona.data.metadata import SPLITS, TRAIN
+from pixelpersona.data.metadata import SPLITS, TEST, TRAIN, VAL
 from pixelpersona.data.pairset import DATA_VERSION, seal
 from pixelpersona.data.sources import PhotoSource
 from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
@@ -85,8 +85,10 @@ def survey(
     ids = [photo_id for photo_id in digests if photo_id not in rejected]
     used = [digests[photo_id] for photo_id in ids]
     prints = [str(looks[digest]["fingerprint"]) for digest in used]
-    given = [source.split(photo_id) for photo_id in ids]
-    splits = decide_splits(given, used, duplicate_groups(used, prints), defined_splits(source), shares)
+    given, defined = [source.split(photo_id) for photo_id in ids], defined_splits(source)
+    # Where nothing is taken from the train photos, 200,000 photos need not be compared.
+    groups = list(range(len(ids))) if defined >= {VAL, TEST} else duplicate_groups(used, prints)
+    splits = decide_splits(given, used, groups, defined, shares)
     return Survey(list(map(SurveyedPhoto, ids, used, prints, splits)), rejected)
 
 
