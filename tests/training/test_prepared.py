@@ -24,11 +24,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-@pytest.mark.parametrize(("mirror", "num_encoded"), [("false", 2 * 8), ("true", 2 * 12)])
+@pytest.mark.parametrize(("mirror", "num_encoded"), [("false", 3 * 4), ("true", 5 * 4)])
 def test_training_encodes_nothing_that_prepare_did_not(
     tmp_path: Path, micro_base_folder: Path, monkeypatch: pytest.MonkeyPatch, mirror: str, num_encoded: int
 ) -> None:
-    """Pixel art and photos of four training and four val pairs; mirrored training pairs if asked for."""
+    """Pixel art of four train and four val pairs; photos and mirrored pictures of the train pairs alone."""
     words = [*train_words(tmp_path, micro_base_folder), f"dataset.mirror={mirror}"]
     calls = counted(monkeypatch)
     prepare.main([word for word in words if word.startswith(("dataset", "model", "paths.cache"))])
