@@ -192,7 +192,7 @@ def test_a_study_of_another_recipe_begins_anew(checkout: Path) -> None:
     trained = checkout / "runs" / "rank_sweep" / "lora-r4"
     trained.mkdir()
     recipe = checkout / "conf" / "experiment" / "rank_sweep.yaml"
-    recipe.write_text(recipe.read_text().replace("200", "300"))
+    recipe.write_text(recipe.read_text().replace("4,8", "4,16"))
     (checkout / "broken").unlink()
     assert called(checkout, "study-rank_sweep") == rule("rank_sweep")
     assert not trained.exists()
