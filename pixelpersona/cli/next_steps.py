@@ -34,7 +34,7 @@ def show_steps(
     tree: the configuration of the job that has finished, with Hydra's own below `hydra`. source: its files.
     swept: keys in which the jobs of a sweep differ; the steps have their defaults there.
     """
-    lines = []
+    lines: list[str] = []
     for step in steps:
         words = _settings(step, tree, replace(source, name=step.command), swept)
         extra = [] if source.extra is None else [f"--config-dir={source.extra}"]

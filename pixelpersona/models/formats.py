@@ -281,7 +281,7 @@ def sort_metadata(file: Path) -> None:
 def _network(lora: LoraFile) -> dict[str, str]:
     """Kind of network, rank and alpha of the UNet's modules; "Dynamic", as in sd-scripts, if they differ."""
     modules = [name for name in lora.alphas if name.startswith("unet.")] or list(lora.alphas)
-    sizes = {
+    sizes: dict[str, set[float]] = {
         "ss_network_dim": {len(lora.weights[f"{name}.lora_A.weight"]) for name in modules},
         "ss_network_alpha": {lora.alphas[name] for name in modules},
     }
