@@ -4,7 +4,14 @@ The Python interface is imported on first use, so that `import pixelpersona` sta
 `from pixelpersona import Pyx, Pixelation, Pixelator` loads no torch, `Stylizer` and `load_base` do.
 """
 
+import logging
 from importlib import import_module, metadata
+
+# When diffusers is imported, transformers reports two classes that fall back to Pillow without torchvision.
+# Nothing here uses them, and torchvision is left out on purpose.
+logging.getLogger("transformers.utils.import_utils").addFilter(
+    lambda record: "requires torchvision (not installed)" not in record.getMessage()
+)
 
 _EXPORTS = {
     "Pixelation": "pixelpersona.pixel.pixelation",

@@ -6,13 +6,34 @@ Each stage reads what the ones before wrote to <paths.runs>/<name>, and continue
 import os
 
 from pixelpersona.cli.command import command
+from pixelpersona.cli.next_steps import NextStep
 from pixelpersona.config.pretrain import PretrainConfig, Stage
+from pixelpersona.config.train import TrainConfig
 from pixelpersona.files import writing_into
 from pixelpersona.runs.names import named_folder
 from pixelpersona.tracking.environment import check_environment
 
+_NEXT_STAGE = {Stage.autoencoder: Stage.unet, Stage.unet: Stage.portraits}  # after all others: measure
+_SHARED = (
+    *("dataset", "pixelate", "model", "postprocess", "tracker", "paths", "name", "warm_start", "seed"),
+    *("autoencoder", "unet", "portraits", "features", "measure"),
+)
 
-@command("pretrain", PretrainConfig)
+
+def next_steps(config: PretrainConfig) -> list[NextStep]:
+    """The next stage; after the last one, fine-tune the base, if this run has trained one."""
+    if config.stage is not Stage.measure:
+        stage = _NEXT_STAGE.get(config.stage, Stage.measure)
+        purpose = "measure it" if stage is Stage.measure else "the next stage"
+        return [NextStep(purpose, "pretrain", PretrainConfig, _SHARED, (f"stage={stage}",))]
+    base = config.paths.runs / config.name / "base"
+    if not base.is_dir():
+        return []
+    words = (f"model.path={base}",)
+    return [NextStep("fine-tune the new base", "train", TrainConfig, ("model", "pixelate"), words)]
+
+
+@command("pretrain", PretrainConfig, next_steps=next_steps)
 def main(config: PretrainConfig) -> None:
     """Run the selected stages."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes would write the same files

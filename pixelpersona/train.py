@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from pixelpersona.cli.command import command
+from pixelpersona.cli.next_steps import NextStep
 from pixelpersona.cli.overrides import command_line, overrides
+from pixelpersona.config.evaluate import EvaluateConfig
 from pixelpersona.config.method import MethodKind
+from pixelpersona.config.stylize import StylizeConfig
 from pixelpersona.config.train import TrainConfig
 from pixelpersona.runs.names import named_folder
 
@@ -14,7 +17,17 @@ def run_folder(config: TrainConfig) -> Path:
     return named_folder(config.paths.runs, config.name)
 
 
-@command("train", TrainConfig, run_folder=run_folder)
+def next_steps(config: TrainConfig) -> list[NextStep]:
+    """Evaluate; draw a photo with the LoRA."""
+    shared = ("dataset", "pixelate", "augment", "model", "finetune", "sampler", "paths")
+    steps = [NextStep("compare all runs with the untouched base", "evaluate", EvaluateConfig, shared)]
+    if config.method.kind is MethodKind.lora:
+        words = ("photo=me.jpg", "out=me.png", f"adapter.path={run_folder(config)}")
+        steps.append(NextStep("draw a photo of yours", "stylize", StylizeConfig, ("model",), words))
+    return steps
+
+
+@command("train", TrainConfig, run_folder=run_folder, next_steps=next_steps)
 def main(config: TrainConfig) -> bool:
     """Train the method that is asked for; False when the run is already finished."""
     words = overrides("train", TrainConfig, run_name=config.name)

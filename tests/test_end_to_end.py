@@ -100,7 +100,7 @@ def test_losses_samples_and_set_metrics_are_logged(runs: Path) -> None:
     keys = {key for row in rows for key in row}
     assert {"train/loss", "train/grad_norm", "val/loss", "eval/kid_persona", "eval/fid_persona"} <= keys
     assert {"eval/grid_contrast", "train/lr/unet_down", "train/lr/unet_up"} <= keys
-    sheet = Image.open(runs / "lora-r2" / "samples" / "samples" / "portraits" / "step-000004.png")
+    sheet = Image.open(runs / "lora-r2" / "media" / "samples" / "portraits" / "step-000004.png")
     assert min(sheet.size) > 100
 
 

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pixelpersona import export
@@ -17,6 +21,8 @@ from pixelpersona.models import formats
 from pixelpersona.models.adapter import ADAPTER_FILE, add_lora, save_lora
 from pixelpersona.models.base import load_base
 from pixelpersona.recipes import export_adapter
+from pixelpersona.runs.records import plain_config
+from tests.composing import compose_typed
 from tests.failing import disk_full
 
 NUM = 8
@@ -87,6 +93,63 @@ def test_a_good_lora_is_exported_without_a_warning(
     assert ("load_lora_weights" in card.text) == (format != "merged")
     assert str(micro_base_folder) not in card.text
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_kohya_file_says_how_it_was_trained(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs / "lora-r2", tmp_path / "runs" / "lora-r2")
+    words = ["lora.rank=2", "lora.alpha=5", "optimizer.lr=7e-3", "loss.snr_gamma=5", "loop.seed=3"]
+    words += ["model.prompt='pixel art, 한글'", "model.path=/home/someone/tiny"]
+    config = compose_typed("train", *words)
+    dataset = {"type": "dataset", "metadata": {"num_train_pairs": 160}}
+    (run / "config.yaml").write_text(yaml.safe_dump(plain_config(config), allow_unicode=True))
+    (run / "artifacts.jsonl").write_text(json.dumps(dataset) + "\n")
+    (run / "summary.json").write_text('{"steps": 450}')
+    os.utime(run / ADAPTER_FILE, (1e9, 1e9))
+    for name in ("once", "again"):
+        export.main([f"adapter.path={run}", f"out={tmp_path / name}", "format=kohya", "author=김 작가"])
+    files = [tmp_path / name / "lora-r2.safetensors" for name in ("once", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with safe_open(files[0], "pt") as opened:
+        found = opened.metadata()
+    expected = {
+        "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": "pixelpersona-tiny/lora",
+        "modelspec.implementation": "diffusers", "modelspec.title": "lora-r2", "modelspec.author": "김 작가",
+        "modelspec.date": "2001-09-09", "modelspec.license": "creativeml-openrail-m",
+        "modelspec.resolution": "128x128", "modelspec.trigger_phrase": "pixel art, 한글",
+        "modelspec.prediction_type": "epsilon", "ss_network_module": "networks.lora", "ss_network_dim": "2",
+        "ss_network_alpha": "5.0", "ss_base_model_version": "pixelpersona_tiny", "ss_output_name": "lora-r2",
+        "ss_sd_model_name": "tiny", "ss_learning_rate": "0.007", "ss_num_train_images": "160",
+        "ss_max_train_steps": "450", "ss_resolution": "(128, 128)", "ss_min_snr_gamma": "5.0",
+        "ss_loss_type": "l2", "ss_mixed_precision": "no", "ss_seed": "3", "ss_optimizer": "adamw",
+    }  # fmt: skip
+    assert {key: found.get(key) for key in expected} == expected
+    assert json.loads(found["ss_tag_frequency"]) == {"pairs": {"pixel art, 한글": 160}}
+    assert not any("someone" in value or str(tmp_path) in value for value in found.values())
+    assert "fits no checkpoint of A1111 or ComfyUI" in found["modelspec.description"]
+
+
+def test_a_lora_of_the_tiny_base_is_said_to_fit_no_other_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for format in ("kohya", "diffusers"):
+        export.main([f"out={tmp_path / format}", f"format={format}"])
+        line = f"{tmp_path / format}: It fits no checkpoint of A1111 or ComfyUI: its base is not"
+        assert line in capsys.readouterr().err
+        assert line.partition(": ")[2] in (tmp_path / format / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "summary.json", "artifacts.jsonl"])
+def test_a_broken_record_of_the_run_is_named(
+    runs: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs, tmp_path / "runs") / "lora-r2"
+    (run / "config.yaml").write_text("model: {}\n")
+    (run / name).write_text("{]\n")
+    line = refused([f"adapter.path={run}", f"out={tmp_path / 'out'}", "format=kohya"], capsys)
+    assert str(run / name) in line
+    assert not (tmp_path / "out").exists()
 
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -199,7 +262,7 @@ def test_a_mistake_is_one_error_line_and_writes_nothing(
 def test_an_interrupted_export_leaves_no_partial_files(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted_write(lora: formats.LoraFile, file: Path) -> Path:
+    def interrupted_write(lora: formats.LoraFile, file: Path, metadata: dict[str, str]) -> Path:
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import astronaut
+from skimage.data import astronaut, chelsea, coffee
 
 from pixelpersona import stylize
 
@@ -61,6 +61,31 @@ def test_without_a_search_the_portrait_is_that_of_the_default_strength(
     stylize.main([*words, "search.strengths=[0.25]", "search.min_grid_contrast=-1"])
     assert printed_choice(capsys) is not None
     assert (tmp_path / "out.png").read_bytes() == drawn
+
+
+def test_the_terminal_says_whose_face_is_drawn(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, nobody = astronaut()[:256, 96:352], coffee()[:256, :256]
+    photos = {"one": one, "two": np.hstack([one, one]), "cat": chelsea(), "nobody": nobody}
+    said = {}
+    for name, photo in photos.items():
+        file = tmp_path / f"{name}.png"
+        Image.fromarray(np.ascontiguousarray(photo)).save(file)
+        stylize.main([*words, f"photo={file}", "framing=tight", "num_candidates=1"])
+        said[name] = capsys.readouterr().err.removeprefix(f"{file}: ").splitlines()
+    assert said["one"] == []
+    (two,), (cat,), (nobody_line,) = said["two"], said["cat"], said["nobody"]
+    assert re.fullmatch(
+        r"2 faces found; the clearest is drawn, large and central ones preferred \(\d+ pixels wide, "
+        r"centre (13\d|38\d) from the left and 1\d\d from the top\); crop the photo to draw another one",
+        two,
+    )
+    assert cat.startswith("what is drawn may not be a face (")
+    assert cat.endswith("crop the photo to head and shoulders and give framing=center")
+    assert nobody_line.startswith("no face found, so the centre of the photo is drawn")
+    stylize.main([*words, f"photo={tmp_path / 'cat.png'}", "framing=center", "num_candidates=1"])
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("photo", "key"), [("out.png", "out"), ("out.cells.png", "out, at true size")])

@@ -18,6 +18,8 @@ All other errors are bugs and keep their traceback.
 
 Every schema derives from `config.command.CommandConfig`, whose keys `name` and `timing` are used here.
 
+With `next_steps`, a command that has succeeded ends with the commands to type next (see next_steps.py).
+
 With `run_folder`, each job of a sweep has its own name and folder (see sweeps.py), all jobs share a tracker
 group, and a table of them is printed at the end. A failing job does not stop the others.
 """
@@ -34,11 +36,12 @@ from typing import Any, TypeVar
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from pixelpersona.cli.errors import describe
 from pixelpersona.cli.flags import parse_flags, to_argv
 from pixelpersona.cli.help import print_help
+from pixelpersona.cli.next_steps import NextStep, show_steps
 from pixelpersona.cli.overrides import (
     command_line,
     drop_plus,
@@ -57,6 +60,7 @@ from pixelpersona.cli.schemas import (
 )
 from pixelpersona.cli.sweeps import (
     Sweep,
+    SweepJob,
     plan_sweep,
     require_distinct_outputs,
     require_distinct_runs,
@@ -66,13 +70,8 @@ from pixelpersona.cli.timing_file import check_timing, record_seconds, restart_c
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
 from pixelpersona.runs.locks import exclusive
-from pixelpersona.terminal import warn
+from pixelpersona.terminal import say, warn
 from pixelpersona.training.interrupt import Interrupted
-
-# transformers and diffusers warn about packages that are left out on purpose (torchvision); set before they
-# are imported by a recipe.
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -89,7 +88,12 @@ class FailedJobError(Exception):
 
 
 def command(
-    name: str, schema: type[C], *, folder: Path | None = None, run_folder: Callable[[C], Path] | None = None
+    name: str,
+    schema: type[C],
+    *,
+    folder: Path | None = None,
+    run_folder: Callable[[C], Path] | None = None,
+    next_steps: Callable[[C], list[NextStep]] | None = None,
 ) -> Callable[[Callable[[C], bool | None]], Callable[..., None]]:
     """Decorate the main function of a command. It may return False when there was nothing to do.
 
@@ -97,13 +101,15 @@ def command(
     schema: the root dataclass, the first entry `<name>_schema` of conf/<name>.yaml's defaults list.
     folder: another configuration folder, for tests.
     run_folder: maps a configuration to the folder that the job writes, for commands that can be swept.
+    next_steps: what to do when a job with this configuration has finished.
     """
 
     def decorate(body: Callable[[C], bool | None]) -> Callable[..., None]:
         @functools.wraps(body)
         def main(arguments: Sequence[str] | None = None) -> None:
             words = sys.argv[1:] if arguments is None else arguments
-            code = _Command(name, schema, (folder or config_folder()).resolve(), body, run_folder).run(words)
+            place = (folder or config_folder()).resolve()
+            code = _Command(name, schema, place, body, run_folder, next_steps).run(words)
             if code:
                 raise SystemExit(code)
 
@@ -122,8 +128,10 @@ class _Command:
     folder: Path
     body: Callable[[Any], bool | None]
     run_folder: Callable[[Any], Path] | None
+    next_steps: Callable[[Any], list[NextStep]] | None
     sweep: Sweep | None = None
     exit_code: int = 0
+    finished: bool = False
     argv: list[str] = field(default_factory=lambda: sys.argv)
     process: int = field(default_factory=os.getpid)
     full_error: str = field(default_factory=lambda: os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -168,8 +176,11 @@ class _Command:
         elif flags.multirun and "out" in keys:
             require_distinct_outputs(settings, source)
         arguments = [*to_argv(flags), *settings]
-        if self.sweep is None or os.environ.get("RANK", "0") != "0":  # RANK is set by torchrun
+        is_main = os.environ.get("RANK", "0") == "0"  # set by torchrun
+        if self.sweep is None or not is_main:
             self._hydra_main(arguments)
+            if is_main and self.finished and not flags.multirun:
+                self._show_next(settings, source)
             return
         place = self.sweep.jobs[0].folder.parent / self.sweep.group
         # A second run of the same sweep at the same time would fail on the jobs of this one.
@@ -177,6 +188,22 @@ class _Command:
             self._hydra_main(arguments)
             rows = [(job.name, job.folder, job.swept) for job in self.sweep.jobs]
             print(report_sweep(rows, place.with_name(f"{place.name}.csv")))
+        if not self.exit_code:
+            first = self.sweep.jobs[0]
+            self._show_next(first.overrides, source, first)
+
+    def _show_next(self, words: Sequence[str], source: ConfigSource, job: SweepJob | None = None) -> None:
+        """Print what to type after the job with these overrides, or after the sweep whose first job it is."""
+        if self.next_steps is None:
+            return
+        tree = source.compose(words)
+        if job is not None:
+            tree.name = job.name
+        plain = tree.copy()
+        with open_dict(plain):
+            del plain["hydra"]
+        steps = self.next_steps(to_config(plain))
+        say(*show_steps(steps, tree, source, [] if job is None else job.swept))
 
     def _hydra_main(self, arguments: Sequence[str]) -> None:
         """Let Hydra compose the configuration and run the job, or the jobs of a sweep."""
@@ -201,6 +228,7 @@ class _Command:
             check_timing(config)
             if self.body(config) is not False:  # else the seconds of the earlier call stay in the timing file
                 record_seconds(self.name, config)
+            self.finished = True
         except Interrupted as stop:
             if os.getpid() == self.process:
                 raise

@@ -24,6 +24,7 @@ class ExportConfig(CommandConfig):
     weights: fp16 or fp32, of a merged pipeline.
     result: evaluation of these weights; null for the nearest result.json above them that has their sha256.
     strict: refuse to export where otherwise a warning is printed.
+    author: name in the header of a kohya file; null for none.
     max_likeness_loss: largest accepted loss of mean likeness against the untouched base.
     """
 
@@ -32,6 +33,7 @@ class ExportConfig(CommandConfig):
     weights: Weights
     result: Path | None
     strict: bool
+    author: str | None = field(metadata=TEXT)
     max_likeness_loss: float
     model: ModelConfig
     adapter: AdapterConfig

@@ -96,6 +96,7 @@ def encode_pairs(
         Shards(folder, "text", made_by),
         [hashlib.sha256(caption.encode()).hexdigest() for caption in captions],
         lambda places: encoder.encode_text([captions[place] for place in places]),
+        title=None,  # done in a moment
     )
     place = {caption: index for index, caption in enumerate(captions[1:])}
     latents = Shards(folder, "latents", made_by)
@@ -104,12 +105,14 @@ def encode_pairs(
         """Latents of the pairs' pictures; kind: pixel or photo."""
         read = pair_set.pixel if kind == "pixel" else pair_set.photo
         mark = "-mirrored" if mirrored else ""
+        title = f"{split}: {'pixel art' if kind == 'pixel' else 'photos'}{', mirrored,' if mirrored else ''}"
 
         def encode(places: Sequence[int]) -> Tensor:
             images = np.stack([read(pairs[place].id) for place in places])
             return encoder.encode_images(np.ascontiguousarray(images[:, :, ::-1]) if mirrored else images)
 
-        return _fill(latents, [getattr(pair, f"{kind}_sha256") + mark for pair in pairs], encode)
+        keys = [getattr(pair, f"{kind}_sha256") + mark for pair in pairs]
+        return _fill(latents, keys, encode, f"{title} to latents")
 
     return LatentSet(
         latents=pictures("pixel", False),
@@ -124,12 +127,16 @@ def encode_pairs(
     )
 
 
-def _fill(shards: Shards, keys: Sequence[str], encode: Callable[[Sequence[int]], Tensor]) -> Tensor:
-    """float32 [len(keys), ...], one row per key; `encode` gets the positions of keys that are missing."""
+def _fill(
+    shards: Shards, keys: Sequence[str], encode: Callable[[Sequence[int]], Tensor], title: str | None
+) -> Tensor:
+    """float32 [len(keys), ...], one row per key; `encode` gets the positions of keys that are missing.
+
+    title: of the progress bar; None for none.
+    """
     values, missing = shards.gather(keys)
     todo = list(missing)
-    hidden = shards.kind == "text" or not todo
-    with tqdm(total=len(todo), desc="pairs to latents", unit="pair", disable=hidden) as bar:
+    with tqdm(total=len(todo), desc=title, unit="picture", disable=title is None or not todo) as bar:
         for first in range(0, len(todo), SHARD_ENTRIES):
             shard = todo[first : first + SHARD_ENTRIES]
             rows: list[Tensor] = []

@@ -3,6 +3,7 @@
 diffusers and PEFT do the conversions; the code here adds what they omit, with a comment at each place.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -24,7 +25,7 @@ from diffusers.utils.state_dict_utils import (
 from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from pixelpersona.files import write_whole
@@ -42,6 +43,7 @@ _ACCEPTED = (
     "or of lora_down.weight and lora_up.weight under lora_unet_ or lora_te_"
 )
 # With these, training also changes the base's own weights, which the file does not contain.
+_SD1_WIDTHS = {4, 320, 640, 768, 960, 1280, 1920, 2560, 3072, 5120, 10240}
 _CHANGES_THE_BASE = ("pissa", "olora", "corda", "lora_ga")
 
 
@@ -224,9 +226,20 @@ def _alpha(settings: Mapping[str, Mapping[str, Any]], module: str, rank: int, st
     return alpha * rank**0.5 if own.get("use_rslora") else alpha
 
 
-def write_kohya(lora: LoraFile, file: Path) -> Path:
+def fits_sd1(lora: LoraFile) -> bool:
+    """Whether every layer of the LoRA is as wide as one of Stable Diffusion 1.x's UNet and text encoder."""
+    widths = {
+        width
+        for key, weight in lora.weights.items()
+        for width in ([weight.shape[1]] if ".lora_A." in key else [len(weight)] if ".lora_B." in key else [])
+    }
+    return widths <= _SD1_WIDTHS
+
+
+def write_kohya(lora: LoraFile, file: Path, metadata: Mapping[str, str]) -> Path:
     """Write a file with kohya's key names, for A1111, ComfyUI, kohya's own scripts and diffusers.
 
+    metadata: of the file's header; kind of network, rank, alpha and the hashes of the tensors are added.
     Raises ValueError for a DoRA or a LoRA with biases, whose keys diffusers does not convert to kohya's.
     """
     if not all(key.endswith((".lora_A.weight", ".lora_B.weight")) for key in lora.weights):
@@ -241,7 +254,10 @@ def write_kohya(lora: LoraFile, file: Path) -> Path:
                 value = torch.tensor(lora.alphas[_module(key)])
             # kohya says te for a single text encoder; te1 is for SDXL, which has two.
             converted[new.replace("lora_te1_", "lora_te_", 1)] = value.contiguous()
-    save_file(converted, file, metadata=_kohya_metadata(lora))
+    content = save(converted)
+    sha256 = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    hashes = {"modelspec.hash_sha256": f"0x{sha256}", "sshs_model_hash": sha256}
+    save_file(converted, file, metadata={**metadata, **_network(lora), **hashes})
     sort_metadata(file)
     return file
 
@@ -262,10 +278,12 @@ def sort_metadata(file: Path) -> None:
     file.chmod(0o644)
 
 
-def _kohya_metadata(lora: LoraFile) -> dict[str, str]:
-    """What readers display: kind of network, rank and alpha."""
-    metadata = {"format": "pt", "ss_network_module": "networks.lora"}
-    settings = lora.settings.get("unet", {})
-    if settings.keys() >= {"r", "lora_alpha"}:
-        metadata |= {"ss_network_dim": str(settings["r"]), "ss_network_alpha": str(settings["lora_alpha"])}
-    return metadata
+def _network(lora: LoraFile) -> dict[str, str]:
+    """Kind of network, rank and alpha of the UNet's modules; "Dynamic", as in sd-scripts, if they differ."""
+    modules = [name for name in lora.alphas if name.startswith("unet.")] or list(lora.alphas)
+    sizes: dict[str, set[float]] = {
+        "ss_network_dim": {len(lora.weights[f"{name}.lora_A.weight"]) for name in modules},
+        "ss_network_alpha": {lora.alphas[name] for name in modules},
+    }
+    shown = {key: str(found.pop()) if len(found) == 1 else "Dynamic" for key, found in sizes.items()}
+    return {"format": "pt", "ss_network_module": "networks.lora", **shown}

@@ -1,6 +1,7 @@
 """Face detection and the square crop around a face."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -27,11 +28,15 @@ WIDE = Framing(1.8, (0.5, 0.5))  # head and shoulders, for Stable Diffusion 1.5
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A square face box: its centre and width in pixels of the photo."""
+    """A square face box: its centre and width in pixels of the photo.
+
+    is_doubtful: hardly any detections agree on it; it may be something else. See `find_face`.
+    """
 
     x: float
     y: float
     width: float
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,9 @@ _SEARCHES = (
     _Search(400, 0, 24, 1.2, fewest=6, tilts=_TILTED),
     _Search(800, 0, 24, 1.2, fewest=10),
 )
+_NUM_RELIABLE = 2  # the first searches, whose faces are not checked again
+_LEAST_SUPPORT = 4  # number of overlapping detections in the tight crop of a face that is not doubtful
+_COUNTED = (*_SEARCHES[:2], _SEARCHES[3])  # of `find_others`: close-ups, and smaller upright faces
 _SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
 _LARGEST_SQUARE = 1.15  # times the photo's shorter side
 _MIN_OVERLAP = 0.5  # intersection over union from which two windows show the same face
@@ -84,11 +92,44 @@ def find_face(image: Image.Image) -> Face | None:
     if min(image.size) < _SMALLEST_PHOTO:
         return None
     grey = image.convert("L")
-    for search in _SEARCHES:
-        found = [best for tilt in search.tilts if (best := _search(grey, search, tilt)) is not None]
+    for number, search in enumerate(_SEARCHES):
+        found = [best for tilt in search.tilts for best in _search(grey, search, tilt)[:1]]
         if found:
-            return max(found, key=lambda best: best[0])[1]
+            _, face, tilt = max(found, key=lambda best: best[0])
+            is_reliable = number < _NUM_RELIABLE or _is_supported(grey, face, search, tilt)
+            return replace(face, is_doubtful=not is_reliable)
     return None
+
+
+def find_others(image: Image.Image, face: Face) -> list[Face]:
+    """The other faces of a photo in which `find_face` has found `face`.
+
+    Doubtful ones are left out, and those less than a third as wide as `face`, such as passers-by.
+    """
+    grey = image.convert("L")
+    found = [face]
+    for search in _COUNTED:
+        for tilt in search.tilts:
+            for _, new, _ in _search(grey, search, tilt):
+                is_other = new.width * 3 >= face.width and not any(_overlap(new, known) for known in found)
+                if is_other and _is_supported(grey, new, search, tilt):
+                    found.append(new)
+    return found[1:]
+
+
+def _overlap(a: Face, b: Face) -> bool:
+    """Whether two boxes overlap by more than those of two heads side by side."""
+    return max(abs(a.x - b.x), abs(a.y - b.y)) <= 0.4 * (a.width + b.width)
+
+
+def _is_supported(grey: Image.Image, face: Face, search: _Search, tilt: float) -> bool:
+    """Whether enough detections agree on a face in its own crop, prepared as in the search that found it."""
+    close = _SEARCHES[0]
+    crop = crop_around(grey, close.long_side, TIGHT, face).convert("L")
+    crop = crop.rotate(tilt, Image.Resampling.BICUBIC, fillcolor=128)
+    enlarged = close.long_side / (TIGHT.scale * face.width) * max(grey.size) / search.long_side
+    closing = int(search.closing * enlarged) | 1 if search.closing else 0
+    return _support(crop, replace(close, closing=closing)) >= _LEAST_SUPPORT
 
 
 def face_support(image: Image.Image) -> int:
@@ -98,8 +139,11 @@ def face_support(image: Image.Image) -> int:
     """
     if min(image.size) < _SMALLEST_PHOTO:
         return 0
-    search = _SEARCHES[0]
-    grey = image.convert("L")
+    return _support(image.convert("L"), _SEARCHES[0])
+
+
+def _support(grey: Image.Image, search: _Search) -> int:
+    """Number of overlapping detections of the best-supported upright face, 0 if there is none."""
     windows = _windows(grey, _scaled(grey, search), search)
     return int(_agreement(windows).sum(axis=1).max(initial=0))
 
@@ -109,20 +153,19 @@ def _scaled(grey: Image.Image, search: _Search) -> tuple[int, int]:
     return max(1, round(grey.width * factor)), max(1, round(grey.height * factor))
 
 
-def _search(grey: Image.Image, search: _Search, tilt: float) -> tuple[float, Face] | None:
-    """Score of the best face in the photo rotated by `tilt` degrees, and its box in the original photo."""
+def _search(grey: Image.Image, search: _Search, tilt: float) -> list[tuple[float, Face, float]]:
+    """The faces in the photo rotated by `tilt` degrees, best first: score, box in the photo itself, tilt."""
     turned = grey.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128) if tilt else grey
     factor, size = search.long_side / max(turned.size), _scaled(turned, search)
     if min(size) < search.smallest:
-        return None
-    best = _best_window(_windows(turned, size, search), size, search.fewest)
-    if best is None:
-        return None
-    score, (x, y, width) = best
+        return []
+    found = []
     cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
-    x, y = x / factor - turned.width / 2, y / factor - turned.height / 2
-    x, y = cos * x - sin * y + grey.width / 2, sin * x + cos * y + grey.height / 2
-    return score, Face(float(x), float(y), float(width / factor))
+    for score, (x, y, width) in _best_windows(_windows(turned, size, search), size, search.fewest):
+        x, y = x / factor - turned.width / 2, y / factor - turned.height / 2
+        x, y = cos * x - sin * y + grey.width / 2, sin * x + cos * y + grey.height / 2
+        found.append((score, Face(float(x), float(y), float(width / factor)), tilt))
+    return found
 
 
 def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDArray[np.float64]:
@@ -155,22 +198,22 @@ def _agreement(windows: NDArray[np.float64]) -> NDArray[np.bool_]:
     return found
 
 
-def _best_window(
+def _best_windows(
     windows: NDArray[np.float64], size: tuple[int, int], fewest: int
-) -> tuple[float, NDArray[np.float64]] | None:
-    """Score and median window [3] of the best face, or None if no face has enough overlapping detections."""
-    if len(windows) == 0:
-        return None
-    middle, width, same = windows[:, :2], windows[:, 2], _agreement(windows)
-    support = same.sum(axis=1)
-    if support.max() < fewest:
-        return None
-    # A face at a corner of the photo counts half as much as one at the centre.
-    off_center = np.hypot(*(middle / size - 0.5).T) / np.hypot(0.5, 0.5)
-    score = support * np.sqrt(width) * (1.0 - 0.5 * np.minimum(1.0, off_center))
-    score[support < max(fewest, _MIN_SUPPORT * support.max())] = -1.0
-    best = int(score.argmax())
-    return float(score[best]), np.median(windows[same[best]], axis=0)
+) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    """Score and median window [3] of every face with enough overlapping detections, best first."""
+    while len(windows):
+        middle, width, same = windows[:, :2], windows[:, 2], _agreement(windows)
+        support = same.sum(axis=1)
+        if support.max() < fewest:
+            return
+        # A face at a corner of the photo counts half as much as one at the centre.
+        off_center = np.hypot(*(middle / size - 0.5).T) / np.hypot(0.5, 0.5)
+        score = support * np.sqrt(width) * (1.0 - 0.5 * np.minimum(1.0, off_center))
+        score[support < max(fewest, _MIN_SUPPORT * support.max())] = -1.0
+        best = int(score.argmax())
+        yield float(score[best]), np.median(windows[same[best]], axis=0)
+        windows = windows[~same[best] & (np.abs(middle - middle[best]).max(axis=1) > width[best] / 2)]
 
 
 def crop_around(image: Image.Image, size: int, framing: Framing, face: Face | None) -> Image.Image:

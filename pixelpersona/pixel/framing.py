@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.pixel.faces import TIGHT, WIDE, center_square, crop_around, find_face
+from pixelpersona.pixel.faces import TIGHT, WIDE, Face, center_square, crop_around, find_face
 
 _AROUND_THE_FACE = {"tight": TIGHT, "wide": WIDE}
 FRAMINGS = (*_AROUND_THE_FACE, "center")
@@ -20,19 +20,23 @@ F = TypeVar("F", np.float32, np.float64)
 def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
     """RGB square of `size` pixels: "tight" or "wide" around the face, or the "center" of the photo.
 
-    Raises ValueError for another framing.
+    Without a face it is the centre, too. Raises ValueError for another framing.
     """
-    return crop_found(image, size, framing)[0]
+    return crop_framed(image, size, framing, find_face(image) if needs_face(framing) else None)
 
 
-def crop_found(image: Image.Image, size: int, framing: str) -> tuple[Image.Image, bool]:
-    """`crop_square`, and False if the framing needs a face and none was found (then it is the centre)."""
-    if framing == "center":
-        return center_square(image, size), True
-    if framing not in _AROUND_THE_FACE:
+def needs_face(framing: str) -> bool:
+    """Whether a framing is one around the face. Raises ValueError for an unknown one."""
+    if framing not in FRAMINGS:
         raise ValueError(f"framing={framing}: accepted {', '.join(FRAMINGS)}")
-    face = find_face(image)
-    return crop_around(image, size, _AROUND_THE_FACE[framing], face), face is not None
+    return framing in _AROUND_THE_FACE
+
+
+def crop_framed(image: Image.Image, size: int, framing: str, face: Face | None) -> Image.Image:
+    """`crop_square` with a face that has been found; None for the centre."""
+    if face is None:
+        return center_square(image, size)
+    return crop_around(image, size, _AROUND_THE_FACE[framing], face)
 
 
 def face_weight(width: int, height: int, stretch: NDArray[F]) -> NDArray[F]:

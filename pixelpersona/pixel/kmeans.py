@@ -190,7 +190,7 @@ def _out_of_reach(middle: Floats, half: Floats, color: Floats, farthest: float) 
     return distance >= farthest
 
 
-@kernel(fastmath={"contract", "nsz"})
+@kernel(inline="always")
 def _approach(
     points: Floats, middle: Floats, half: Floats, nearest: Floats, farthest: Floats, color: Floats
 ) -> None:
@@ -207,7 +207,7 @@ def _approach(
         farthest[b] = high
 
 
-@kernel(fastmath={"reassoc", "contract", "nsz"})
+@kernel(inline="always")
 def _gain(
     points: Floats,
     counts: Floats,

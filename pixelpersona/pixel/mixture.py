@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelpersona.pixel.color_cells import block_boxes
-from pixelpersona.pixel.mixture_kernels import expectation_maximization, highest_scores
+from pixelpersona.pixel.mixture_kernels import expectation_sums, highest_scores, maximization
 
 Floats = NDArray[np.float64]
 
 _MEAN_PRECISION = 1.0 / 256.0
 _NUM_ITERATIONS = 128  # as upstream
+_BITS = 1.0 / np.log(2.0)  # log-probabilities times this are in base 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,18 +110,17 @@ def fit_mixture(
     prior = Prior(1.0 / len(sums), _MEAN_PRECISION) if prior is None else prior
     prior_mean = np.zeros(3) if prior.mean is None else prior.mean - moments.mean
     points32 = np.ascontiguousarray((points - moments.mean).T, dtype=np.float32)
-    means, linear, offset = expectation_maximization(
-        points32,
-        counts.astype(np.float32),
-        *block_boxes(points32),
-        sums,
+    weights, boxes = counts.astype(np.float32), block_boxes(points32)
+    model = (
         float(moments.num_pixels),
         np.ascontiguousarray(moments.covariance),
         prior_mean,
         float(prior.mean_precision),
         float(prior.concentration),
         prior.process,
-        _NUM_ITERATIONS,
-        margin,
     )
+    for _ in range(_NUM_ITERATIONS):
+        _, linear, offset = maximization(sums, *model)
+        sums = expectation_sums(points32, weights, *boxes, linear * _BITS, offset * _BITS, margin)
+    means, linear, offset = maximization(sums, *model)
     return Mixture(means + moments.mean, linear, offset, moments.mean)

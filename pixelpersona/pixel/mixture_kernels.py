@@ -4,6 +4,10 @@ The E-step takes 98 % of upstream's time. With a shared covariance the quadratic
 for all components and cancels, so a component's score is linear in the point: one product and one exponential
 per point and component. Points come in blocks of similar colours; a component that is improbable on the whole
 bounding box of a block is skipped, and the loops inside a block are vectorised.
+
+`expectation_sums` may reorder its sums, so two compilations of it can differ in their last digits. A kernel
+that called it would contain a second one; numba runs one of them in the process that compiles the kernel, and
+the other when the kernel comes from its cache. Therefore the two steps are called from Python.
 """
 
 from typing import Any
@@ -18,7 +22,6 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
 _FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums may be reordered; infinities stay exact
-_PER_BIT = 1.0 / np.log(2.0)
 _COVARIANCE_FLOOR = 1e-6
 _EMPTY = 10 * float(np.finfo(np.float64).eps)  # added to every component's members, as in scikit-learn
 
@@ -219,31 +222,6 @@ def maximization(
         for c in range(3):
             offset[k] -= 0.5 * means[k, c] * linear[c, k]
     return means, linear, offset
-
-
-@kernel
-def expectation_maximization(
-    points: Floats32,
-    counts: Floats32,
-    middle: Floats,
-    half: Floats,
-    sums: Floats,
-    num_pixels: float,
-    covariance: Floats,
-    prior_mean: Floats,
-    mean_precision: float,
-    concentration: float,
-    process: bool,
-    num_iterations: int,
-    margin: float,
-) -> tuple[Floats, Floats, Floats]:
-    """`num_iterations` of M-step and E-step, then a last M-step; arguments as in those two."""
-    for _ in range(num_iterations):
-        _, linear, offset = maximization(
-            sums, num_pixels, covariance, prior_mean, mean_precision, concentration, process
-        )
-        sums = expectation_sums(points, counts, middle, half, linear * _PER_BIT, offset * _PER_BIT, margin)
-    return maximization(sums, num_pixels, covariance, prior_mean, mean_precision, concentration, process)
 
 
 @kernel

@@ -2,25 +2,27 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from pixelpersona.config.export import ExportConfig, Format, Weights
 from pixelpersona.evaluation.gate import export_warnings
 from pixelpersona.evaluation.result import EvalResults, load_results
-from pixelpersona.files import writing_into
+from pixelpersona.files import read_jsonl, writing_into
 from pixelpersona.models.adapter import ADAPTER_FILE, adapter_file, merge_lora
 from pixelpersona.models.base import BaseModel, save_base
-from pixelpersona.models.formats import LoraFile, read_lora, write_kohya
+from pixelpersona.models.formats import LoraFile, fits_sd1, read_lora, write_kohya
 from pixelpersona.recipes.model import load_model
-from pixelpersona.reporting.card import card_info, write_card
+from pixelpersona.reporting.card import ONLY_ITS_BASE, CardInfo, card_info, write_card
+from pixelpersona.reporting.lora_metadata import lora_metadata
 from pixelpersona.runs.digests import file_sha256
+from pixelpersona.runs.reading import read_record
 from pixelpersona.terminal import say, warn
 
 # A run's last weights lie in a folder beside result.json (runs/lora-r8/), its best ones two folders deeper.
@@ -54,6 +56,8 @@ def export_adapter(config: ExportConfig) -> None:
         warn(f"WARNING: {warning}{hint}")
     with writing_into(config.out, "nothing was written there"), _draft_folder(config.out) as draft:
         _write(config, lora, merged, draft, results, sha256, warnings)
+    if limits := _limits(config, lora):
+        warn(f"{config.out}: {limits}")
     say(f"wrote {config.out}")
 
 
@@ -85,13 +89,15 @@ def _write(
     measured = [] if results is None else [r.variant for r in results.variants if r.adapter_sha256 == sha256]
     title = measured[0] if measured else _title(lora.file)
     own = {"model": asdict(config.model), "sampler": asdict(config.sampler)}
-    info = replace(card_info(_run_config(lora.file) or own, title=title), warnings=warnings)
+    trained = _run_config(lora.file) or own
+    info = replace(card_info(trained, title=title), warnings=warnings, limits=_limits(config, lora))
     match config.format:
         case Format.diffusers:
             # A plain copy, so that its sha256 is still the one that was evaluated.
             shutil.copyfile(lora.file, folder / ADAPTER_FILE)
         case Format.kohya:
-            file = write_kohya(lora, folder / f"{title}.safetensors")
+            metadata = _metadata(config, info, lora, trained)
+            file = write_kohya(lora, folder / f"{title}.safetensors", metadata)
             info = replace(info, weights=file.name)
         case Format.merged:
             assert merged is not None
@@ -101,20 +107,49 @@ def _write(
     write_card(folder, info, results if measured else None, title if measured else "")
 
 
+def _limits(config: ExportConfig, lora: LoraFile) -> str:
+    """What the exported LoRA does not fit; a merged pipeline contains its base."""
+    return "" if fits_sd1(lora) or config.format is Format.merged else ONLY_ITS_BASE
+
+
+def _metadata(
+    config: ExportConfig, info: CardInfo, lora: LoraFile, trained: Mapping[str, Any]
+) -> dict[str, str]:
+    """The header of a kohya file; numbers of the training where the LoRA lies in its run folder."""
+    run = _run_folder(lora.file)
+    date, num_steps, num_images = None, None, None
+    if run is not None:
+        date = datetime.fromtimestamp(lora.file.stat().st_mtime, UTC).date().isoformat()
+        if run == lora.file.resolve().parent:  # the last weights, not those of a best step
+            num_steps = read_record(run / "summary.json", dict).get("steps")
+        for row in read_jsonl(run / "artifacts.jsonl") if (run / "artifacts.jsonl").is_file() else []:
+            if row.get("type") == "dataset" and isinstance(row.get("metadata"), dict):
+                num_images = row["metadata"].get("num_train_pairs")
+    return lora_metadata(
+        info,
+        trained,
+        is_sd1=fits_sd1(lora),
+        author=config.author,
+        date=date,
+        num_steps=num_steps,
+        num_images=num_images,
+    )
+
+
+def _run_folder(file: Path) -> Path | None:
+    """The nearest folder above a LoRA's file that has the config.yaml of a run; None if there is none."""
+    folders = list(file.resolve().parents)[: _NUM_FOLDERS - 1]
+    return next((folder for folder in folders if (folder / "config.yaml").is_file()), None)
+
+
 def _run_config(file: Path) -> dict[str, Any]:
-    """The configuration of the run that a LoRA's file belongs to; {} when there is none beside it.
+    """The configuration of the run that a LoRA's file belongs to; {} when there is none.
 
     Raises ValueError naming a config.yaml that cannot be read.
     """
-    for folder in list(file.resolve().parents)[: _NUM_FOLDERS - 1]:
-        config = folder / "config.yaml"
-        if config.is_file():
-            try:
-                found = yaml.safe_load(config.read_text(encoding="utf-8"))
-            except (ValueError, yaml.YAMLError) as error:
-                raise ValueError(f"{config}: not readable ({' '.join(str(error).split())})") from None
-            return found if isinstance(found, dict) and found.keys() >= {"model", "sampler"} else {}
-    return {}
+    run = _run_folder(file)
+    found = {} if run is None else read_record(run / "config.yaml", dict)
+    return found if found.keys() >= {"model", "sampler"} else {}
 
 
 def _title(file: Path) -> str:

@@ -13,7 +13,8 @@ from pixelpersona.inference.search import best_portrait, most_alike
 from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.models.adapter import adapter_file, merge_lora
 from pixelpersona.pixel.exposure import expose
-from pixelpersona.pixel.framing import crop_found
+from pixelpersona.pixel.faces import Face, find_face, find_others
+from pixelpersona.pixel.framing import crop_framed, needs_face
 from pixelpersona.pixel.photo import open_photo
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.pixel.snap import save_png
@@ -30,12 +31,9 @@ def stylize(config: StylizeConfig) -> None:
     postprocess = Postprocess(**asdict(config.postprocess))
     strengths = config.search.strengths or [config.sampler.strength]
     samplers = [Sampler(**asdict(config.sampler) | {"strength": strength}) for strength in strengths]
-    square, found = crop_found(open_photo(config.photo), config.model.image_size, config.framing)
-    if not found:
-        warn(
-            f"{config.photo}: no face found, so the centre of the photo is drawn; "
-            "a photo cropped to head and shoulders gives better results"
-        )
+    photo = open_photo(config.photo)
+    face = _find_face(config, photo) if needs_face(config.framing) else None
+    square = crop_framed(photo, config.model.image_size, config.framing, face)
     portrait = _draw(config, samplers, postprocess, expose(square))
     cells = _cells_file(config.out)
     with whole(config.out) as draft:
@@ -45,6 +43,29 @@ def stylize(config: StylizeConfig) -> None:
     if config.search.strengths:
         say(f"strength {portrait.strength:g}, seed {portrait.seed}")
     say(f"wrote {config.out} and {cells}")
+
+
+def _find_face(config: StylizeConfig, photo: Image.Image) -> Face | None:
+    """The face to draw. Says on stderr when there is none, when it may be none, and when there are others."""
+    face = find_face(photo)
+    if face is None:
+        warn(
+            f"{config.photo}: no face found, so the centre of the photo is drawn; "
+            "a photo cropped to head and shoulders gives better results"
+        )
+        return None
+    place = f"{face.width:.0f} pixels wide, centre {face.x:.0f} from the left and {face.y:.0f} from the top"
+    if face.is_doubtful:
+        warn(
+            f"{config.photo}: what is drawn may not be a face ({place}); if it is none, "
+            "crop the photo to head and shoulders and give framing=center"
+        )
+    elif others := find_others(photo, face):
+        warn(
+            f"{config.photo}: {len(others) + 1} faces found; the clearest is drawn, large and central ones "
+            f"preferred ({place}); crop the photo to draw another one"
+        )
+    return face
 
 
 def check_stylize(config: StylizeConfig) -> None:

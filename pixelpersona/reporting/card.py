@@ -31,7 +31,8 @@ class CardInfo:
     base_model: hub id ("owner/name"), or a name for a base that is not on the hub. license: an identifier
     that Hugging Face knows ("creativeml-openrail-m"), or "other". license_note: what the licence permits.
     recipe: setting → value, may be nested. commands: to train it again. merged: the folder holds a whole
-    pipeline with the LoRA merged into its weights. warnings: reasons against using it.
+    pipeline with the LoRA merged into its weights. limits: what it does not fit; warnings: reasons against
+    using it.
     """
 
     title: str
@@ -46,7 +47,14 @@ class CardInfo:
     guidance: float
     num_steps: int
     merged: bool = False
+    limits: str = ""
     warnings: Sequence[str] = ()
+
+
+ONLY_ITS_BASE = (
+    "It fits no checkpoint of A1111 or ComfyUI: its base is not Stable Diffusion 1.5 and has smaller layers. "
+    "Load it with its own base, in diffusers or in PixelPersona."
+)
 
 
 def card_info(
@@ -93,6 +101,7 @@ def write_card(folder: Path, info: CardInfo, results: EvalResults | None = None,
         f"# {info.title}",
         f"{what} redraws a portrait photo as pixel art (image to image). "
         f"It was trained with the prompt `{info.prompt}`.",
+        *([info.limits] if info.limits else []),
         *(f"**Warning.** {warning}." for warning in info.warnings),
         f"**Licence.** {info.license_note}",
         _usage(info),

@@ -20,8 +20,8 @@ class JsonlTracker:
 
     - metrics.jsonl, one row {"step": 100, "train/loss": 0.12} per scalars() call, flushed at once, so a
       killed run loses at most the row being written. Values must be deterministic; speeds go elsewhere.
-    - samples/<key>/step-000100.png; step-000100-0.png, -1.png, ... when a call records several images.
-    - samples/<key>/step-000100.json for tables, with their images beside it.
+    - media/<key>/step-000100.png; step-000100-0.png, -1.png, ... when a call records several images.
+    - media/<key>/step-000100.json for tables, with their images beside it.
     - summary.json and artifacts.jsonl (files inside the folder by relative path, others by name).
 
     folder: created when missing. resume_step: None starts a new record; N continues it after step N and
@@ -47,7 +47,7 @@ class JsonlTracker:
         self.earlier = rows[:resume_rows]
         self._num_rows = len(self.earlier)
         write_whole(self._path, "".join(map(_line, self.earlier)))
-        for sample in (folder / "samples").rglob("step-*"):
+        for sample in (folder / "media").rglob("step-*"):
             if (named := _SAMPLE.fullmatch(sample.name)) and int(named[1]) > kept:
                 sample.unlink()
         if resume_step is None:
@@ -77,13 +77,13 @@ class JsonlTracker:
         self, key: str, images: Sequence[Image.Image], step: int, captions: Sequence[str] = ()
     ) -> None:
         """captions are not recorded: sample sheets have row and column titles."""
-        folder = self._sample_folder(key)
+        folder = self._media_folder(key)
         for index, image in enumerate(images):
             suffix = f"-{index}" if len(images) > 1 else ""
             image.save(folder / f"step-{step:06d}{suffix}.png")
 
     def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]], step: int) -> None:
-        folder = self._sample_folder(key)
+        folder = self._media_folder(key)
         cells: list[list[object]] = []
         for r, row in enumerate(rows):
             if len(row) != len(columns):
@@ -135,11 +135,11 @@ class JsonlTracker:
     def finish(self, exit_code: int = 0) -> None:
         self._file.close()
 
-    def _sample_folder(self, key: str) -> Path:
+    def _media_folder(self, key: str) -> Path:
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"{key!r} is not a key: accepted names separated by slashes")
-        folder = self._folder.joinpath("samples", *parts)
+        folder = self._folder.joinpath("media", *parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

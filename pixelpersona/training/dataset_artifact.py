@@ -10,6 +10,7 @@ def log_dataset(tracker: Tracker, pair_set: PairSet) -> None:
         "key": pair_set.key,
         "sha256": pair_set.sha256,
         "num_pairs": len(pair_set),
+        "num_train_pairs": len(pair_set.pairs("train")),
         "num_rejected": pair_set.num_rejected,
         "recipe": dict(pair_set.recipe),
     }

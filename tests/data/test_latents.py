@@ -2,6 +2,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.loader import LatentBatches
@@ -227,3 +229,24 @@ def test_latents_of_the_photos_are_encoded_if_asked_for(
         shown = torch.equal(latents, found.latents[place])
         torch.testing.assert_close(photo, expected[place] if shown else expected[place].flip(2))
     assert encode_pairs(pair_set, "train", encoder, tmp_path).photos is None
+
+
+def test_every_progress_bar_says_what_is_encoded(
+    pair_set: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def record(*, desc: str | None, disable: bool, total: int, unit: str) -> "tqdm[Any]":
+        if not disable:
+            shown.append(f"{desc}: {total} {unit}s")
+        return tqdm(disable=True)
+
+    monkeypatch.setattr("pixelpersona.data.latents.tqdm", record)
+    for _ in range(2):  # the second time there is nothing to encode
+        encode_pairs(pair_set, "train", MeanEncoder(), tmp_path, mirrored=True, photos=True)
+    assert shown == [
+        "train: pixel art to latents: 36 pictures",
+        "train: pixel art, mirrored, to latents: 36 pictures",
+        "train: photos to latents: 36 pictures",
+        "train: photos, mirrored, to latents: 36 pictures",
+    ]

@@ -1,6 +1,7 @@
 """Bases: loading, sizes, digests, folders that plain diffusers runs, and errors."""
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers.utils import import_utils
 
 from pixelpersona.models.base import BaseModel, load_base, save_base, weights_sha256
 
@@ -252,3 +255,23 @@ def test_changed_bytes_are_refused_or_still_a_base(
             messages.append(str(error))
     assert len(messages) >= 4
     assert all(line.startswith(f"model.path={folder}: ") and "\n" not in line for line in messages)
+
+
+def test_the_missing_torchvision_is_not_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """transformers' own message, by its own code; other messages pass."""
+    logger = import_utils.logger
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    filters = list(logger.filters)
+    for kept in ([], filters):
+        monkeypatch.setattr(logger, "filters", kept)
+        monkeypatch.delitem(vars(transformers), "CLIPImageProcessor", raising=False)
+        logger.warning_once.__func__.cache_clear()
+        assert transformers.CLIPImageProcessor is transformers.CLIPImageProcessorPil
+    logger.warning("another message")
+    messages = list(dict.fromkeys(record.getMessage() for record in caplog.records))
+    assert len(messages) == 2  # the first without the filter
+    assert "requires torchvision" in messages[0]
+    assert messages[1] == "another message"

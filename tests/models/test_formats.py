@@ -1,21 +1,32 @@
 """Exported weights draw the same pictures in plain diffusers, in every format."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline
+from diffusers import StableDiffusionImg2ImgPipeline, UNet2DConditionModel
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from pixelpersona.assets.locate import path as asset
 from pixelpersona.inference.sampler import Sampler, make_scheduler
 from pixelpersona.inference.stylizer import Stylizer
-from pixelpersona.models.adapter import ATTENTION, TEXT_ATTENTION, add_lora, merge_lora, save_lora
+from pixelpersona.models.adapter import (
+    ADAPTER_FILE,
+    ATTENTION,
+    TEXT_ATTENTION,
+    add_lora,
+    merge_lora,
+    save_lora,
+)
 from pixelpersona.models.base import BaseModel, load_base, save_base
-from pixelpersona.models.formats import read_lora, write_kohya
+from pixelpersona.models.formats import LoraFile, fits_sd1, read_lora, write_kohya
+from tests.models.lora_pairs import make_pairs, with_metadata
 
 # What the tiny base's LoRAs train: attention, feed-forward and every convolution.
 ALL_LAYERS = (*ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
@@ -69,7 +80,7 @@ def test_diffusers_and_kohya_files_draw_the_same_in_plain_diffusers(
     drawn = ours(micro_base)
     assert np.abs(drawn - untouched).max() > 8
 
-    kohya = write_kohya(lora, tmp_path / "portraits.safetensors")
+    kohya = write_kohya(lora, tmp_path / "portraits.safetensors", {})
     for folder, name in ((lora.file.parent, lora.file.name), (tmp_path, kohya.name)):
         pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(micro_base_folder)
         pipeline.load_lora_weights(folder, weight_name=name)
@@ -96,7 +107,7 @@ def test_the_merged_pipeline_draws_the_same(
 
 def test_kohya_key_names_and_alphas(micro_base: BaseModel, tmp_path: Path) -> None:
     lora = read_lora(make_lora(micro_base, tmp_path / "run"))
-    file = write_kohya(lora, tmp_path / "lora-r2.safetensors")
+    file = write_kohya(lora, tmp_path / "lora-r2.safetensors", {"ss_seed": "3"})
     weights = load_file(file)
     attention = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
     text = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
@@ -106,18 +117,55 @@ def test_kohya_key_names_and_alphas(micro_base: BaseModel, tmp_path: Path) -> No
     assert len(alphas) * 3 == len(weights)
     assert all(value == (3.0 if key.startswith("lora_te_") else 5.0) for key, value in alphas.items())
     with safe_open(file, "pt") as opened:
-        assert opened.metadata() == {
-            "format": "pt",
-            "ss_network_module": "networks.lora",
-            "ss_network_dim": "2",
-            "ss_network_alpha": "5.0",
-        }
+        metadata = opened.metadata()
+    content = file.read_bytes()
+    sha256 = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    assert metadata == {
+        "format": "pt",
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": "2",
+        "ss_network_alpha": "5.0",
+        "ss_seed": "3",
+        "modelspec.hash_sha256": f"0x{sha256}",
+        "sshs_model_hash": sha256,
+    }
+
+
+def test_a_lora_of_stable_diffusion_is_told_from_one_of_another_base(
+    micro_base: BaseModel, tmp_path: Path
+) -> None:
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            cross_attention_dim=768
+        )  # the rest of SD 1.5's configuration is the default
+    layers = [m for m in unet.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+    assert len(layers) > 250
+    weights = {}
+    for number, layer in enumerate(layers):
+        outputs, inputs = layer.weight.shape[:2]
+        weights[f"unet.m{number}.lora_A.weight"] = torch.ones(2, inputs)
+        weights[f"unet.m{number}.lora_B.weight"] = torch.ones(outputs, 2)
+    assert fits_sd1(LoraFile(tmp_path, weights, {}, {}))
+    assert not fits_sd1(read_lora(make_lora(micro_base, tmp_path / "run")))
+    packaged = read_lora(asset("lora") / ADAPTER_FILE)
+    assert not fits_sd1(packaged)
+    unet_only = {key: value for key, value in packaged.weights.items() if ".attn" in key}
+    assert unet_only
+    assert not fits_sd1(replace(packaged, weights=unet_only))
+
+
+def test_ranks_that_differ_are_called_dynamic(micro_base: BaseModel, tmp_path: Path) -> None:
+    with_metadata(make_pairs(micro_base, ranks=(2, 8), alphas=(4.0,)), tmp_path / "lora.safetensors")
+    file = write_kohya(read_lora(tmp_path / "lora.safetensors"), tmp_path / "kohya.safetensors", {})
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    assert (metadata["ss_network_dim"], metadata["ss_network_alpha"]) == ("Dynamic", "4.0")
 
 
 def test_alpha_without_metadata_is_the_rank(micro_base: BaseModel, tmp_path: Path) -> None:
     made = read_lora(make_lora(micro_base, tmp_path / "run", text=False))
     save_file(made.weights, tmp_path / "bare.safetensors")
-    weights = load_file(write_kohya(read_lora(tmp_path / "bare.safetensors"), tmp_path / "k.safetensors"))
+    weights = load_file(write_kohya(read_lora(tmp_path / "bare.safetensors"), tmp_path / "k.safetensors", {}))
     assert {value.item() for key, value in weights.items() if key.endswith(".alpha")} == {2.0}
 
 
@@ -127,7 +175,7 @@ def test_files_that_are_no_lora_are_refused(micro_base: BaseModel, tmp_path: Pat
     cut.write_bytes(file.read_bytes()[:-100])
     other = tmp_path / "other.safetensors"
     save_file({"unet.conv_in.weight": torch.zeros(2)}, other)
-    kohya = write_kohya(read_lora(file), tmp_path / "kohya.safetensors")
+    kohya = write_kohya(read_lora(file), tmp_path / "kohya.safetensors", {})
     for broken in (cut, other, kohya):
         with pytest.raises(ValueError, match=rf"adapter\.path=.*{broken.name}") as caught:
             read_lora(broken)

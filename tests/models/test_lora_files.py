@@ -73,7 +73,7 @@ def test_every_path_draws_the_same_picture(
     merged, num_parameters = merge_lora(fresh(), file)
     assert num_parameters == sum(pair.lora_a.numel() + pair.lora_b.numel() for pair in pairs)
     save_base(merged, tmp_path / "merged", dtype=torch.float32)
-    write_kohya(read_lora(file, fresh()), kohya)
+    write_kohya(read_lora(file, fresh()), kohya, {})
     paths = {
         "loaded": loaded,
         "merged": merged,
@@ -95,7 +95,7 @@ def test_a_scale_that_only_the_metadata_holds_is_used(
     stored = {f"{part}.{key}": settings[key] for part in ("unet", "text_encoder") for key in settings}
     save_file(peft_weights(pairs), file, metadata={METADATA: json.dumps(stored)})
     if kohya:
-        file = write_kohya(read_lora(file), tmp_path / "kohya.safetensors")
+        file = write_kohya(read_lora(file), tmp_path / "kohya.safetensors", {})
     for pair in pairs:
         pair.alpha = 16.0
     expected = drawn(by_hand(load_base(micro_base_folder, name="micro", device="cpu"), pairs))
@@ -120,7 +120,7 @@ def test_a_dora_is_loaded_and_merged_but_has_no_kohya_export(
     for base in (loaded, merged):
         assert np.abs(drawn(base) - expected).max() <= 1
     with pytest.raises(ValueError, match="format=kohya: accepted plain LoRAs"):
-        write_kohya(read_lora(file), tmp_path / "kohya.safetensors")
+        write_kohya(read_lora(file), tmp_path / "kohya.safetensors", {})
 
 
 def test_equal_loras_have_equal_bytes(micro_base: BaseModel, micro_base_folder: Path, tmp_path: Path) -> None:

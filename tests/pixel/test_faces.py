@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from skimage.data import astronaut, brick, clock, coffee, coins, rocket
+from skimage.data import (
+    astronaut,
+    brick,
+    chelsea,
+    clock,
+    coffee,
+    coins,
+    immunohistochemistry,
+    microaneurysms,
+    rocket,
+)
 
 from pixelpersona.pixel.faces import (
     TIGHT,
@@ -17,6 +27,7 @@ from pixelpersona.pixel.faces import (
     crop_around,
     face_support,
     find_face,
+    find_others,
 )
 
 ASTRONAUT = Image.fromarray(astronaut())  # eyes at about (206, 106) and (244, 106), face 80 pixels wide
@@ -28,6 +39,8 @@ def test_the_astronauts_face_is_detected() -> None:
     assert abs(face.x - 226) < 12
     assert abs(face.y - 118) < 15
     assert 75 < face.width < 130
+    assert not face.is_doubtful
+    assert find_others(ASTRONAUT, face) == []
 
 
 def test_the_same_photo_gives_the_same_face() -> None:
@@ -65,6 +78,7 @@ def test_a_tilted_head_is_detected(degrees: int) -> None:
     expected = 256 + np.array([np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x])
     np.testing.assert_allclose([face.x, face.y], expected, atol=20)
     assert 70 < face.width < 130
+    assert not face.is_doubtful
 
 
 def test_a_face_behind_thick_dark_frames_is_detected() -> None:
@@ -77,6 +91,7 @@ def test_a_face_behind_thick_dark_frames_is_detected() -> None:
     assert face is not None
     np.testing.assert_allclose([face.x, face.y], [96, 98], atol=15)
     assert 60 < face.width < 130
+    assert not face.is_doubtful
 
 
 def test_a_malformed_face_has_less_support() -> None:
@@ -98,6 +113,7 @@ def test_a_small_head_in_a_large_photo_is_detected() -> None:
     assert face is not None
     np.testing.assert_allclose([face.x, face.y], [950 + 226 * 0.586, 500 + 118 * 0.586], atol=10)
     assert 40 < face.width < 80
+    assert not face.is_doubtful
 
 
 @pytest.mark.parametrize("things", [brick, clock, coffee, coins, rocket])
@@ -112,6 +128,28 @@ def test_the_larger_of_two_faces_is_taken() -> None:
     face = find_face(group)
     assert face is not None
     assert abs(face.x - 226) < 30
+
+
+@pytest.mark.parametrize("things", [chelsea, immunohistochemistry, microaneurysms])
+def test_what_looks_a_little_like_a_face_is_doubtful(things: Callable[[], NDArray[np.uint8]]) -> None:
+    face = find_face(Image.fromarray(things()).convert("RGB"))
+    assert face is not None
+    assert face.is_doubtful
+
+
+def test_of_three_people_two_others_are_found() -> None:
+    group = Image.new("RGB", (900, 512), (120, 130, 140))
+    group.paste(ASTRONAUT, (0, 0))
+    head = ASTRONAUT.crop((130, 20, 330, 220))  # eyes about (76, 86) and (114, 86), face 80 pixels wide
+    group.paste(head, (560, 40))
+    group.paste(head.resize((120, 120)), (700, 300))
+    group.paste(head.resize((50, 50)), (560, 400))  # a quarter as wide: a passer-by
+    face = find_face(group)
+    assert face is not None
+    others = find_others(group, face)
+    assert len(others) == 2
+    places = sorted((round(f.x), round(f.y)) for f in (face, *others))
+    np.testing.assert_allclose(places, [(226, 118), (655, 138), (757, 359)], atol=20)
 
 
 def test_without_a_face_the_centre_is_cropped() -> None:

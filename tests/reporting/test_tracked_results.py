@@ -16,7 +16,7 @@ def test_values_differences_means_and_sheets_are_recorded(tmp_path: Path, result
     tracker = JsonlTracker(tmp_path / "run")
     log_results(tracker, results, [sheet])
     tracker.finish()
-    folder = tmp_path / "run" / "samples" / "evaluation"
+    folder = tmp_path / "run" / "media" / "evaluation"
     table = json.loads((folder / "results" / "step-000000.json").read_text(encoding="utf-8"))
     assert len(table["rows"]) == sum(len(result.metrics) for result in results.variants)
     known = results.variant("lora-r4").metrics["likeness_raw"]

@@ -77,9 +77,9 @@ def test_rows_after_the_checkpoint_of_the_same_step_are_dropped(tmp_path: Path) 
 
 def test_samples_of_dropped_steps_are_deleted(tmp_path: Path) -> None:
     record(tmp_path, range(1, 7))
-    (tmp_path / "samples" / "step-by-step.png").write_bytes(b"not ours")
+    (tmp_path / "media" / "step-by-step.png").write_bytes(b"not ours")
     JsonlTracker(tmp_path, resume_step=3).finish()
-    assert sorted(p.name for p in (tmp_path / "samples").rglob("*.png")) == [
+    assert sorted(p.name for p in (tmp_path / "media").rglob("*.png")) == [
         "step-000002.png", "step-by-step.png",
     ]  # fmt: skip
 
@@ -110,7 +110,7 @@ def test_images_and_tables_can_be_read_back(tmp_path: Path) -> None:
     tracker.images("eval/faces", [red, blue], 100)
     tracker.table("scores", ["name", "value", "picture"], [["빨강", 0.5, red]], 100)
     tracker.finish()
-    folder = tmp_path / "samples"
+    folder = tmp_path / "media"
     assert Image.open(folder / "eval" / "faces" / "step-000100-1.png").tobytes() == blue.tobytes()
     table = json.loads((folder / "scores" / "step-000100.json").read_text(encoding="utf-8"))
     assert table["columns"] == ["name", "value", "picture"]

@@ -98,7 +98,7 @@ def test_a_resumed_run_is_one_record_in_both(folder: Path, words: list[str], tmp
 
 def test_sample_tables_show_the_same_photos_beside_the_base(folder: Path, records: Records) -> None:
     tables = [
-        json.loads((folder / "samples" / "samples" / "table" / f"step-00000{step}.json").read_text())
+        json.loads((folder / "media" / "samples" / "table" / f"step-00000{step}.json").read_text())
         for step in (2, 4)
     ]
     pictured = ["photo", "target", "base", "this run"]
@@ -109,7 +109,7 @@ def test_sample_tables_show_the_same_photos_beside_the_base(folder: Path, record
         return [row[columns.index(column)] for row in table["rows"]]
 
     def pictures(table: dict[str, list[list[Any]]], column: str) -> list[bytes]:
-        place = folder / "samples" / "samples" / "table"
+        place = folder / "media" / "samples" / "table"
         return [Image.open(place / cell["image"]).tobytes() for cell in cells(table, column)]
 
     for column in ("photo", "target", "base"):
@@ -255,7 +255,7 @@ def test_training_succeeds_when_wandb_cannot_be_reached(words: list[str], tmp_pa
 
 
 def test_target_column_has_at_most_16_colours_unlike_the_photo(folder: Path) -> None:
-    place = folder / "samples" / "samples" / "table"
+    place = folder / "media" / "samples" / "table"
     table = json.loads((place / "step-000002.json").read_text())
     row = dict(zip(table["columns"], table["rows"][0], strict=True))
     photo, target = (np.asarray(Image.open(place / row[name]["image"])) for name in ("photo", "target"))

@@ -96,7 +96,7 @@ def test_a_run_counts_as_finished_when_only_its_timing_cannot_be_written(
     assert "already finished" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("read_only", [".", "checkpoints", "samples/samples/table", "best"])
+@pytest.mark.parametrize("read_only", [".", "checkpoints", "media/samples/table", "best"])
 def test_a_read_only_folder_is_one_error_line_and_the_checkpoint_is_intact(
     uninterrupted: Path, micro_base_folder: Path, read_only: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,11 +59,11 @@ def test_an_interrupted_callback_records_nothing_and_can_run_again(tmp_path: Pat
     assert files(tmp_path) == []  # recorded only when the loop calls the returned function
     record()
     tracker.finish()
-    cells = [f"samples/samples/table/step-000004-{row}-{column}.png" for row in (0, 1) for column in (0, 1)]
+    cells = [f"media/samples/table/step-000004-{row}-{column}.png" for row in (0, 1) for column in (0, 1)]
     assert files(tmp_path) == [
-        "samples/samples/portraits/step-000004.png",
+        "media/samples/portraits/step-000004.png",
         *cells,
-        "samples/samples/table/step-000004.json",
+        "media/samples/table/step-000004.json",
     ]
     assert Image.open(tmp_path / cells[1]).getpixel((0, 0)) == (255, 0, 0)
     assert read_jsonl(tmp_path / "metrics.jsonl") == [{"step": 4, "eval/grid_contrast": 0.5}]

@@ -148,7 +148,9 @@ def test_a_stopped_process_saves_its_state_and_resumes_to_the_same_result(
         assert found.keys() == expected.keys()
         assert all(np.array_equal(found[key], expected[key]) for key in expected)
     assert (folder / "metrics.jsonl").read_bytes() == (uninterrupted / "metrics.jsonl").read_bytes()
-    for sample in (uninterrupted / "samples").rglob("*.png"):
+    drawn = list((uninterrupted / "media").rglob("*.png"))
+    assert drawn
+    for sample in drawn:
         again = np.asarray(Image.open(folder / sample.relative_to(uninterrupted)))
         np.testing.assert_array_equal(again, np.asarray(Image.open(sample)))
     parts = [read_run(path) for path in sorted((folder / "wandb").glob("offline-run-*"))]
