@@ -253,7 +253,7 @@ class _Command:
             return
         if self.run_folder is not None:
             typed = overrides(self.name, self.schema)
-            require_no_sweep(command_line(self.name, ["-m", *typed]))
+            require_no_sweep(hydra_overrides(), command_line(self.name, ["-m", *typed]))
         is_named = any(word.startswith("name=") for word in hydra_overrides())
         is_single = HydraConfig.get().mode is RunMode.RUN
         if "tracker" in tree and tree.tracker.name is None and is_single and not is_named:

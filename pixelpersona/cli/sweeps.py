@@ -95,14 +95,15 @@ def require_distinct_outputs(words: Sequence[str], source: ConfigSource) -> None
         raise ValueError(f"out={out}: two jobs of the sweep would write it ({settings}); {way}")
 
 
-def require_no_sweep(sweeping: str) -> None:
+def require_no_sweep(words: Sequence[str], sweeping: str) -> None:
     """Raise ValueError when the running job, which was started without -m, is configured as a sweep.
 
+    words: its overrides. A job that gives every swept setting is one of the sweep's, repeated alone.
     sweeping: the same command line with -m.
     """
     hydra = HydraConfig.get()
     params = hydra.sweeper.params or {}
-    if params or hydra.mode is RunMode.MULTIRUN:
+    if not params.keys() <= {word.partition("=")[0] for word in words} or hydra.mode is RunMode.MULTIRUN:
         swept = " ".join(f"{key}={value}" for key, value in params.items())
         raise ValueError(f"{_experiment(hydra)}: is a sweep, {swept}; add -m: {sweeping}")
 

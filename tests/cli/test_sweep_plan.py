@@ -8,7 +8,7 @@ import pytest
 from pixelpersona import train
 from pixelpersona.cli.overrides import quote
 from pixelpersona.cli.schemas import ConfigSource, config_folder, register, schema_keys
-from pixelpersona.cli.sweeps import Sweep, plan_sweep
+from pixelpersona.cli.sweeps import Sweep, plan_sweep, require_no_sweep
 from pixelpersona.config.train import TrainConfig
 
 
@@ -118,6 +118,20 @@ def test_an_experiment_that_is_a_sweep_needs_m(
     assert said.err.startswith(f"{words[-1]}: is a sweep, lora.rank=4,8 ")
     assert said.err.endswith(f"; add -m: python -m pixelpersona.train -m {' '.join(words)}\n")
     assert (said.out, list(tmp_path.iterdir())) == ("", [])
+
+
+def test_a_job_of_an_experiment_is_repeated_alone_with_all_its_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the report lists it."""
+    (job, *_) = plan("experiment=rank_sweep").jobs
+    tree = ConfigSource("train", config_folder()).compose(job.overrides)
+    monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: tree.hydra)
+    require_no_sweep(job.overrides, "the command")
+    for key in ("lora.rank", "loop.seed", "tracker"):
+        left = [word for word in job.overrides if not word.startswith(f"{key}=")]
+        with pytest.raises(ValueError, match=r"^experiment=rank_sweep: is a sweep, .*; add -m: the command$"):
+            require_no_sweep(left, "the command")
 
 
 @pytest.mark.parametrize("experiments", ["rank_sweep,palette_size", "demo,tradeoff"])
