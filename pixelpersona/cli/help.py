@@ -125,13 +125,15 @@ def parse_docstring(schema: type) -> tuple[str, dict[str, str]]:
 
 
 def _keys(page: "_Page", tree: DictConfig, schema: type, prefix: str) -> None:
-    """The keys of one schema; not those of the dataclasses in it."""
+    """The keys of one schema and of the dataclasses in it, except those in a root schema."""
     texts = parse_docstring(schema)[1]
     hints = typing.get_type_hints(schema)
     for field in fields(schema):
-        if is_dataclass(hints[field.name]):
-            continue
         key, text = f"{prefix}{field.name}", texts.get(field.name, "")
+        if is_dataclass(hints[field.name]):
+            if prefix:
+                _keys(page, tree[field.name], hints[field.name], f"{key}.")
+            continue
         if OmegaConf.is_missing(tree, field.name):
             page.entry(f"{key}=...", f"required: {text}")
         else:
