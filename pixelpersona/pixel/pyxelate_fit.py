@@ -38,7 +38,7 @@ def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
         if exact:
             small: Floats = resize(image, (height, width), order=1, anti_aliasing=False)
             return small.reshape(-1, 3)
-        return resize_linear(image, height, width, anti_aliasing=False).reshape(-1, 3)
+        return resize_linear(image, height, width, anti_aliasing=False).reshape(3, -1).T.copy()
     opaque = image[image[..., 3] >= alpha * 255.0]
     if len(opaque) == 0:
         raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
