@@ -4,7 +4,6 @@ diffusers and transformers only warn about missing and unknown weights, and fill
 numbers.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
+
+from pixelpersona.files import parse_json
 
 # Part → the configuration file that it must have.
 _CONFIGS = {
@@ -56,12 +57,9 @@ def check_source(source: str) -> None:
 
 
 def _check_json(file: Path, shown: str) -> None:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"it contains {constant}")
-
     try:
-        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse)
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise ValueError(f"{shown}: not readable ({error})") from None
     if not isinstance(found, dict):
         raise ValueError(f"{shown}: accepted a JSON object")
@@ -148,5 +146,6 @@ def check_parts(
     left_out = sorted(set(schedule.get("_use_default_values", ())) & set(_NOISE_LEVELS))
     file = "scheduler/scheduler_config.json"
     refuse_unless(not left_out or schedule.trained_betas is not None, f"{file}: no {', '.join(left_out)}")
-    is_finite = bool(torch.isfinite(noise_schedule.alphas_cumprod).all())
-    refuse_unless(is_finite, f"{file}: its noise levels are not finite")
+    signal = noise_schedule.alphas_cumprod
+    falls = bool(((signal >= 0.0) & (signal <= 1.0)).all() and (signal.diff() <= 0.0).all())
+    refuse_unless(falls, f"{file}: its signal levels (alphas_cumprod) do not fall from 1 towards 0")

@@ -14,7 +14,7 @@ from pixelpersona.pixel.photo_formats import CLIP_PLUGINS
 
 _MAX_BYTES = 64_000_000
 _MAX_FRAMES = 1000
-_MAX_CANVAS = 24_000_000  # pixels: with several copies of a frame, drawing then needs less than 1 GB
+_MAX_CANVAS = 40_000_000  # pixels: with several copies of a frame, drawing then needs less than 1 GB
 _BAND = 2**22  # pixels that are drawn at once
 
 
@@ -58,7 +58,7 @@ def open_clip(source: Path | bytes) -> Clip:
     All frames have the size of the canvas, which holds the GIF's screen and every frame. What no frame has
     drawn yet, and what a frame's disposal clears, is transparent, as browsers show it. Frames have an alpha
     channel if a pixel of any is transparent. Durations are in milliseconds, 0 if the file has none. A still
-    GIF gives one frame. Limits, checked before a pixel is decoded: 1000 frames, 64 million bytes, 24 million
+    GIF gives one frame. Limits, checked before a pixel is decoded: 1000 frames, 64 million bytes, 40 million
     pixels in a frame and 64 million in all frames together.
     Raises PhotoError if the clip is missing, empty, in another format, damaged, truncated or too large.
     """
