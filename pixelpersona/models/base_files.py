@@ -130,7 +130,7 @@ def check_parts(
         f"tokenizer: {tokens} tokens; accepted {_NUM_BYTES} to {text.vocab_size}, as the text_encoder",
     )
     refuse_unless(
-        2 <= length <= text.max_position_embeddings,
+        isinstance(length, int) and 2 <= length <= text.max_position_embeddings,
         f"tokenizer: model_max_length={length}; accepted 2 to {text.max_position_embeddings}",
     )
     channels, width = unet.config.in_channels, unet.config.cross_attention_dim
@@ -146,6 +146,35 @@ def check_parts(
     left_out = sorted(set(schedule.get("_use_default_values", ())) & set(_NOISE_LEVELS))
     file = "scheduler/scheduler_config.json"
     refuse_unless(not left_out or schedule.trained_betas is not None, f"{file}: no {', '.join(left_out)}")
-    signal = noise_schedule.alphas_cumprod
-    falls = bool(((signal >= 0.0) & (signal <= 1.0)).all() and (signal.diff() <= 0.0).all())
-    refuse_unless(falls, f"{file}: its signal levels (alphas_cumprod) do not fall from 1 towards 0")
+    betas = noise_schedule.betas
+    is_noise = bool(((betas > 0.0) & (betas <= 1.0)).all())
+    refuse_unless(is_noise, f"{file}: its betas are not all above 0 and at most 1")
+
+
+@torch.no_grad()
+def try_parts(
+    source: str,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModel,
+    vae: AutoencoderKL,
+    unet: UNet2DConditionModel,
+    noise_schedule: DDIMScheduler,
+) -> None:
+    """Run every part once, on the smallest input: some settings raise an error only then.
+
+    Raises ValueError naming the part that fails.
+    """
+    side = 2 ** max(len(model.config.block_out_channels) - 1 for model in (vae, unet))
+    scheduler = DDIMScheduler.from_config(noise_schedule.config)
+    with reading(source, "tokenizer"):
+        tokens = tokenizer("", padding="max_length", truncation=True, return_tensors="pt").input_ids
+    with reading(source, "text_encoder"):
+        text = text_encoder(tokens).last_hidden_state
+    with reading(source, "vae"):
+        latents = vae.encode(torch.zeros(1, 3, side * side, side * side)).latent_dist.mean
+        vae.decode(latents)
+    with reading(source, "unet"):
+        noise = unet(latents, 1, text).sample
+    with reading(source, "scheduler"):
+        scheduler.set_timesteps(2)
+        scheduler.step(noise, scheduler.timesteps[0], latents)

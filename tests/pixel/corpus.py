@@ -1,6 +1,8 @@
 """Runs untrusted files one at a time in a worker process and records what each one did to it."""
 
 import multiprocessing
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -11,7 +13,9 @@ from pixelpersona.pixel.clip import open_clip
 from pixelpersona.pixel.photo import CLIP_SUFFIXES, PhotoError, read_photo
 from pixelpersona.pixel.pixelation import Pixelation
 
-TIME_LIMIT_S = 10.0
+CPU_LIMIT_S = 10.0
+WALL_LIMIT_S = 100.0  # of a worker that waits; ten times as long, since other processes take their share
+_POLL_S = 0.2
 _START_LIMIT_S = 300.0  # of a worker, which imports and compiles; not counted to its first file
 # What a file that passes the photo gate may still be rejected for.
 _TYPED = ("accepted ", "leaves no cell", "no pixel reaches the opacity", "no cell of any frame")
@@ -59,14 +63,19 @@ def draw(file: Path, folder: Path) -> tuple[int, str | None]:
 
 
 def run_corpus(
-    files: Iterable[Path], folder: Path, check: Check = draw, time_limit_s: float = TIME_LIMIT_S
+    files: Iterable[Path],
+    folder: Path,
+    check: Check = draw,
+    *,
+    cpu_limit_s: float = CPU_LIMIT_S,
+    wall_limit_s: float = WALL_LIMIT_S,
 ) -> Iterator[Outcome]:
     """The outcome of every file, in order. A worker that crashes or hangs is replaced."""
     worker: _Worker | None = None
     try:
         for file in files:
             worker = worker or _Worker(check, folder)
-            outcome = worker.run(file, time_limit_s)
+            outcome = worker.run(file, cpu_limit_s, wall_limit_s)
             yield outcome
             if outcome.failure is not None and not outcome.failure.startswith("untyped"):
                 worker.kill()
@@ -88,16 +97,24 @@ class _Worker:
         assert self._mine.poll(_START_LIMIT_S), "the worker does not start"
         self._mine.recv()
 
-    def run(self, file: Path, time_limit_s: float) -> Outcome:
+    def run(self, file: Path, cpu_limit_s: float, wall_limit_s: float) -> Outcome:
+        last_cpu_s, end = self._cpu_s() + cpu_limit_s, time.monotonic() + wall_limit_s
         self._mine.send(file)
         try:
-            if not self._mine.poll(time_limit_s):
-                return Outcome(file, failure=f"hang: more than {time_limit_s:g} s")
+            while not self._mine.poll(_POLL_S):
+                if self._cpu_s() > last_cpu_s:
+                    return Outcome(file, failure=f"hang: more than {cpu_limit_s:g} s of CPU time")
+                if time.monotonic() > end:
+                    return Outcome(file, failure=f"hang: more than {wall_limit_s:g} s")
             outcome: Outcome = self._mine.recv()
             return outcome
         except EOFError:
             self._process.join()
             return Outcome(file, failure=f"crash: exit code {self._process.exitcode}")
+
+    def _cpu_s(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system
 
     def kill(self) -> None:
         self._process.kill()

@@ -39,7 +39,10 @@ def fake(file: Path, folder: Path) -> tuple[int, str | None]:
     match file.name:
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        case "hang":
+        case "loop":
+            while True:
+                pass
+        case "wait":
             threading.Event().wait()
         case "bug":
             raise KeyError("nobody thought of it")
@@ -50,15 +53,17 @@ def fake(file: Path, folder: Path) -> tuple[int, str | None]:
     return 0, "not a JPEG"
 
 
+@pytest.mark.slow
 @linux_alone
 def test_the_harness_finds_crashes_hangs_untyped_errors_and_memory(tmp_path: Path) -> None:
-    names = ("photo", "crash", "photo", "hang", "bug", "photo", "text", "large", "photo")
-    outcomes = list(run_corpus(map(Path, names), tmp_path, fake, time_limit_s=20.0))
+    names = ("photo", "crash", "photo", "loop", "wait", "bug", "photo", "text", "large", "photo")
+    outcomes = list(run_corpus(map(Path, names), tmp_path, fake, cpu_limit_s=2.0, wall_limit_s=30.0))
     assert [outcome.file.name for outcome in outcomes] == list(names)
     failures = {o.file.name: o.failure for o in outcomes if o.failure is not None}
     assert failures == {
         "crash": f"crash: exit code {-signal.SIGSEGV}",
-        "hang": "hang: more than 20 s",
+        "loop": "hang: more than 2 s of CPU time",
+        "wait": "hang: more than 30 s",
         "bug": "untyped error: KeyError: 'nobody thought of it'",
     }
     assert [(o.num_pixels, o.rejected) for o in outcomes if o.file.name in ("photo", "text")] == [
