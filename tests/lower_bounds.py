@@ -6,19 +6,18 @@ from pathlib import Path
 
 
 def lower_bounds(pyproject: Path) -> list[str]:
-    """name==version for every requirement "name>=version", those of the extras included.
+    """name==version for every requirement "name>=version" of the package and its extras, except `dev`.
 
-    Raises ValueError for another requirement without a lower bound than one of this project's own extras.
+    Raises ValueError for a requirement without a lower bound.
     """
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "dev"}
     pins = []
-    for requirement in [*project["dependencies"], *(line for extra in extras for line in extra)]:
+    for requirement in [*project["dependencies"], *(line for lines in extras.values() for line in lines)]:
         found = re.match(r"([\w.-]+)>=([\w.]+)", requirement)
-        if found is not None:
-            pins.append(f"{found[1]}=={found[2]}")
-        elif not requirement.startswith(f"{project['name']}["):
+        if found is None:
             raise ValueError(f"pyproject.toml: {requirement}: accepted name>=version")
+        pins.append(f"{found[1]}=={found[2]}")
     return pins
 
 
