@@ -15,12 +15,13 @@ ARGS   ?=
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLDEST := .venv-oldest
 DEMO  := runs/demo
 RUN   := $(BIN)/python -m pixelpersona.
 
 .PHONY: help
 help:
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'ARGS adds settings to a command: make train ARGS="lora.rank=16 loop=long"'
 
 ##@ Setup and checks
@@ -43,6 +44,18 @@ test: $(STAMP)  ## run the quick tests
 .PHONY: test-slow
 test-slow: $(STAMP)  ## run the tests that take longer than 10 seconds each
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+.PHONY: test-corpus
+test-corpus: $(STAMP)  ## draw every file of a folder of images: PIXELPERSONA_CORPUS=DIR make test-corpus
+	@[ -n "$${PIXELPERSONA_CORPUS:-}" ] || { echo "test-corpus: set PIXELPERSONA_CORPUS to a folder of images" >&2; exit 2; }
+	$(BIN)/python -m pytest -q -m corpus tests/pixel/test_corpus.py $(ARGS)
+
+.PHONY: test-oldest
+test-oldest:  ## run the quick tests with the oldest versions that pyproject.toml accepts (.venv-oldest)
+	$(PYTHON) -m venv $(OLDEST)
+	$(PYTHON) -m tests.lower_bounds > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pytest -q $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP)  ## run ruff and mypy
@@ -225,7 +238,7 @@ experiments/sampler/recipe.sha256: $$(call changed,sampler) | $(STAMP)
 .PHONY: clean
 clean:  ## remove caches, prepared pairs and what tools left behind (not runs/, not .venv)
 	rm -rf .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
-	find . \( -path ./$(VENV) -o -path ./.venv -o -path ./runs \) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
+	find . \( -path ./$(VENV) -o -path './.venv*' -o -path ./runs \) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
 
 .PHONY: clean-runs
 clean-runs:  ## delete runs/: trained weights, checkpoints, results, reports, offline W&B runs

@@ -1,15 +1,17 @@
-"""Atomic writes, one-line errors when a file must not or cannot be written, and reading JSON Lines."""
+"""Atomic writes, one-line errors when a file must not or cannot be written, and reading JSON."""
 
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+_Kind = TypeVar("_Kind")
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -105,20 +107,58 @@ def check_targets(source: Path, targets: Mapping[str, Path | None], *, overwrite
             raise ValueError(f"{key}={file}: is the file of {other}; accepted another name")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text with finite numbers; Python's own reader accepts NaN, Infinity and 1e999.
+
+    Raises ValueError for anything else, also for a text that is nested too deeply or not UTF-8.
+    """
+
+    def finite(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise ValueError(f"{number} is not a finite number")
+        return value
+
+    try:
+        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        return json.loads(decoded, parse_float=finite, parse_constant=finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_json(path: Path, kind: type[_Kind]) -> _Kind:
+    """The object (dict) or array (list) in a JSON file.
+
+    Raises FileNotFoundError, and ValueError naming the file when it cannot be read or holds something else.
+    """
+    try:
+        value = parse_json(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{path}: expected a {kind.__name__}, found a {type(value).__name__}")
+    return value
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON Lines file, in order; [] for an empty file.
 
     A last line without a newline is the incomplete row of a killed writer and is skipped.
-    Raises ValueError when the file is missing, or naming file and line when a line is not a JSON object.
+    Raises ValueError when the file is missing or cannot be read, or naming file and line when a line is not a
+    JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ValueError(f"{path}: not readable ({error.strerror})") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):

@@ -23,8 +23,8 @@ from pixelpersona.pixel.batch import (
     pixelate_folder,
     plan_folder,
 )
+from pixelpersona.pixel.clip import open_clip
 from pixelpersona.pixel.palette_files import read_palette
-from pixelpersona.pixel.photo import open_clip
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pyxelate import Pyx
 
@@ -111,7 +111,7 @@ def test_a_clarified_clip_equals_a_picture_and_does_not_flicker(tmp_path: Path) 
     with Image.open(tmp_path / "b.gif") as drawn:
         made = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(drawn)])
     assert (made[:, :13] == made[:1, :13]).all()
-    first = np.asarray(open_clip(tmp_path / "a.gif").frames[0])
+    first = next(iter(open_clip(tmp_path / "a.gif").frames))
     fitted = fit_file(recipe, tmp_path / "a.gif")
     np.testing.assert_array_equal(made[0], fitted.apply(first).snapped.cells)
 

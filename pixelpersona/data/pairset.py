@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelpersona.data.metadata import SPLITS
+from pixelpersona.files import parse_json
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
 
@@ -160,7 +161,7 @@ def _damaged_pictures(folder: Path) -> Iterator[str]:
 def _consistent_row(line: bytes) -> dict[str, Any]:
     """A row that matches its own digest; {} for a damaged one, which the metadata's hash has reported."""
     try:
-        row: dict[str, Any] = json.loads(line)
+        row: dict[str, Any] = parse_json(line)
         numbers = {row[f"{kind}_file_name"].removeprefix(f"{kind}/") for kind in KINDS}
         own = hashlib.sha256((row["photo_sha256"] + row["pixel_sha256"]).encode()).hexdigest()
         return row if len(numbers) == 1 and own == row["sha256"] and isinstance(row["photo_id"], str) else {}
@@ -210,7 +211,7 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(_read_bytes(file))
+        manifest = parse_json(_read_bytes(file))
     except ValueError as error:
         raise ValueError(f"{file}: no manifest of a data set ({error})") from error
     needed = {"key", "metadata_sha256", "recipe", "num_rejected", "data_version"}

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pixelpersona.data.drafts import draft_path, writing
-from pixelpersona.files import drafted
+from pixelpersona.files import drafted, parse_json
 
 SHARD_ENTRIES = 256
 _log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def _read_index(file: Path) -> _Index:
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     try:
-        made_by, keys, sha256 = json.loads(text)
+        made_by, keys, sha256 = parse_json(text)
         index = _Index(made_by, tuple(keys), tuple(sha256))
     except (ValueError, TypeError) as error:
         raise ValueError("invalid index") from error

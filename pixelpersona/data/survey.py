@@ -23,7 +23,7 @@ from pixelpersona.data.metadata import SPLITS, TEST, TRAIN, VAL
 from pixelpersona.data.pairset import DATA_VERSION, seal
 from pixelpersona.data.sources import PhotoSource
 from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
-from pixelpersona.files import drafted
+from pixelpersona.files import drafted, parse_json
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.pixel.photo_formats import HINTS
@@ -197,7 +197,7 @@ def _look_at(
 def check_looks(file: Path) -> dict[str, Look]:
     """The looks in a file, by digest. Raises ValueError naming it when it was changed or cannot be read."""
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_bytes())
         if content["sha256"] == seal(content):
             return dict(content["photos"])
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pixelpersona.data.duplicates import find_near
 from pixelpersona.data.metadata import TRAIN
 from pixelpersona.data.pairset import Pair, PairSet
-from pixelpersona.files import write_whole
+from pixelpersona.files import parse_json, write_whole
 
 TRAINING_PHOTOS = "train_photos.jsonl"
 """Name of the record, beside the weights."""
@@ -43,7 +43,7 @@ def read_training_photos(folder: Path) -> list[TrainingPhoto] | None:
     if not file.exists():
         return None
     try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        rows = [parse_json(line) for line in file.read_bytes().splitlines()]
         photos = [TrainingPhoto(row["id"], row["sha256"], row["fingerprint"]) for row in rows]
         find_near([], [photo.fingerprint for photo in photos])  # raises if they are no fingerprints
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,12 +1,12 @@
 """Checks every file of a cache against its recorded digest. Read-only."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, damage, seal
 from pixelpersona.data.shards import shard_damage
 from pixelpersona.data.survey import LOOKS, check_looks
+from pixelpersona.files import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def verify_cache(root: Path) -> Verdict:
 def _is_of_other_version(folder: Path) -> bool:
     """Whether an intact manifest has another version (version 1 had no seal); a changed one is damage."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = parse_json((folder / MANIFEST).read_bytes())
         version = int(manifest["data_version"])
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pixelpersona.evaluation.intervals import Estimate
-from pixelpersona.files import write_whole
+from pixelpersona.files import parse_json, write_whole
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +252,12 @@ def save_results(results: EvalResults, path: Path) -> None:
 def load_results(path: Path) -> EvalResults:
     """Read a file of `save_results`. Raises ValueError naming the file and what is wrong with it."""
     with reading(path, "result", "evaluate"):
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_bytes())
         results = EvalResults(
-            variants=[_decode_variant(v) for v in raw["variants"]],
-            differences=[_decode_difference(d) for d in raw["differences"]],
-            settings=dict(raw["settings"]),
-            groups=[_decode_variant(v) for v in raw.get("groups", [])],  # version 0.1 had none
+            variants=[_decode_variant(v) for v in checked(raw["variants"], list)],
+            differences=[_decode_difference(d) for d in checked(raw["differences"], list)],
+            settings=checked(raw["settings"], dict),
+            groups=[_decode_variant(v) for v in checked(raw.get("groups", []), list)],  # version 0.1 had none
         )
         names = {result.variant for result in results.variants}
         if unknown := {name for group in results.groups for name in group.members} - names:
@@ -272,8 +274,16 @@ def reading(path: Path, kind: str, command: str) -> Iterator[None]:
         raise ValueError(f"{path}: no such file; `{command}` writes it") from None
     except KeyError as error:
         raise ValueError(f"{path}: the key {error} is missing") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a readable {kind} file ({error})") from None
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a readable {kind} file ({reason})") from None
+
+
+def checked(value: Any, kind: type[_Kind]) -> _Kind:
+    """A value read from JSON. Raises ValueError when it is of another type."""
+    if not isinstance(value, kind):
+        raise ValueError(f"expected a {kind.__name__}, found {str(value)[:60]!r}")
+    return value
 
 
 def _decode(raw: Mapping[str, Any]) -> Estimate:
@@ -283,11 +293,11 @@ def _decode(raw: Mapping[str, Any]) -> Estimate:
 def _decode_difference(raw: Mapping[str, Any]) -> Difference:
     deviation = raw.get("deviation")
     return Difference(
-        variant=str(raw["variant"]),
-        baseline=str(raw["baseline"]),
-        metric=str(raw["metric"]),
+        variant=checked(raw["variant"], str),
+        baseline=checked(raw["baseline"], str),
+        metric=checked(raw["metric"], str),
         estimate=_decode(raw["estimate"]),
-        num_seeds=int(raw.get("num_seeds", 1)),
+        num_seeds=checked(raw.get("num_seeds", 1), int),
         deviation=None if deviation is None else float(deviation),
     )
 
@@ -295,16 +305,16 @@ def _decode_difference(raw: Mapping[str, Any]) -> Difference:
 def _decode_variant(raw: Mapping[str, Any]) -> EvalResult:
     adapter = raw["adapter_sha256"]
     return EvalResult(
-        variant=str(raw["variant"]),
+        variant=checked(raw["variant"], str),
         metrics={str(name): _decode(estimate) for name, estimate in raw["metrics"].items()},
         per_photo={str(name): [float(v) for v in values] for name, values in raw["per_photo"].items()},
-        photo_ids=[str(i) for i in raw["photo_ids"]],
-        seeds=[int(s) for s in raw["seeds"]],
-        base_sha256=str(raw["base_sha256"]),
-        adapter_sha256=None if adapter is None else str(adapter),
-        features_sha256=str(raw["features_sha256"]),
-        num_parameters=int(raw["num_parameters"]),
-        training_seeds=[int(s) for s in raw.get("training_seeds", [])],
-        members=[str(name) for name in raw.get("members", [])],
+        photo_ids=[checked(i, str) for i in checked(raw["photo_ids"], list)],
+        seeds=[checked(s, int) for s in checked(raw["seeds"], list)],
+        base_sha256=checked(raw["base_sha256"], str),
+        adapter_sha256=None if adapter is None else checked(adapter, str),
+        features_sha256=checked(raw["features_sha256"], str),
+        num_parameters=checked(raw["num_parameters"], int),
+        training_seeds=[checked(s, int) for s in checked(raw.get("training_seeds", []), list)],
+        members=[checked(name, str) for name in checked(raw.get("members", []), list)],
         deviations={str(name): float(value) for name, value in raw.get("deviations", {}).items()},
     )

@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean
-from pixelpersona.evaluation.result import reading
-from pixelpersona.files import write_whole
+from pixelpersona.evaluation.result import checked, reading
+from pixelpersona.files import parse_json, write_whole
 
 STYLE_SHARE = 0.5
 """A setting counts as pixel art from this share of the ceiling's mean grid contrast."""
@@ -136,29 +136,29 @@ def save_tradeoff(tradeoff: Tradeoff, path: Path) -> None:
 def load_tradeoff(path: Path) -> Tradeoff:
     """Read a file of `save_tradeoff`. Raises ValueError naming the file and what is wrong with it."""
     with reading(path, "trade-off", "evaluate eval=tradeoff"):
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_bytes())
         return Tradeoff(
-            settings=[_decode(setting) for setting in raw["settings"]],
+            settings=[_decode(setting) for setting in checked(raw["settings"], list)],
             ceiling=[float(value) for value in raw["ceiling"]],
-            photo_ids=[str(name) for name in raw["photo_ids"]],
-            seeds=[int(seed) for seed in raw["seeds"]],
-            base_sha256=str(raw["base_sha256"]),
-            features_sha256=str(raw["features_sha256"]),
-            conditions=dict(raw["conditions"]),
+            photo_ids=[checked(name, str) for name in checked(raw["photo_ids"], list)],
+            seeds=[checked(seed, int) for seed in checked(raw["seeds"], list)],
+            base_sha256=checked(raw["base_sha256"], str),
+            features_sha256=checked(raw["features_sha256"], str),
+            conditions=checked(raw["conditions"], dict),
         )
 
 
 def _decode(raw: Mapping[str, Any]) -> Setting:
     adapter = raw["adapter_sha256"]
     return Setting(
-        variant=str(raw["variant"]),
+        variant=checked(raw["variant"], str),
         strength=float(raw["strength"]),
         guidance=float(raw["guidance"]),
-        adapter_sha256=None if adapter is None else str(adapter),
+        adapter_sha256=None if adapter is None else checked(adapter, str),
         style=[float(value) for value in raw["style"]],
         likeness=[float(value) for value in raw["likeness"]],
-        sampler=str(raw["sampler"]),
-        num_passes=int(raw["num_passes"]),
+        sampler=checked(raw["sampler"], str),
+        num_passes=checked(raw["num_passes"], int),
     )
 
 

@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from pixelpersona.assets.locate import path as asset
-from pixelpersona.models.base_files import check_parts, check_source, check_weights, reading
+from pixelpersona.models.base_files import check_parts, check_source, check_weights, reading, try_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def load_base(
         models.append(model)
     text_encoder, vae, unet = models
     check_parts(source, tokenizer, text_encoder, vae, unet, noise_schedule)
+    try_parts(source, tokenizer, text_encoder, vae, unet, noise_schedule)
     if prediction_type not in (None, noise_schedule.config.prediction_type):
         found = noise_schedule.config.prediction_type
         raise ValueError(f"model.path={source}: prediction_type={found}: accepted {prediction_type}")

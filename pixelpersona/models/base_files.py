@@ -4,7 +4,6 @@ diffusers and transformers only warn about missing and unknown weights, and fill
 numbers.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
+
+from pixelpersona.files import parse_json
 
 # Part → the configuration file that it must have.
 _CONFIGS = {
@@ -56,12 +57,9 @@ def check_source(source: str) -> None:
 
 
 def _check_json(file: Path, shown: str) -> None:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"it contains {constant}")
-
     try:
-        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse)
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise ValueError(f"{shown}: not readable ({error})") from None
     if not isinstance(found, dict):
         raise ValueError(f"{shown}: accepted a JSON object")
@@ -132,7 +130,7 @@ def check_parts(
         f"tokenizer: {tokens} tokens; accepted {_NUM_BYTES} to {text.vocab_size}, as the text_encoder",
     )
     refuse_unless(
-        2 <= length <= text.max_position_embeddings,
+        isinstance(length, int) and 2 <= length <= text.max_position_embeddings,
         f"tokenizer: model_max_length={length}; accepted 2 to {text.max_position_embeddings}",
     )
     channels, width = unet.config.in_channels, unet.config.cross_attention_dim
@@ -148,5 +146,35 @@ def check_parts(
     left_out = sorted(set(schedule.get("_use_default_values", ())) & set(_NOISE_LEVELS))
     file = "scheduler/scheduler_config.json"
     refuse_unless(not left_out or schedule.trained_betas is not None, f"{file}: no {', '.join(left_out)}")
-    is_finite = bool(torch.isfinite(noise_schedule.alphas_cumprod).all())
-    refuse_unless(is_finite, f"{file}: its noise levels are not finite")
+    betas = noise_schedule.betas
+    is_noise = bool(((betas > 0.0) & (betas <= 1.0)).all())
+    refuse_unless(is_noise, f"{file}: its betas are not all above 0 and at most 1")
+
+
+@torch.no_grad()
+def try_parts(
+    source: str,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModel,
+    vae: AutoencoderKL,
+    unet: UNet2DConditionModel,
+    noise_schedule: DDIMScheduler,
+) -> None:
+    """Run every part once, on the smallest input: some settings raise an error only then.
+
+    Raises ValueError naming the part that fails.
+    """
+    side = 2 ** max(len(model.config.block_out_channels) - 1 for model in (vae, unet))
+    scheduler = DDIMScheduler.from_config(noise_schedule.config)
+    with reading(source, "tokenizer"):
+        tokens = tokenizer("", padding="max_length", truncation=True, return_tensors="pt").input_ids
+    with reading(source, "text_encoder"):
+        text = text_encoder(tokens).last_hidden_state
+    with reading(source, "vae"):
+        latents = vae.encode(torch.zeros(1, 3, side * side, side * side)).latent_dist.mean
+        vae.decode(latents)
+    with reading(source, "unet"):
+        noise = unet(latents, 1, text).sample
+    with reading(source, "scheduler"):
+        scheduler.set_timesteps(2)
+        scheduler.step(noise, scheduler.timesteps[0], latents)

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
-from pixelpersona.files import write_whole
+from pixelpersona.files import parse_json, write_whole
 from pixelpersona.models.base import BaseModel, quiet_libraries
 
 # The parts of a base that a LoRA may change; key names before PEFT's.
@@ -175,8 +175,8 @@ def _settings(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     if not text:
         return {}
     try:
-        stored = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        stored = parse_json(text)
+    except ValueError as error:
         raise ValueError(f"its {LORA_ADAPTER_METADATA_KEY} is not JSON ({error})") from None
     if not isinstance(stored, dict):
         raise ValueError(f"its {LORA_ADAPTER_METADATA_KEY} is not a JSON object")

@@ -16,14 +16,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from pixelpersona.files import refusal, whole, write_whole
+from pixelpersona.pixel.clip import Frames, open_clip
 from pixelpersona.pixel.frames import MAX_GIF_SIDE, save_gif, snap_clip
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.listing import list_files
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
-from pixelpersona.pixel.photo import MAX_PIXELS, PhotoError, open_clip, open_photo
+from pixelpersona.pixel.photo import MAX_PIXELS, PhotoError, read_photo
 from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES, PHOTO_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
-from pixelpersona.pixel.pixelator import Pixelator, resized
+from pixelpersona.pixel.pixelator import Images, Pixelator, resized
 from pixelpersona.pixel.snap import save_png
 from pixelpersona.pixel.transparency import check_visible, has_visible, leave_index_free
 
@@ -68,7 +69,7 @@ class FilePixelator:
 
     def _image(self, source: Path) -> Callable[[Path], None]:
         """Draw the image; returns the function that writes it to a file."""
-        (image,) = _frames(source)
+        image = read_photo(source, keep_alpha=True)
         pixelator = self.fitted or Pixelator(self.recipe)
         _check_output(pixelator.grid(image), self.scale)
         made = pixelator.apply(image) if self.fitted else pixelator.fit_apply(image)
@@ -82,16 +83,13 @@ class FilePixelator:
                 f"pixelate.dither={self.recipe.dither}: accepted none for a clip, where a dither flickers"
             )
         clip = open_clip(source)
-        frames = [np.asarray(frame) for frame in clip.frames]
-        durations, loop = clip.durations, clip.loop
-        del clip  # its frames need as much memory as the arrays
         pixelator = self.fitted or Pixelator(self.recipe)
-        grid = pixelator.grid(frames[0])
-        _check_output(grid, self.scale, len(frames), MAX_GIF_SIDE)
+        grid = pixelator.grid(next(iter(clip.frames)))
+        _check_output(grid, self.scale, len(clip.frames), MAX_GIF_SIDE)
         if not self.fitted:
-            pixelator.fit(_not_empty(frames, self.recipe.alpha))
+            pixelator.fit(_not_empty(clip.frames, self.recipe.alpha))
         drawn, masks = snap_clip(
-            [resized(frame, grid) for frame in frames],
+            (resized(frame, grid) for frame in clip.frames),
             grid,
             pixelator.palette,
             self.recipe.downsample,
@@ -99,7 +97,7 @@ class FilePixelator:
             pixelator.clarified if self.recipe.changes_image else None,
         )
         snapped, opaque = leave_index_free(drawn, masks)
-        return lambda file: save_gif(snapped, durations, file, self.scale, loop, opaque)
+        return lambda file: save_gif(snapped, clip.durations, file, self.scale, clip.loop, opaque)
 
 
 def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
@@ -108,7 +106,7 @@ def fit_file(recipe: Pixelation, source: Path) -> Pixelator:
     Raises PhotoError when it cannot be read, ValueError when it has no cell, too many, or no opaque pixel.
     """
     frames, pixelator = _frames(source), Pixelator(recipe)
-    _check_output(pixelator.grid(frames[0]), 1, len(frames))
+    _check_output(pixelator.grid(next(iter(frames))), 1, len(frames))
     return pixelator.fit(_not_empty(frames, recipe.alpha))
 
 
@@ -245,17 +243,17 @@ def _check_output(grid: Grid, scale: int, num_frames: int = 1, max_side: int = M
         raise ValueError(f"scale={scale}: {size}; accepted 1 to {accepted} for {columns}x{rows} cells")
 
 
-def _frames(source: Path) -> list[NDArray[np.uint8]]:
+def _frames(source: Path) -> Images:
     """The image, RGB or RGBA, or all frames of a clip."""
     if source.suffix.lower() in CLIP_SUFFIXES:
-        return [np.asarray(frame) for frame in open_clip(source).frames]
-    return [np.asarray(open_photo(source, keep_alpha=True))]
+        return open_clip(source).frames
+    return [read_photo(source, keep_alpha=True)]
 
 
-def _not_empty(frames: Sequence[NDArray[np.uint8]], alpha: float) -> list[NDArray[np.uint8]]:
+def _not_empty(frames: Images, alpha: float) -> Images:
     """The frames with an opaque pixel, or all frames if there is none, so that the fit raises its error."""
-    seen = [frame for frame in frames if has_visible(frame, alpha)]
-    return seen or list(frames)
+    seen = frozenset(number for number, frame in enumerate(frames) if has_visible(frame, alpha))
+    return frames.only(seen) if seen and isinstance(frames, Frames) else frames
 
 
 def _small(file: Path, pixelator: Pixelator) -> NDArray[np.uint8]:
@@ -265,9 +263,9 @@ def _small(file: Path, pixelator: Pixelator) -> NDArray[np.uint8]:
     Raises PhotoError when it cannot be read, ValueError when it has no cell or nothing is visible.
     """
     frames, alpha = _frames(file), pixelator.recipe.alpha
-    grid = pixelator.grid(frames[0])
+    grid = pixelator.grid(next(iter(frames)))
     _check_output(grid, 1, len(frames))
-    image = Image.fromarray(_not_empty(frames, alpha)[0])
+    image = Image.fromarray(next(iter(_not_empty(frames, alpha))))
     side = max(_FIT_SIDE, math.ceil(max(image.size) * grid.cell / min(image.size)))
     image.thumbnail((side, side), Image.Resampling.BOX)
     small = np.asarray(image)

@@ -26,15 +26,19 @@ def equalize(value: Floats) -> Floats:
     bins = _bins(value)
     levels = _blend(bins, _mappings(bins, tile_y, tile_x), tile_y, tile_x)
     low, high = levels.min(), levels.max()
-    stretched: Floats = np.minimum(levels, 1.0) if low == high else (levels - low) / (high - low)
-    return stretched
+    if low == high:
+        return np.minimum(levels, 1.0)
+    levels -= low  # in place: a large photo needs 128 MB
+    levels /= high - low
+    return levels
 
 
 @kernel
-def _bins(value: Floats) -> Integers:
+def _bins(value: Floats) -> NDArray[np.uint8]:
     """The histogram bin of every pixel, after rounding to 16 bits and stretching to 14 bits."""
     height, width = value.shape
-    levels = np.empty((height, width), dtype=np.int64)
+    bins = np.empty((height, width), dtype=np.uint8)
+    levels = np.empty((height, width), dtype=np.int32)
     for y in range(height):
         for x in range(width):
             levels[y, x] = np.int64(np.rint(min(max(value[y, x], 0.0), 1.0) * _TOP_16_BITS))
@@ -45,8 +49,8 @@ def _bins(value: Floats) -> Integers:
                 level = min(levels[y, x], _TOP)
             else:
                 level = np.int64(np.rint((levels[y, x] - low) / (high - low) * _TOP))
-            levels[y, x] = level // _BIN_SIZE
-    return levels
+            bins[y, x] = level // _BIN_SIZE
+    return bins
 
 
 @kernel
@@ -59,7 +63,7 @@ def _mirrored(i: int, size: int) -> int:
 
 
 @kernel
-def _mappings(bins: Integers, tile_y: int, tile_x: int) -> Integers:
+def _mappings(bins: NDArray[np.uint8], tile_y: int, tile_x: int) -> Integers:
     """The grey level that each tile maps each bin to: [tiles down, tiles across, bins]."""
     height, width = bins.shape
     down, across = (height + tile_y - 1) // tile_y, (width + tile_x - 1) // tile_x
@@ -112,7 +116,7 @@ def _clip_histogram(histogram: Integers, limit: int) -> None:
 
 
 @kernel
-def _blend(bins: Integers, mappings: Integers, tile_y: int, tile_x: int) -> Floats:
+def _blend(bins: NDArray[np.uint8], mappings: Integers, tile_y: int, tile_x: int) -> Floats:
     """The mappings of the four nearest tiles, interpolated bilinearly, as whole grey levels.
 
     Sums are in float32 and truncated, not rounded, as in scikit-image.

@@ -1,7 +1,7 @@
 """Clips in pixel art: one palette for all frames, no flicker where nothing moves, and exact GIF files."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ _OPACITY_MARGIN = 0.1  # hysteresis of a cell's opacity
 
 
 def snap_clip(
-    frames: Sequence[NDArray[np.uint8]],
+    frames: Iterable[NDArray[np.uint8]],
     grid: Grid,
     palette: Palette,
     method: str,
@@ -37,7 +37,8 @@ def snap_clip(
     last change and the new colour is nearer by more than half of that. So noise between two palette colours
     does not flicker, and a slow fade proceeds in steps.
 
-    frames: uint8 [H, W, 3] or [H, W, 4] sRGB of the grid's size, all with the same number of channels.
+    frames: uint8 [H, W, 3] or [H, W, 4] sRGB of the grid's size, all with the same number of channels; read
+    once, one at a time.
     method: of `downsample.cell_colors`. visible: opacity (0-1) from which a pixel has a colour and a cell is
     drawn, with hysteresis, so that a noisy outline does not flicker; a cell that appears takes a new colour.
     clarify: applied to the frames before drawing; changes are detected on the original frames, as it
@@ -45,21 +46,25 @@ def snap_clip(
     Returns the frames and, for RGBA frames, which cells are drawn, bool [rows, columns] each.
     Raises ValueError when there is no frame, the grid does not fit one, or no cell of any frame is drawn.
     """
-    if not frames:
+    cells: list[NDArray[np.uint8]] = []
+    watched: list[NDArray[np.uint8]] = []
+    drawn: list[NDArray[np.bool_]] = []
+    for frame in frames:
+        if frame.shape[2] == 4:
+            drawn.append(_drawn(frame, grid, visible, drawn[-1] if drawn else None))
+        watched.append(_cells(frame, grid, method, visible))
+        cells.append(watched[-1] if clarify is None else _cells(clarify(frame), grid, method, visible))
+    if not cells:
         raise ValueError("frames: need at least one")
-    drawn = _drawn(frames, grid, visible) if frames[0].shape[2] == 4 else None
-    if drawn is not None and not any(mask.any() for mask in drawn):
+    if drawn and not any(mask.any() for mask in drawn):
         raise ValueError(f"frames: no cell of any frame reaches the opacity {visible}")
+    masks = tuple(drawn) or None
+    held = _hold(cells, watched, masks, palette)
+    return tuple(Snapped(indices, palette, grid) for indices in held), masks
 
-    def downsampled(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        rgb = images if drawn is None else [reveal(image, visible) for image in images]
-        return [cell_colors(image, grid, method) for image in rgb]
 
-    watched = cells = downsampled(frames)
-    if clarify is not None:
-        cells = downsampled([clarify(frame) for frame in frames])
-    held = _hold(cells, watched, drawn, palette)
-    return tuple(Snapped(indices, palette, grid) for indices in held), drawn
+def _cells(frame: NDArray[np.uint8], grid: Grid, method: str, visible: float) -> NDArray[np.uint8]:
+    return cell_colors(frame if frame.shape[2] == 3 else reveal(frame, visible), grid, method)
 
 
 def _hold(
@@ -87,14 +92,15 @@ def _hold(
     return held
 
 
-def _drawn(frames: Sequence[NDArray[np.uint8]], grid: Grid, visible: float) -> Masks:
-    """Which cells are drawn in each frame, with hysteresis around the opacity `visible`."""
-    drawn = [drawn_cells(frames[0], grid, visible)]
-    for frame in frames[1:]:
-        appears = drawn_cells(frame, grid, min(visible + _OPACITY_MARGIN, 1.0))
-        stays = drawn_cells(frame, grid, max(visible - _OPACITY_MARGIN, 1.0 / 255.0))
-        drawn.append(np.where(drawn[-1], stays, appears))
-    return tuple(drawn)
+def _drawn(
+    frame: NDArray[np.uint8], grid: Grid, visible: float, before: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Which cells are drawn, with hysteresis around the opacity `visible`. before: in the previous frame."""
+    if before is None:
+        return drawn_cells(frame, grid, visible)
+    appears = drawn_cells(frame, grid, min(visible + _OPACITY_MARGIN, 1.0))
+    stays = drawn_cells(frame, grid, max(visible - _OPACITY_MARGIN, 1.0 / 255.0))
+    return np.where(before, stays, appears)
 
 
 def save_gif(

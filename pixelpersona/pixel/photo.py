@@ -4,37 +4,37 @@ import io
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from pixelpersona.pixel.gif_blocks import Gif, GifFrame, read_gif
-from pixelpersona.pixel.photo_formats import CLIP_PLUGINS, PHOTO_FORMATS, PHOTO_PLUGINS, missing_format
+from pixelpersona.pixel.photo_formats import PHOTO_FORMATS, PHOTO_PLUGINS, missing_format
 from pixelpersona.pixel.tiff import decoded_size, is_odd_grey, load_quietly
 from pixelpersona.terminal import escape
 
 MAX_PIXELS = 64_000_000  # of an image, or of all frames of a clip together
 MAX_FILE_BYTES = 256 * 2**20
+_MAX_WITH_ALPHA = 40_000_000  # of an image whose transparency is kept: drawing it needs less than 1 GB
 
-_MAX_CLIP_BYTES = 64_000_000
-_MAX_FRAMES = 1000
 _ORIENTATION = 0x0112
 # Modes without a conversion to RGB that is right for every file.
 _REFUSED_MODES = {"F": "floating-point values", "I": "32-bit values", "LAB": "Lab colours"}
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_Pixels = NDArray[np.uint8]
+_UPRIGHT: dict[int, Callable[[_Pixels], _Pixels]] = {  # EXIF orientation -> what makes it upright
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
 }
+_BAND = 2**22  # pixels that are converted at once: every copy of a whole photo may need 256 MB
 
 
 class PhotoError(Exception):
@@ -49,18 +49,6 @@ class PhotoError(Exception):
         return f"{self.file}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Clip:
-    """Frames of one mode (RGB or RGBA) and size, their durations in milliseconds, and the number of loops.
-
-    loop: 0 for endless, None to play once.
-    """
-
-    frames: tuple[Image.Image, ...]
-    durations: tuple[int, ...]
-    loop: int | None
-
-
 _Opened = TypeVar("_Opened")
 _log = logging.getLogger(__name__)
 
@@ -72,30 +60,46 @@ def open_photo(
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Image.Image:
-    """Read a photo's file, or its bytes, as an upright sRGB image of mode RGB without metadata.
+    """`read_photo` as an image of mode RGB, or RGBA."""
+    return Image.fromarray(read_photo(source, name=name, max_pixels=max_pixels, keep_alpha=keep_alpha))
+
+
+def read_photo(
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    keep_alpha: bool = False,
+) -> _Pixels:
+    """The upright sRGB pixels of a photo's file, or of its bytes, uint8 [H, W, 3].
 
     Formats: JPEG, PNG, WebP, BMP, TIFF; AVIF where Pillow has it, HEIC with the extra `heic`. EXIF
     orientation is applied, an ICC profile is converted to sRGB, transparency is composited over white, 16-bit
     grey is scaled (not clipped) to 8 bits. A phone's multi-picture JPEG or HEIC gives its main image, a TIFF
     its first page, with one line in the log when it has more.
     name: what errors call the image (default: its path, or "photo"). max_pixels: checked before decoding.
-    keep_alpha: return an image with transparency as RGBA, hidden colours included, instead of over white.
+    keep_alpha: return an image with transparency as [H, W, 4], hidden colours included, not over white; it
+    may have up to 40 million pixels.
     Raises PhotoError if the image is missing, empty, in another format, damaged, truncated, animated, too
     large, or a file of more than 256 MiB.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "photo"
 
-    def read(opened: Image.Image) -> Image.Image:
+    def read(opened: Image.Image) -> tuple[_Pixels, int]:
         _check_header(opened, file, max_pixels)
+        if keep_alpha and opened.has_transparency_data and opened.width * opened.height > _MAX_WITH_ALPHA:
+            size = f"{opened.width}x{opened.height} pixels with transparency"
+            raise PhotoError(f"{size}; accepted up to {_MAX_WITH_ALPHA / 1e6:g} million", file)
         if isinstance(opened, TiffImageFile):
             if opened.is_animated:
                 _report_pages(file)
             load_quietly(opened)
         opened.load()
-        image = _to_srgb(_upright(opened))
-        return _plain_copy(image if keep_alpha else _over_white(image))
+        return _srgb_pixels(opened, keep_alpha), _orientation(opened)
 
-    return _read(source, file, PHOTO_PLUGINS, f"{PHOTO_FORMATS} picture", max_pixels, read)
+    kind = f"{PHOTO_FORMATS} picture"
+    pixels, orientation = read_image(source, file, PHOTO_PLUGINS, kind, max_pixels, read)
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
 
 
 @cache  # one line for each file, although some commands read a file twice
@@ -103,60 +107,7 @@ def _report_pages(file: str) -> None:
     _log.warning("%s: has more than one page; only the first is read", escape(file))
 
 
-def open_clip(source: Path | bytes) -> Clip:
-    """Read all frames of a GIF file, or of its bytes, as displayed, without metadata.
-
-    All frames have the size of the canvas, which holds the GIF's screen and every frame. What no frame has
-    drawn yet, and what a frame's disposal clears, is transparent, as browsers show it. Frames are RGBA if a
-    pixel of any is transparent, else RGB. Durations are in milliseconds, 0 if the file has none. A still GIF
-    gives one frame. Limits, checked before a pixel is decoded: 1000 frames, 64 million bytes, and 64 million
-    pixels in all frames together. Raises PhotoError if the clip is missing, empty, in another format,
-    damaged, truncated or too large.
-    """
-    file = str(source) if isinstance(source, Path) else "clip"
-    _readable(source, file)
-    try:
-        num_bytes = source.stat().st_size if isinstance(source, Path) else len(source)
-        if num_bytes > _MAX_CLIP_BYTES:
-            raise PhotoError(f"{num_bytes} bytes; accepted {_MAX_CLIP_BYTES} or less", file)
-        data = source.read_bytes() if isinstance(source, Path) else source
-        gif = read_gif(data, max_frames=_MAX_FRAMES, max_pixels=MAX_PIXELS)
-        frames = _displayed(gif, file)
-    except ValueError as error:
-        raise PhotoError(str(error), file) from error
-    except OSError as error:
-        raise PhotoError(f"cannot be read ({error.strerror})", file) from error
-    except MemoryError as error:
-        raise PhotoError("not enough memory to decode it", file) from error
-    return Clip(frames, tuple(frame.duration for frame in gif.frames), gif.loop)
-
-
-def _displayed(gif: Gif, file: str) -> tuple[Image.Image, ...]:
-    """The canvas after each frame, RGBA if a pixel of any is transparent, else RGB."""
-    canvas = Image.new("RGBA", (gif.width, gif.height))
-    frames: list[Image.Image] = []
-    for frame in gif.frames:
-        before = canvas.copy() if frame.disposal == 3 else None
-        if frame.width and frame.height:
-            _draw_over(canvas, frame, file)
-        is_opaque = canvas.getchannel("A").getextrema()[0] == 255
-        frames.append(canvas.convert("RGB") if is_opaque else canvas.copy())
-        if frame.disposal == 2:
-            right, bottom = frame.left + frame.width, frame.top + frame.height
-            canvas.paste((0, 0, 0, 0), (frame.left, frame.top, right, bottom))
-        canvas = canvas if before is None else before
-    if any(frame.mode == "RGBA" for frame in frames):
-        frames = [frame.convert("RGBA") for frame in frames]
-    return tuple(frames)
-
-
-def _draw_over(canvas: Image.Image, frame: GifFrame, file: str) -> None:
-    """Decode a frame and paste it, without its transparent pixels, in its place."""
-    drawn = _read(frame.file, file, CLIP_PLUGINS, "GIF", MAX_PIXELS, lambda opened: opened.convert("RGBA"))
-    canvas.paste(drawn, (frame.left, frame.top), drawn)
-
-
-def _read(
+def read_image(
     source: Path | bytes,
     file: str,
     formats: tuple[str, ...],
@@ -164,12 +115,15 @@ def _read(
     max_pixels: int,
     read: Callable[[Image.Image], _Opened],
 ) -> _Opened:
-    """Open with these Pillow plugins only and read; any failure becomes a PhotoError."""
+    """`read` of an image opened with these Pillow plugins only; any failure becomes a PhotoError.
+
+    file, kind, max_pixels: for the messages: what is read, what it should be, and the limit of its size.
+    """
     with warnings.catch_warnings():
         # Pillow only warns about decompression bombs; the size is checked here before decoding.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(_readable(source, file), formats=formats) as opened:
+            with Image.open(readable(source, file), formats=formats) as opened:
                 return read(opened)
         except PhotoError:
             raise
@@ -184,7 +138,7 @@ def _read(
             raise PhotoError("damaged or truncated", file) from error
 
 
-def _readable(source: Path | bytes, file: str) -> Path | io.BytesIO:
+def readable(source: Path | bytes, file: str) -> Path | io.BytesIO:
     """A readable, non-empty regular file, or the bytes as a stream. Raises PhotoError for anything else."""
     if isinstance(source, bytes):
         if not source:
@@ -235,49 +189,66 @@ def _check_header(opened: Image.Image, file: str, max_pixels: int) -> None:
         raise PhotoError(f"animated ({num_frames} frames); accepted still images", file)
 
 
-def _upright(opened: Image.Image) -> Image.Image:
-    """Apply the EXIF or XMP orientation."""
+def _orientation(opened: Image.Image) -> int:
+    """The EXIF or XMP orientation; 1 where there is none."""
     try:
         orientation = opened.getexif().get(_ORIENTATION, 1)
     except Exception:  # ignore unreadable metadata: the pixels are fine
-        orientation = 1
-    transpose = _TRANSPOSE.get(orientation) if isinstance(orientation, int) else None
-    return opened if transpose is None else _keep_info(opened.transpose(transpose), opened)
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
-def _keep_info(image: Image.Image, source: Image.Image) -> Image.Image:
-    """Copy the colour profile and transparent colour, which transpose() and convert() may drop."""
-    for key in ("icc_profile", "transparency"):
-        if key in source.info and key not in image.info:
-            image.info[key] = source.info[key]
-    return image
+def _srgb_pixels(opened: Image.Image, keep_alpha: bool) -> _Pixels:
+    """sRGB pixels of a decoded image of any mode, uint8 [H, W, 3], or [H, W, 4] with transparency."""
+    width, height = opened.size
+    to_srgb = _profile_transform(opened)
+    pixels: _Pixels | None = None
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = _to_srgb(opened.crop((0, top, width, min(top + rows, height))), to_srgb)
+        converted = np.asarray(band if keep_alpha else _over_white(band))
+        if pixels is None:
+            pixels = np.empty((height, width, converted.shape[2]), dtype=np.uint8)
+        pixels[top : top + rows] = converted
+    assert pixels is not None  # an image has at least one row
+    return pixels
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB or RGBA in sRGB."""
+def _to_srgb(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    """Convert any mode to RGB or RGBA in sRGB. transform: of `_profile_transform`."""
     if image.mode.startswith("I;16"):
         return _from_16_bit_grey(image)
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    profile = image.info.get("icc_profile")
-    if image.mode in ("LA", "La"):
-        image = _keep_info(image.convert("L"), image)
-    elif image.mode not in ("L", "RGB", "CMYK"):
-        image = _keep_info(image.convert("RGBA").convert("RGB"), image)
-    rgb = _apply_profile(image, profile) if profile else image.convert("RGB")
+    image = _of_profile_mode(image)
+    rgb = image.convert("RGB") if transform is None else transform.apply(image)
     if alpha is not None:
         rgb.putalpha(alpha)
     return rgb
 
 
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert to sRGB; a profile that is damaged or for another mode is ignored."""
+def _of_profile_mode(image: Image.Image) -> Image.Image:
+    """The image in a mode that a colour profile can describe: L, RGB or CMYK."""
+    if image.mode in ("LA", "La"):
+        return image.convert("L")
+    if image.mode not in ("L", "RGB", "CMYK"):
+        return image.convert("RGBA").convert("RGB")
+    return image
+
+
+def _profile_transform(opened: Image.Image) -> ImageCms.ImageCmsTransform | None:
+    """What converts the image to sRGB by its colour profile; None without one.
+
+    A profile that is damaged or for another mode is ignored.
+    """
+    profile = opened.info.get("icc_profile")
+    if not profile or opened.mode.startswith("I;16"):
+        return None
+    mode = _of_profile_mode(opened.crop((0, 0, 1, 1))).mode
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        target = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        converted = None
-    return image.convert("RGB") if converted is None else converted
+        return None
 
 
 def _from_16_bit_grey(image: Image.Image) -> Image.Image:
@@ -298,8 +269,3 @@ def _over_white(image: Image.Image) -> Image.Image:
         return image
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, image).convert("RGB")
-
-
-def _plain_copy(image: Image.Image) -> Image.Image:
-    """A copy of the pixels without metadata or an open file."""
-    return Image.fromarray(np.asarray(image, dtype=np.uint8).copy())

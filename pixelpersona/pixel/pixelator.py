@@ -5,9 +5,9 @@ first downsamples, then fits a palette to the cells, and gives each cell the nea
 `palette.perceptual` or a dither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,14 @@ class Pixelated:
     drawn: NDArray[np.bool_] | None = None
 
 
+class Images(Protocol):
+    """A list of images, uint8 [H, W, 3] or [H, W, 4] sRGB, or `clip.Frames`, decoded one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
+
+
 class Pixelator:
     """`Pixelator(recipe).fit_apply(image)`, or `fit(images)` for one palette and `apply(image)` for each.
 
@@ -54,14 +62,14 @@ class Pixelator:
             raise ValueError("Pixelator: call fit(images) first")
         return self._palette
 
-    def fit(self, images: Sequence[NDArray[np.uint8]]) -> Self:
-        """Fit the palette to one or several images of equal weight, uint8 [H, W, 3] or [H, W, 4] sRGB.
+    def fit(self, images: Images) -> Self:
+        """Fit the palette to one or several images of equal weight.
 
         Raises ValueError without images, or when one has no cell or no opaque pixel.
         """
-        if not images:
+        if not len(images):
             raise ValueError("images: need at least one")
-        self._fit([self.clarified(image) for image in images])
+        self._fit(map(self.clarified, images), len(images))
         return self
 
     def apply(self, image: NDArray[np.uint8]) -> Pixelated:
@@ -75,7 +83,7 @@ class Pixelator:
     def fit_apply(self, image: NDArray[np.uint8]) -> Pixelated:
         """`fit([image]).apply(image)`, but `clarify` runs only once."""
         clear = self.clarified(image)
-        self._fit([clear])
+        self._fit(iter([clear]), 1)
         return self._apply(clear)
 
     def grid(self, image: NDArray[np.uint8]) -> Grid:
@@ -89,9 +97,9 @@ class Pixelator:
         rows, columns = self._pyx.cells_of(image)
         return clarify(image, min(image.shape[0] / rows, image.shape[1] / columns), self.recipe)
 
-    def _fit(self, images: Sequence[NDArray[np.uint8]]) -> None:
+    def _fit(self, images: Iterator[NDArray[np.uint8]], num_images: int) -> None:
         if self.recipe.is_pyxelate:
-            self._pyx.fit(images[0] if len(images) == 1 else _montage(images))
+            self._pyx.fit(next(images) if num_images == 1 else _montage(images, num_images))
             self._palette = Palette(np.unique(self._pyx.colors, axis=0))
             return
         self._palette = self._given or choose_palette(
@@ -126,12 +134,12 @@ class Pixelator:
         return cells, drawn_cells(resized(image, grid), grid, alpha)
 
 
-def _montage(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _montage(images: Iterable[NDArray[np.uint8]], num_images: int) -> NDArray[np.uint8]:
     """All images side by side, each resized to the same square; RGBA if one of them is."""
-    side = max(8, int(FIT_SIDE / len(images) ** 0.5))  # about 256x256 pixels in all
-    mode = "RGBA" if any(image.shape[2] == 4 for image in images) else "RGB"
-    small = [Image.fromarray(image).convert(mode).resize((side, side)) for image in images]
-    return np.concatenate([np.asarray(image) for image in small], axis=1)
+    side = max(8, int(FIT_SIDE / num_images**0.5))  # about 256x256 pixels in all
+    small = [Image.fromarray(image).resize((side, side)) for image in images]
+    mode = "RGBA" if any(image.mode == "RGBA" for image in small) else "RGB"
+    return np.concatenate([np.asarray(image.convert(mode)) for image in small], axis=1)
 
 
 def resized(image: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:

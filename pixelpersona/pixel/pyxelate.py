@@ -150,7 +150,7 @@ class Pyx:
             rgb = boost(rgb)
         cells = self.colors[choose(rgb, mixture, self.dither)]
         if image.shape[2] == 4:
-            opacity = resize_linear(image[..., 3:], rows, columns, anti_aliasing=True)
+            (opacity,) = resize_linear(image[..., 3:], rows, columns, anti_aliasing=True)
             cells = np.dstack([cells, np.where(opacity >= self.alpha, 255, 0).astype(np.uint8)])
         return cells.repeat(self.upscale[0], axis=0).repeat(self.upscale[1], axis=1)
 

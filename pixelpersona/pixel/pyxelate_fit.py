@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 FIT_SIDE = 256  # the palette is fitted to at most 256x256 pixels
+_CHUNK = 2**20  # pixels
 _CONTRAST = 1.07  # factor on the difference from middle grey, in the fit and the transform
 _SEED = 1234567
 _MARGIN = {True: 30.0, False: 11.0}  # of the mixture, in bits; by `exact`
@@ -38,13 +39,29 @@ def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
         if exact:
             small: Floats = resize(image, (height, width), order=1, anti_aliasing=False)
             return small.reshape(-1, 3)
-        return resize_linear(image, height, width, anti_aliasing=False).reshape(-1, 3)
-    opaque = image[image[..., 3] >= alpha * 255.0]
-    if len(opaque) == 0:
+        return resize_linear(image, height, width, anti_aliasing=False).reshape(3, -1).T.copy()
+    return _opaque_sample(image.reshape(-1, 4), alpha) / 255.0
+
+
+def _opaque_sample(pixels: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
+    """At most 256x256 of the opaque pixels, evenly spaced, uint8 [N, 4] -> [M, 3].
+
+    Sampled, not interpolated: interpolation would mix in hidden colours at the edges. In chunks, since numpy
+    makes an index of 16 bytes for each pixel that it selects.
+    """
+    threshold = alpha * 255.0
+    num_opaque = int(np.count_nonzero(pixels[:, 3] >= threshold))
+    if num_opaque == 0:
         raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
-    # Sampled, not interpolated: interpolation would mix in hidden colours at the edges.
-    pick = np.linspace(0, len(opaque) - 1, min(len(opaque), FIT_SIDE**2)).round().astype(np.int64)
-    return opaque[pick, :3] / 255.0
+    pick = np.linspace(0, num_opaque - 1, min(num_opaque, FIT_SIDE**2)).round().astype(np.int64)
+    picked, num_seen = [], 0
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = pixels[start : start + _CHUNK]
+        opaque = chunk[chunk[:, 3] >= threshold, :3]
+        first, last = np.searchsorted(pick, (num_seen, num_seen + len(opaque)))
+        picked.append(opaque[pick[first:last] - num_seen])
+        num_seen += len(opaque)
+    return np.concatenate(picked)
 
 
 def find_palette(pixels: Floats, num_colors: int, exact: bool) -> Mixture:

@@ -11,13 +11,12 @@ Floats = NDArray[np.float64]
 
 
 @kernel
-def rgb_to_hsv(rgb: Floats) -> Floats:
-    """RGB float64 [H, W, 3] of 0-1 -> planes of hue, saturation and value, float64 [3, H, W] of 0-1."""
-    height, width = rgb.shape[:2]
-    hsv = np.empty((3, height, width))
+def rgb_to_hsv(planes: Floats) -> None:
+    """Convert planes of red, green and blue, float64 [3, H, W] of 0-1, to hue, saturation, value in place."""
+    _, height, width = planes.shape
     for y in range(height):
         for x in range(width):
-            r, g, b = rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2]
+            r, g, b = planes[0, y, x], planes[1, y, x], planes[2, y, x]
             value = max(r, g, b)
             spread = value - min(r, g, b)
             hue = 0.0
@@ -28,10 +27,9 @@ def rgb_to_hsv(rgb: Floats) -> Floats:
                     hue = 2.0 + (b - r) / spread
                 else:
                     hue = (g - b) / spread
-            hsv[0, y, x] = (hue / 6.0) % 1.0
-            hsv[1, y, x] = spread / value if spread > 0.0 else 0.0
-            hsv[2, y, x] = value
-    return hsv
+            planes[0, y, x] = (hue / 6.0) % 1.0
+            planes[1, y, x] = spread / value if spread > 0.0 else 0.0
+            planes[2, y, x] = value
 
 
 @kernel

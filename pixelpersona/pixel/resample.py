@@ -16,7 +16,7 @@ _TRUNCATE = 4.0  # standard deviations of the Gaussian, as in scipy
 
 
 def resize_linear(image: NDArray[np.uint8], rows: int, columns: int, anti_aliasing: bool) -> Floats:
-    """uint8 [H, W, C] -> float64 [rows, columns, C] of 0-1; the image is reflected at its edges.
+    """uint8 [H, W, C] -> planes, float64 [C, rows, columns] of 0-1; the image is reflected at its edges.
 
     anti_aliasing: smooth first, by a Gaussian with sigma = (shrink factor - 1) / 2 pixels.
     """
@@ -56,7 +56,7 @@ def _resize(
     weights_x: Floats,
 ) -> Floats:
     width, channels = image.shape[1], image.shape[2]
-    result = np.zeros((len(taps_y), len(taps_x), channels))
+    result = np.zeros((channels, len(taps_y), len(taps_x)))
     line = np.empty(width * channels)
     for y in range(len(taps_y)):
         line[:] = 0.0
@@ -69,5 +69,5 @@ def _resize(
             for t in range(taps_x.shape[1]):
                 weight, start = weights_x[x, t], taps_x[x, t] * channels
                 for c in range(channels):
-                    result[y, x, c] += weight * line[start + c]
+                    result[c, y, x] += weight * line[start + c]
     return result

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from pixelpersona.pixel.grid import Grid, cut
+from pixelpersona.pixel.kernel import kernel
 from pixelpersona.pixel.palette import MAX_COLORS, Palette, nearest
 from pixelpersona.pixel.snap import Snapped
 
@@ -24,9 +24,53 @@ def reveal(image: NDArray[np.uint8], visible: float) -> NDArray[np.uint8]:
     hidden = image[..., 3] < visible * 255.0
     if hidden.all() or not hidden.any():
         return image[..., :3]
-    source = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    revealed: NDArray[np.uint8] = image[..., :3][tuple(source)]
+    revealed: NDArray[np.uint8] = _revealed(image, hidden)
     return revealed
+
+
+@kernel
+def _revealed(image: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """uint8 [H, W, 4] and bool [H, W] -> [H, W, 3], hidden pixels in the colour of the nearest other one.
+
+    An exact distance transform (Felzenszwalb & Huttenlocher 2012, "Distance transforms of sampled functions")
+    that needs memory for one row; scipy's needs 16 bytes per pixel. For each row, the nearest visible pixel
+    of every column gives a parabola, the squared distance along the row; the lowest parabola wins.
+    """
+    height, width = hidden.shape
+    result = image[:, :, :3].copy()
+    above, below = np.full(width, -1), np.zeros(width, dtype=np.int64)  # nearest visible rows of each column
+    row, apex = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
+    offset, start = np.empty(width), np.empty(width)
+    for y in range(height):
+        num = 0  # of parabolas that are the lowest somewhere; number k is from start[k] on
+        for x in range(width):
+            if not hidden[y, x]:
+                above[x] = y
+            while below[x] < height and (below[x] < y or hidden[below[x], x]):
+                below[x] += 1
+            if above[x] < 0 and below[x] == height:
+                continue
+            is_above = above[x] >= 0 and (below[x] == height or y - above[x] <= below[x] - y)
+            row[x] = above[x] if is_above else below[x]
+            offset[x] = (row[x] - y) ** 2 + x**2
+            first = -np.inf
+            while num > 0:
+                last = apex[num - 1]
+                first = (offset[x] - offset[last]) / (2.0 * (x - last))
+                if first > start[num - 1]:
+                    break
+                num -= 1
+                first = -np.inf
+            apex[num], start[num] = x, first
+            num += 1
+        k = 0
+        for x in range(width):
+            while k + 1 < num and start[k + 1] <= x:
+                k += 1
+            if hidden[y, x]:
+                for c in range(3):
+                    result[y, x, c] = image[row[apex[k]], apex[k], c]
+    return result
 
 
 def has_visible(image: NDArray[np.uint8], alpha: float) -> bool:

@@ -90,13 +90,16 @@ def _write(
     title = measured[0] if measured else _title(lora.file)
     own = {"model": asdict(config.model), "sampler": asdict(config.sampler)}
     trained = _run_config(lora.file) or own
-    info = replace(card_info(trained, title=title), warnings=warnings, limits=_limits(config, lora))
+    with _naming_the_run(lora.file):
+        info = card_info(trained, title=title)
+    info = replace(info, warnings=warnings, limits=_limits(config, lora))
     match config.format:
         case Format.diffusers:
             # A plain copy, so that its sha256 is still the one that was evaluated.
             shutil.copyfile(lora.file, folder / ADAPTER_FILE)
         case Format.kohya:
-            metadata = _metadata(config, info, lora, trained)
+            with _naming_the_run(lora.file):
+                metadata = _metadata(config, info, lora, trained)
             file = write_kohya(lora, folder / f"{title}.safetensors", metadata)
             info = replace(info, weights=file.name)
         case Format.merged:
@@ -150,6 +153,16 @@ def _run_config(file: Path) -> dict[str, Any]:
     run = _run_folder(file)
     found = {} if run is None else read_record(run / "config.yaml", dict)
     return found if found.keys() >= {"model", "sampler"} else {}
+
+
+@contextmanager
+def _naming_the_run(file: Path) -> Iterator[None]:
+    """Turn what a configuration that is not one of `train` leads to into a ValueError that names its file."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, OverflowError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{_run_folder(file)}: its config.yaml is not that of a run ({reason})") from error
 
 
 def _title(file: Path) -> str:

@@ -70,14 +70,14 @@ def card_info(
     return CardInfo(
         title=title,
         base_model="PixelPersona tiny base" if packaged else _base_name(str(model["path"])),
-        prompt=model["prompt"],
+        prompt=str(model["prompt"]),
         license="other" if packaged else "creativeml-openrail-m",
         license_note="non-commercial research only, as the packaged base" if packaged else "that of the base",
         recipe=_recipe(config, steps),
         commands=commands,
-        strength=sampler["strength"],
-        guidance=sampler["guidance"],
-        num_steps=sampler["num_steps"],
+        strength=float(sampler["strength"]),
+        guidance=float(sampler["guidance"]),
+        num_steps=int(sampler["num_steps"]),
     )
 
 

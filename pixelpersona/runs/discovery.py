@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelpersona.files import read_json
 from pixelpersona.runs.digests import file_sha256
 from pixelpersona.runs.finished import trained_settings
 from pixelpersona.runs.reading import read_record
@@ -47,18 +48,19 @@ def find_trained(runs: Path, file_name: str) -> list[TrainedWeights]:
 def best_weights(trained: TrainedWeights) -> TrainedWeights:
     """The weights that the run kept as its best by `loop.best_metric`; the last ones where it kept none.
 
-    Raises ValueError naming a best.json that cannot be read.
+    Raises ValueError naming a best.json that cannot be read, or whose weights are missing.
     """
     record = trained.file.parent / "best" / "best.json"
     try:
-        kept = json.loads(record.read_text(encoding="utf-8"))["kept"]
-        file = record.parent / str(kept[0]["folder"]) / trained.file.name
+        file = record.parent / read_json(record, dict)["kept"][0]["folder"] / trained.file.name
     except FileNotFoundError:
         return trained
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{record}: not readable ({' '.join(str(error).split())})") from None
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{record}: not the record of a run's best weights ({error!r})") from None
+    if not file.is_file():
+        raise ValueError(f"{record}: {file.parent.name} has no {file.name}")
     recorded = trained.recorded.removesuffix(file.name) + file.relative_to(trained.file.parent).as_posix()
-    return TrainedWeights(trained.name, file, recorded) if file.is_file() else trained
+    return TrainedWeights(trained.name, file, recorded)
 
 
 def base_of(trained: TrainedWeights) -> str | None:

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
-from pixelpersona.files import write_whole
+from pixelpersona.files import read_json, write_whole
 from pixelpersona.runs.digests import file_sha256
 
 FINISHED = "finished.json"
@@ -101,9 +101,9 @@ def _short(value: object) -> str:
 def _read(file: Path) -> dict[str, object] | None:
     """None for a file that is missing or not a marker: the run then counts as unfinished."""
     try:
-        match json.loads(file.read_text(encoding="utf-8")):
+        match read_json(file, dict):
             case {"settings": dict(), "inputs": dict(), "sha256": dict()} as marker:
-                return cast(dict[str, object], marker)
+                return marker
     except (FileNotFoundError, ValueError):
         pass
     return None

@@ -10,10 +10,13 @@ from typing import Any
 
 import yaml
 
-from pixelpersona.files import read_jsonl, write_whole
+from pixelpersona.files import read_json, read_jsonl, write_whole
 
 TIMINGS = "timings.json"
 """Beside result.json: seconds per portrait of each variant, which differ between runs."""
+
+# What PyYAML raises for some damaged files, besides YAMLError.
+_YAML_BUGS = (RecursionError, AttributeError, TypeError, LookupError)
 
 Curve = list[tuple[int, float]]
 """(step, value) in the order in which they were logged."""
@@ -51,25 +54,29 @@ def read_run(folder: Path, id: str | None = None) -> RunRecord:
 
     Raises ValueError naming the file that is missing or broken.
     """
-    curves: dict[str, Curve] = {}
-    file = folder / "metrics.jsonl"
-    for row in read_jsonl(file):
-        try:
-            values = {key: float(value) for key, value in row.items()}
-            step = int(values.pop("step"))
-        except (KeyError, TypeError, ValueError, OverflowError):
-            raise ValueError(f"{file}: accepted a step and numbers in every row, found {row}") from None
-        for key, value in values.items():
-            curves.setdefault(key, []).append((step, value))
     return RunRecord(
         id=folder.name if id is None else id,
         overrides=[str(o) for o in read_record(folder / "overrides.yaml", list)],
         config=read_record(folder / "config.yaml", dict),
-        curves=curves,
+        curves=_read_curves(folder / "metrics.jsonl"),
         versions={str(k): str(v) for k, v in read_record(folder / "versions.json", dict).items()},
         git=read_record(folder / "git.json", dict),
         data=read_record(folder / "data.json", dict),
     )
+
+
+def _read_curves(file: Path) -> dict[str, Curve]:
+    curves: dict[str, Curve] = {}
+    for number, row in enumerate(read_jsonl(file), start=1):
+        try:
+            if type(row["step"]) is not int:
+                raise TypeError
+            for key, value in row.items():
+                if key != "step":
+                    curves.setdefault(key, []).append((row["step"], float(value)))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ValueError(f"{file}, line {number}: accepted a step and numbers in every row") from None
+    return curves
 
 
 def read_runs(folder: Path) -> list[RunRecord]:
@@ -102,7 +109,7 @@ def read_stage_seconds(file: Path) -> dict[str, float]:
 
 
 def _seconds(file: Path, found: Any, kind: str) -> dict[str, float]:
-    with suppress(AttributeError, TypeError, ValueError):
+    with suppress(AttributeError, TypeError, ValueError, OverflowError):
         seconds = {str(name): float(value) for name, value in found.items()}
         if all(map(math.isfinite, seconds.values())):
             return seconds
@@ -114,12 +121,13 @@ def read_record(path: Path, kind: type) -> Any:
 
     Raises ValueError naming the file when it cannot be read or holds something else.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except FileNotFoundError:
+    if not path.exists():
         return kind()
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    if path.suffix == ".json":
+        return read_json(path, kind)
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, *_YAML_BUGS) as error:
         raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
     if value is None:
         return kind()

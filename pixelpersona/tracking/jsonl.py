@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pixelpersona.files import read_jsonl, write_whole
+from pixelpersona.files import read_json, read_jsonl, write_whole
 
 _SAMPLE = re.compile(r"step-(\d{6,})(?:\D.*)?\.(?:png|json)")
 
@@ -38,7 +38,7 @@ class JsonlTracker:
         self._path = folder / "metrics.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         kept = -1 if resume_step is None else resume_step
-        rows = [] if resume_step is None else [r for r in read_jsonl(self._path) if r["step"] <= kept]
+        rows = [] if resume_step is None else _rows_until(kept, self._path)
         if resume_rows is not None and len(rows) < resume_rows:
             raise ValueError(
                 f"{self._path}: {len(rows)} rows up to step {kept}, but its checkpoint was saved after "
@@ -99,7 +99,7 @@ class JsonlTracker:
 
     def summary(self, values: Mapping[str, object]) -> None:
         path = self._folder / "summary.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        known = read_json(path, dict) if path.exists() else {}
         text = json.dumps({**known, **values}, indent=1, ensure_ascii=False, allow_nan=False)
         write_whole(path, text + "\n")
 
@@ -124,8 +124,8 @@ class JsonlTracker:
         if aliases:
             row["aliases"] = list(aliases)
         path = self._folder / "artifacts.jsonl"
-        known = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        if _line(row) not in known:  # a resumed run records its data set again
+        known = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        if _line(row).encode() not in known:  # a resumed run records its data set again
             with path.open("a", encoding="utf-8") as opened:
                 opened.write(_line(row))
 
@@ -142,6 +142,14 @@ class JsonlTracker:
         folder = self._folder.joinpath("media", *parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _rows_until(step: int, file: Path) -> list[dict[str, float]]:
+    rows = read_jsonl(file)
+    for number, row in enumerate(rows, start=1):
+        if type(row.get("step")) is not int:
+            raise ValueError(f"{file}, line {number}: accepted a whole number as step")
+    return [row for row in rows if row["step"] <= step]
 
 
 def _line(row: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import wandb
 from PIL import Image
 
-from pixelpersona.files import write_whole
+from pixelpersona.files import read_json, write_whole
 from pixelpersona.terminal import say, warn
 from pixelpersona.tracking.directions import is_better
 from pixelpersona.tracking.wandb_start import FLUSH_S, start_wandb, use_writable_folders, wandb_settings
@@ -144,7 +144,7 @@ class WandbTracker:
         if self.url is None or not file.is_file():
             return
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_json(file, dict)
             which = {key: record[key] for key in ("id", "project", "entity")}
         except (ValueError, KeyError, TypeError):
             warn(f"{file}: not readable, this W&B run does not get its results")

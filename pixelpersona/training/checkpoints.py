@@ -13,7 +13,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pixelpersona.files import read_json
 from pixelpersona.runs.digests import file_sha256
 
 _MANIFEST = "manifest.json"
@@ -241,13 +242,13 @@ def _other_state(state: TrainState) -> dict[str, Any]:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        match json.loads(file.read_text(encoding="utf-8")):
+        match read_json(file, dict):
             case {
                 "step": int(),
                 "identity": dict(),
                 "sha256": {"state.pt": _, "weights.safetensors": _},
             } as found:
-                return cast(dict[str, Any], found)
+                return found
     except (OSError, ValueError) as error:
         raise DamagedError(f"{file}: damaged ({error})") from error
     raise DamagedError(f"{file}: damaged (not a manifest of a checkpoint)")

@@ -187,6 +187,20 @@ def text_weight(weights: dict[str, torch.Tensor]) -> str:
         (written("tokenizer/tokenizer.json", "{}"), "tokenizer: "),
         (setting_changed(SCHEDULE, beta_schedule="wavy"), "scheduler: cannot be loaded .*wavy"),
         (setting_changed(SCHEDULE, beta_start="0.1"), "scheduler: cannot be loaded"),
+        (setting_changed(SCHEDULE, beta_end=3.0), r"scheduler_config\.json: its betas are not all"),
+        (setting_changed(SCHEDULE, timestep_spacing="wide"), "scheduler: cannot be loaded .*wide"),
+        (
+            setting_changed("tokenizer/tokenizer_config.json", model_max_length="24"),
+            "tokenizer: model_max_length=24; accepted 2 to 24",
+        ),
+        (
+            setting_changed("tokenizer/tokenizer_config.json", pad_token=None),
+            "tokenizer: cannot be loaded .*padding token",
+        ),
+        (
+            setting_changed("text_encoder/config.json", eos_token_id=True),
+            "text_encoder: cannot be loaded",
+        ),
         (
             setting_changed("tokenizer/tokenizer_config.json", model_max_length=99),
             "tokenizer: model_max_length=99; accepted 2 to 24",

@@ -15,7 +15,7 @@ from pixelpersona.pixel.batch import (
     pixelate_folder,
     plan_folder,
 )
-from pixelpersona.pixel.photo import open_photo
+from pixelpersona.pixel.photo import read_photo
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator
 from tests.pixel.snapping import FACE
@@ -139,17 +139,17 @@ def odd(tmp_path: Path) -> Path:
 def test_one_file_never_ends_the_run(
     odd: Path, tmp_path: Path, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(file: Path, **options: bool) -> Image.Image:
+    def failing(file: Path, **options: bool) -> np.ndarray:
         if file.name == "memory.png":
             raise MemoryError
         if file.name == "bug.png":
             raise RuntimeError("nobody thought of it")
-        return open_photo(file, **options)
+        return read_photo(file, **options)
 
     out = tmp_path / "out"
     jobs, _ = plan_folder(odd, out)
     fitted = fit_shared(SIX, [job for job in jobs if job.source.name != "bug.png"]) if shared else None
-    monkeypatch.setattr(batch, "open_photo", failing)
+    monkeypatch.setattr(batch, "read_photo", failing)
     reasons = pixelate_folder(jobs, FilePixelator(SIX, 33, fitted), out, num_workers=1)
     drawn = {path.name for path in out.iterdir()} - {"rejected.jsonl"}
     assert drawn == {"good.png", "long.png", f"{'n' * 246}.png"}

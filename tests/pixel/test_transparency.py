@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.palette import Palette
@@ -122,3 +123,19 @@ def test_an_image_without_an_opaque_pixel_raises(fit: str) -> None:
 def test_a_mask_of_another_shape_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="opaque"):
         save_png(snap(FACE, GRID, 4), tmp_path / "a.png", opaque=np.ones((3, 3), np.bool_))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (23, 37)])
+def test_hidden_pixels_take_the_nearest_visible_colour_against_scipy(
+    size: tuple[int, int], share: float
+) -> None:
+    rng = np.random.default_rng(0)
+    hidden = rng.random(size) < share
+    hidden[rng.integers(size[0]), rng.integers(size[1])] = False
+    y, x = np.mgrid[: size[0], : size[1]]
+    image = np.stack([y, x, np.zeros_like(y), np.where(hidden, 0, 255)], axis=-1).astype(np.uint8)
+    shown = reveal(image, 0.5).astype(np.int64)  # red and green say where the colour is from
+    distance = np.hypot(shown[..., 0] - y, shown[..., 1] - x)
+    np.testing.assert_allclose(distance, distance_transform_edt(hidden), atol=1e-12)
+    assert not hidden[shown[..., 0], shown[..., 1]].any()

@@ -76,7 +76,7 @@ def test_the_best_weights_are_those_in_the_record_of_the_run(tmp_path: Path) -> 
 def test_a_broken_best_json_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     write_run(tmp_path / "a", best="best")
     (tmp_path / "a" / "best" / "best.json").write_text(text)
-    with pytest.raises(ValueError, match=r"best\.json: not readable"):
+    with pytest.raises(ValueError, match=r"best\.json: (not readable|expected a dict|not the record)"):
         best_weights(TrainedWeights("a", tmp_path / "a" / LORA, f"a/{LORA}"))
 
 

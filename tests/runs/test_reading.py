@@ -68,7 +68,11 @@ def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
         ("metrics.jsonl", '{"train/loss": 1}\n', "accepted a step and numbers in every row"),
         ("metrics.jsonl", '{"step": [], "train/loss": 1}\n', "accepted a step and numbers in every row"),
         ("metrics.jsonl", '{"step": 1, "train/loss": null}\n', "accepted a step and numbers in every row"),
-        ("metrics.jsonl", '{"step": 1e999, "train/loss": 1}\n', "accepted a step and numbers in every row"),
+        (
+            "metrics.jsonl",
+            '{"step": 1e999, "train/loss": 1}\n',
+            "line 1: not JSON .1e999 is not a finite number",
+        ),
     ],
 )
 def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path, name: str, text: str, message: str) -> None:

@@ -14,7 +14,7 @@ from pixelpersona.evaluation.base_quality import img2img_quality, text_to_image_
 from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.evaluation.recognition import recognition
 from pixelpersona.evaluation.reconstruction import reconstruction
-from pixelpersona.files import write_whole
+from pixelpersona.files import read_json, write_whole
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.models.base import load_base
 from pixelpersona.models.codec import Codec, to_uint8, to_unit
@@ -84,7 +84,7 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
     measured["img2img"] = asdict(stylized)
 
     if (folder / "portraits.json").is_file():
-        measured["portraits"] = json.loads((folder / "portraits.json").read_text(encoding="utf-8"))
+        measured["portraits"] = read_json(folder / "portraits.json", dict)
     write_whole(folder / "measured.json", json.dumps(measured, indent=2) + "\n")
     table = base_table(measured)
     say(*table.split("\n"))
