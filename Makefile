@@ -38,8 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 .PHONY: test
-test: $(STAMP)  ## run the quick tests
-	$(BIN)/python -m pytest -q $(ARGS)
+test: $(STAMP)  ## run the quick tests, on up to four cores
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP)  ## run the tests that take longer than 10 seconds each
