@@ -14,7 +14,7 @@ from pixelpersona.data.duplicates import fingerprint
 from pixelpersona.data.pairset import Pair
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.data.training_photos import TRAINING_PHOTOS, TrainingPhoto
-from pixelpersona.recipes.comparable_runs import comparable_runs
+from pixelpersona.recipes.comparable_runs import comparable_runs, warn_of_copies
 from pixelpersona.runs.discovery import TrainedWeights
 
 PHOTOS = [Image.fromarray(load()) for load in (astronaut, chelsea, coffee)]
@@ -77,6 +77,21 @@ def test_runs_without_a_record_are_kept_and_named_once(
     shown = capsys.readouterr().err
     assert shown == "old, foreign: training photos unknown, may include those compared\n"
     assert comparable_runs([], BASE, PAIRS) == []
+
+
+def test_copies_among_the_photos_compared_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    small = fingerprint(PHOTOS[0].resize((100, 100)))
+    copies = [
+        Compared("again.png", "0" * 64, PAIRS[0].source_fingerprint),
+        Compared("s.jpg", "a" * 64, small),
+    ]
+    warn_of_copies(PAIRS)
+    assert capsys.readouterr().err == ""
+    warn_of_copies([*PAIRS, *cast(list[Pair], copies)])
+    assert capsys.readouterr().err == (
+        "2 of the 5 photos compared are near-duplicates of others, such as again.png of 0.png: intervals are "
+        "too narrow\n"
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"id": "a", "sha256": "b", "fingerprint": "xyz"}', "\xff"])

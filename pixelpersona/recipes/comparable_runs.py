@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixelpersona.data.duplicates import duplicate_groups
 from pixelpersona.data.pairset import Pair
 from pixelpersona.data.training_photos import read_training_photos, trained_on
 from pixelpersona.models.adapter import lora_file, read_fitting_lora
@@ -48,6 +49,23 @@ def comparable_runs(
     if contaminated and not kept:
         raise ValueError(f"no run is left to compare; {contaminated[0]}")
     return kept
+
+
+def warn_of_copies(pairs: Sequence[Pair]) -> None:
+    """One line on stderr when some of the photos compared are copies of others: they say nothing new."""
+    groups = duplicate_groups([p.source_sha256 for p in pairs], [p.source_fingerprint for p in pairs])
+    first: dict[int, str] = {}
+    copies = {
+        pair.photo_id: first[group]
+        for pair, group in zip(pairs, groups, strict=True)
+        if first.setdefault(group, pair.photo_id) != pair.photo_id
+    }
+    if copies:
+        photo, other = next(iter(copies.items()))
+        warn(
+            f"{len(copies)} of the {len(pairs)} photos compared are near-duplicates of others, such as "
+            f"{photo} of {other}: intervals are too narrow"
+        )
 
 
 def other_adapters(

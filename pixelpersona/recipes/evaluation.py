@@ -39,7 +39,7 @@ from pixelpersona.models.inception import InceptionFeatures
 from pixelpersona.pixel.compiled import compile_kernels
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
-from pixelpersona.recipes.comparable_runs import comparable_runs, other_adapters
+from pixelpersona.recipes.comparable_runs import comparable_runs, other_adapters, warn_of_copies
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.preparation import make_pairs
 from pixelpersona.reporting.sheets import save_sheets
@@ -165,6 +165,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     found = [w for name in (BASELINE_FILE, ADAPTER_FILE) for w in find_trained(config.paths.runs, name)]
     found += other_adapters(config.adapter.paths, found, base)
     trained = comparable_runs(found, base.sha256, pairs)
+    warn_of_copies(pairs)
     benchmark = Benchmark(
         [Image.fromarray(pair_set.photo(pair.id)) for pair in pairs],
         [pair.id for pair in pairs],

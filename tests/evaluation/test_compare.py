@@ -76,6 +76,20 @@ def results(benchmark_set: Benchmark) -> dict[str, EvalResult]:
     return {name: score(name, draw, benchmark_set) for name, draw in draws.items()}
 
 
+def test_identical_photos_give_finite_numbers(features: PersonaFeatures) -> None:
+    """Of 12 identical photos none is recognised better than by chance, except for ties."""
+    photos = [picture(0)] * 12
+    art = [pixelated(photo) for photo in photos]
+    ids = [f"photo-{i}" for i in range(12)]
+    same = Benchmark(photos, ids, list(range(12)), art, features, CELL, num_colors=16, base_sha256="base")
+    found = {name: score(name, draw, same) for name, draw in (("base", blur), ("lora-r4", target))}
+    for result in found.values():  # EvalResult refuses numbers that are not finite
+        assert result.metrics["layout_top1_raw"].mean == pytest.approx(1 / 12)
+    compared = differences(EvalResults(list(found.values()), []))
+    style = next(d.estimate for d in compared if (d.variant, d.metric) == ("lora-r4", "grid_contrast_raw"))
+    assert style.low == pytest.approx(style.high)
+
+
 def test_every_staged_metric_is_measured_and_known(results: dict[str, EvalResult]) -> None:
     staged = [name for name in METRICS if METRICS[name].stage and "inception" not in name]
     for result in results.values():
