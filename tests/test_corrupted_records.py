@@ -21,9 +21,10 @@ from pixelpersona.evaluation.result import (
 )
 from pixelpersona.evaluation.tradeoff import Setting, Tradeoff, load_tradeoff, save_tradeoff
 from pixelpersona.pixel.palette_files import named_palette, read_palette, write_palette
-from pixelpersona.recipes.export_adapter import _run_info
-from pixelpersona.reporting.card import write_card
-from pixelpersona.runs.discovery import TrainedWeights, base_of, best_weights
+from pixelpersona.recipes import export_adapter
+from pixelpersona.reporting.card import card_info, write_card
+from pixelpersona.reporting.lora_metadata import lora_metadata
+from pixelpersona.runs.discovery import TrainedWeights, base_of, best_weights, training_of
 from pixelpersona.runs.finished import FINISHED, is_finished, mark_finished
 from pixelpersona.runs.reading import TIMINGS, read_run, read_timings, save_timings
 from pixelpersona.tracking.jsonl import JsonlTracker
@@ -33,7 +34,7 @@ quick_and_thorough = pytest.mark.parametrize("thorough", [False, pytest.param(Tr
 
 CONFIG = {
     "method": {"kind": "lora"},
-    "model": {"path": None, "prompt": "pixel art"},
+    "model": {"path": None, "prompt": "pixel art", "image_size": 128},
     "sampler": {"kind": "dpm", "strength": 0.5, "guidance": 3.0, "num_steps": 8},
     "dataset": {"kind": "folder"},
     "loop": {"num_steps": 3, "num_epochs": None, "batch_size": 1, "seed": 0},
@@ -78,11 +79,13 @@ def test_records_of_a_run(run: Path, name: str, thorough: bool) -> None:
 @quick_and_thorough
 def test_the_configuration_of_a_run_on_a_card(run: Path, tmp_path: Path, thorough: bool) -> None:
     def read() -> None:
-        info = _run_info(run / "w.safetensors", "title")
-        if info is not None:
-            write_card(tmp_path / "card", info)
+        with export_adapter._naming_the_run(run / "w.safetensors"):
+            trained = export_adapter._run_config(run / "w.safetensors") or CONFIG
+            info = card_info(trained, title="title")
+            lora_metadata(info, trained, is_sd1=True)
+        write_card(tmp_path / "card", info)
 
-    assert check_reader(run / "config.yaml", read, CONFIG, thorough=thorough) > 10
+    assert check_reader(run / "config.yaml", read, CONFIG, thorough=thorough, named=str(run)) > 10
 
 
 @quick_and_thorough
@@ -120,7 +123,7 @@ def test_summary_and_artifacts(run: Path, thorough: bool) -> None:
 
 @quick_and_thorough
 def test_the_record_of_the_best_weights(run: Path, thorough: bool) -> None:
-    trained = TrainedWeights("run", run / "w.safetensors")
+    trained = TrainedWeights("run", run / "w.safetensors", "run/w.safetensors")
     file = run / "best" / "best.json"
 
     def read() -> None:
@@ -128,6 +131,7 @@ def test_the_record_of_the_best_weights(run: Path, thorough: bool) -> None:
 
     assert check_reader(file, read, BEST, thorough=thorough) > 10
     check_reader(run / "data.json", lambda: base_of(trained), RECORDS["data.json"], thorough=thorough)
+    check_reader(run / "config.yaml", lambda: training_of(trained), CONFIG, thorough=thorough)
 
 
 @dataclass

@@ -13,6 +13,8 @@ from torch import nn
 
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.survey import check_looks
+from pixelpersona.data.training_photos import TRAINING_PHOTOS, read_training_photos, write_training_photos
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.models.adapter import merge_lora
 from pixelpersona.models.base import BaseModel
@@ -123,3 +125,15 @@ def test_cached_latents_are_made_again(
 
     assert check_reader(file, read, thorough=thorough) == 0
     assert check_reader(file, lambda: verify_cache(cache), thorough=thorough) == 0
+
+
+@quick_and_thorough
+def test_training_photos_and_looks(tmp_path: Path, thorough: bool) -> None:
+    photos, cache = write_photos(tmp_path / "photos"), tmp_path / "cache"
+    pairs = prepare(photos, cache)
+    write_training_photos(tmp_path, pairs)
+    file = tmp_path / TRAINING_PHOTOS
+    assert check_reader(file, lambda: read_training_photos(tmp_path), thorough=thorough) > 10
+    (looks,) = cache.glob("photos-*.json")
+    document = json.loads(looks.read_text())
+    assert check_reader(looks, lambda: check_looks(looks), document, thorough=thorough) > 10

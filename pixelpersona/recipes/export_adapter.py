@@ -98,8 +98,7 @@ def _write(
             # A plain copy, so that its sha256 is still the one that was evaluated.
             shutil.copyfile(lora.file, folder / ADAPTER_FILE)
         case Format.kohya:
-            with _naming_the_run(lora.file):
-                metadata = _metadata(config, info, lora, trained)
+            metadata = _metadata(config, info, lora, trained)
             file = write_kohya(lora, folder / f"{title}.safetensors", metadata)
             info = replace(info, weights=file.name)
         case Format.merged:
@@ -128,15 +127,16 @@ def _metadata(
         for row in read_jsonl(run / "artifacts.jsonl") if (run / "artifacts.jsonl").is_file() else []:
             if row.get("type") == "dataset" and isinstance(row.get("metadata"), dict):
                 num_images = row["metadata"].get("num_train_pairs")
-    return lora_metadata(
-        info,
-        trained,
-        is_sd1=fits_sd1(lora),
-        author=config.author,
-        date=date,
-        num_steps=num_steps,
-        num_images=num_images,
-    )
+    with _naming_the_run(lora.file):
+        return lora_metadata(
+            info,
+            trained,
+            is_sd1=fits_sd1(lora),
+            author=config.author,
+            date=date,
+            num_steps=num_steps,
+            num_images=num_images,
+        )
 
 
 def _run_folder(file: Path) -> Path | None:
