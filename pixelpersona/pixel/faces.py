@@ -30,7 +30,7 @@ WIDE = Framing(1.8, (0.5, 0.5))  # head and shoulders, for Stable Diffusion 1.5
 class Face:
     """A square face box: its centre and width in pixels of the photo.
 
-    is_doubtful: hardly any detections agree on it; it may be something else. See `find_face`.
+    is_doubtful: few detections agree on it, so it may be something else. See `find_face`.
     """
 
     x: float
@@ -58,6 +58,16 @@ class _Search:
     closing: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A face found by one search, at one tilt. support: number of overlapping detections."""
+
+    face: Face
+    score: float
+    support: int
+    tilt: float
+
+
 _TILTED = (-20.0, 20.0)  # the cascade detects faces within about 10 degrees of upright
 # From the most to the least reliable. Close-ups first: the margin lets detection windows extend beyond the
 # photo, and the closing removes thick frames of glasses, which prevent a detection. Then, on larger copies,
@@ -70,9 +80,9 @@ _SEARCHES = (
     _Search(400, 0, 24, 1.2, fewest=6, tilts=_TILTED),
     _Search(800, 0, 24, 1.2, fewest=10),
 )
-_NUM_RELIABLE = 2  # the first searches, whose faces are not checked again
-_LEAST_SUPPORT = 4  # number of overlapping detections in the tight crop of a face that is not doubtful
-_COUNTED = (*_SEARCHES[:2], _SEARCHES[3])  # of `find_others`: close-ups, and smaller upright faces
+_NUM_RELIABLE = 2  # the first searches, which hardly ever find anything else
+_CLEAR = 6  # number of overlapping detections of a face that is not doubtful
+_COUNTED = (0, 1, 3)  # the searches of `find_others`: close-ups, and smaller upright faces
 _SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
 _LARGEST_SQUARE = 1.15  # times the photo's shorter side
 _MIN_OVERLAP = 0.5  # intersection over union from which two windows show the same face
@@ -87,7 +97,10 @@ def _cascade() -> Cascade:
 def find_face(image: Image.Image) -> Face | None:
     """The best-supported face, with a preference for large and central ones, or None. Deterministic.
 
-    Uses scikit-image's cascade of local binary patterns (Liao et al. 2007).
+    Uses scikit-image's cascade of local binary patterns (Liao et al. 2007), which takes some cats and
+    patterns for faces. A face is doubtful if it is less than 24 pixels wide, or if fewer than 6 detections
+    overlap both in a search for close-ups and in its own crop.
+    RATES
     """
     if min(image.size) < _SMALLEST_PHOTO:
         return None
@@ -95,9 +108,8 @@ def find_face(image: Image.Image) -> Face | None:
     for number, search in enumerate(_SEARCHES):
         found = [best for tilt in search.tilts for best in _search(grey, search, tilt)[:1]]
         if found:
-            _, face, tilt = max(found, key=lambda best: best[0])
-            is_reliable = number < _NUM_RELIABLE or _is_supported(grey, face, search, tilt)
-            return replace(face, is_doubtful=not is_reliable)
+            best = max(found, key=lambda one: one.score)
+            return replace(best.face, is_doubtful=_is_doubtful(grey, best, number))
     return None
 
 
@@ -107,14 +119,15 @@ def find_others(image: Image.Image, face: Face) -> list[Face]:
     Doubtful ones are left out, and those less than a third as wide as `face`, such as passers-by.
     """
     grey = image.convert("L")
-    found = [face]
-    for search in _COUNTED:
-        for tilt in search.tilts:
-            for _, new, _ in _search(grey, search, tilt):
-                is_other = new.width * 3 >= face.width and not any(_overlap(new, known) for known in found)
-                if is_other and _is_supported(grey, new, search, tilt):
-                    found.append(new)
-    return found[1:]
+    faces = [face]
+    for number in _COUNTED:
+        search = _SEARCHES[number]
+        for found in (found for tilt in search.tilts for found in _search(grey, search, tilt)):
+            is_large = found.face.width * 3 >= face.width
+            is_new = is_large and not any(_overlap(found.face, known) for known in faces)
+            if is_new and not _is_doubtful(grey, found, number):
+                faces.append(found.face)
+    return faces[1:]
 
 
 def _overlap(a: Face, b: Face) -> bool:
@@ -122,14 +135,14 @@ def _overlap(a: Face, b: Face) -> bool:
     return max(abs(a.x - b.x), abs(a.y - b.y)) <= 0.4 * (a.width + b.width)
 
 
-def _is_supported(grey: Image.Image, face: Face, search: _Search, tilt: float) -> bool:
-    """Whether enough detections agree on a face in its own crop, prepared as in the search that found it."""
-    close = _SEARCHES[0]
-    crop = crop_around(grey, close.long_side, TIGHT, face).convert("L")
-    crop = crop.rotate(tilt, Image.Resampling.BICUBIC, fillcolor=128)
-    enlarged = close.long_side / (TIGHT.scale * face.width) * max(grey.size) / search.long_side
-    closing = int(search.closing * enlarged) | 1 if search.closing else 0
-    return _support(crop, replace(close, closing=closing)) >= _LEAST_SUPPORT
+def _is_doubtful(grey: Image.Image, found: _Found, number: int) -> bool:
+    """Whether a face is too small or too few detections agree on it. number: index of the search."""
+    if found.face.width < _SMALLEST_PHOTO:
+        return True
+    if number < _NUM_RELIABLE and found.support >= _CLEAR:
+        return False
+    crop = crop_around(grey, _SEARCHES[0].long_side, TIGHT, found.face).convert("L")
+    return _support(crop.rotate(found.tilt, Image.Resampling.BICUBIC, fillcolor=128)) < _CLEAR
 
 
 def face_support(image: Image.Image) -> int:
@@ -139,11 +152,12 @@ def face_support(image: Image.Image) -> int:
     """
     if min(image.size) < _SMALLEST_PHOTO:
         return 0
-    return _support(image.convert("L"), _SEARCHES[0])
+    return _support(image.convert("L"))
 
 
-def _support(grey: Image.Image, search: _Search) -> int:
+def _support(grey: Image.Image) -> int:
     """Number of overlapping detections of the best-supported upright face, 0 if there is none."""
+    search = _SEARCHES[0]
     windows = _windows(grey, _scaled(grey, search), search)
     return int(_agreement(windows).sum(axis=1).max(initial=0))
 
@@ -153,19 +167,19 @@ def _scaled(grey: Image.Image, search: _Search) -> tuple[int, int]:
     return max(1, round(grey.width * factor)), max(1, round(grey.height * factor))
 
 
-def _search(grey: Image.Image, search: _Search, tilt: float) -> list[tuple[float, Face, float]]:
-    """The faces in the photo rotated by `tilt` degrees, best first: score, box in the photo itself, tilt."""
+def _search(grey: Image.Image, search: _Search, tilt: float) -> list[_Found]:
+    """The faces in the photo rotated by `tilt` degrees, best first; boxes are in the photo as it was."""
     turned = grey.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128) if tilt else grey
     factor, size = search.long_side / max(turned.size), _scaled(turned, search)
     if min(size) < search.smallest:
         return []
-    found = []
+    faces = []
     cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
-    for score, (x, y, width) in _best_windows(_windows(turned, size, search), size, search.fewest):
+    for score, support, (x, y, width) in _best_windows(_windows(turned, size, search), size, search.fewest):
         x, y = x / factor - turned.width / 2, y / factor - turned.height / 2
         x, y = cos * x - sin * y + grey.width / 2, sin * x + cos * y + grey.height / 2
-        found.append((score, Face(float(x), float(y), float(width / factor)), tilt))
-    return found
+        faces.append(_Found(Face(float(x), float(y), float(width / factor)), score, support, tilt))
+    return faces
 
 
 def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDArray[np.float64]:
@@ -200,8 +214,8 @@ def _agreement(windows: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _best_windows(
     windows: NDArray[np.float64], size: tuple[int, int], fewest: int
-) -> Iterator[tuple[float, NDArray[np.float64]]]:
-    """Score and median window [3] of every face with enough overlapping detections, best first."""
+) -> Iterator[tuple[float, int, NDArray[np.float64]]]:
+    """Score, support and median window [3] of every face with enough overlapping detections, best first."""
     while len(windows):
         middle, width, same = windows[:, :2], windows[:, 2], _agreement(windows)
         support = same.sum(axis=1)
@@ -212,7 +226,7 @@ def _best_windows(
         score = support * np.sqrt(width) * (1.0 - 0.5 * np.minimum(1.0, off_center))
         score[support < max(fewest, _MIN_SUPPORT * support.max())] = -1.0
         best = int(score.argmax())
-        yield float(score[best]), np.median(windows[same[best]], axis=0)
+        yield float(score[best]), int(support[best]), np.median(windows[same[best]], axis=0)
         windows = windows[~same[best] & (np.abs(middle - middle[best]).max(axis=1) > width[best] / 2)]
 
 
