@@ -55,7 +55,7 @@ def root(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         save_run(root / "runs", micro_base_folder, rank, seed)
     own = root / "runs" / "lora-r2-seed_1" / ADAPTER_FILE
     (root / "theirs").mkdir()
-    write_kohya(read_lora(own), root / "theirs" / "my style, v2.safetensors")
+    write_kohya(read_lora(own), root / "theirs" / "my style, v2.safetensors", {})
     save_file(older_names(own), root / "theirs" / "base.safetensors")
     (root / "theirs" / "copied").mkdir()
     weights = {key: 2 * value if "lora_B" in key else value for key, value in load_file(own).items()}

@@ -123,7 +123,8 @@ def test_pretrain_names_what_does_not_fit(tmp_path: Path, refused: Callable[...,
     for number, picture in enumerate(noise):
         Image.fromarray(picture).save(tmp_path / "photos" / f"{number}.png")
     words = [f"dataset.path={tmp_path / 'photos'}", f"paths.runs={tmp_path / 'runs'}", "stage=autoencoder"]
-    words += ["autoencoder.num_steps=1", "autoencoder.batch_size=2", "dataset.val_share=0"]
+    words += [f"paths.cache={tmp_path / 'cache'}", "dataset.val_share=0"]
+    words += ["autoencoder.num_steps=1", "autoencoder.batch_size=2"]
     folder = tmp_path / "runs" / "pretrain"
     assert refused(pretrain.main, words, 5000).startswith(f"{folder / 'photos.npy'}: cannot be written")
     assert content(folder) == {}

@@ -81,7 +81,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of all stages of the base, with two or three steps each."""
     runs = tmp_path_factory.mktemp("runs")
-    pretrain.main([f"dataset.path={photos}", f"paths.runs={runs}", *SMALL])
+    pretrain.main([f"dataset.path={photos}", f"paths.runs={runs}", f"paths.cache={runs}/cache", *SMALL])
     return runs / "pretrain"
 
 
@@ -101,7 +101,15 @@ def test_a_resumed_stage_keeps_the_tokenizer(pretrained: Path, photos: Path, tmp
     """A new tokenizer could number the tokens differently from the text encoder in the checkpoint."""
     shutil.copytree(pretrained, tmp_path / "pretrain")
     shutil.rmtree(tmp_path / "pretrain" / "base")
-    pretrain.main([f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=unet"])
+    pretrain.main(
+        [
+            f"dataset.path={photos}",
+            f"paths.runs={tmp_path}",
+            f"paths.cache={tmp_path}/cache",
+            *SMALL,
+            "stage=unet",
+        ]
+    )
     for file in ("tokenizer/vocab.json", "text_encoder/model.safetensors", f"unet/{WEIGHTS}"):
         assert (tmp_path / "pretrain/base" / file).read_bytes() == (pretrained / "base" / file).read_bytes()
 
@@ -117,7 +125,13 @@ def test_portraits_are_listed_with_caption_seed_and_split(pretrained: Path) -> N
 
 def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
     """It ends with the same weights, and does not draw the pixel art again."""
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        *SMALL,
+        "stage=features",
+    ]
     words.append("features.checkpoint_every_steps=1")
     folder = tmp_path / "pretrain"
     pretrain.main(words)
@@ -133,7 +147,13 @@ def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path:
 
 def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: Path) -> None:
     """metrics.jsonl continues from the newest intact checkpoint, and W&B continues the same run."""
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=features"]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        *SMALL,
+        "stage=features",
+    ]
     words += ["features.num_steps=20", "features.checkpoint_every_steps=10", "tracker=wandb"]
     pretrain.main(words)
     folder = tmp_path / "pretrain" / "features"
@@ -151,7 +171,13 @@ def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: P
 
 
 def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: Path, tmp_path: Path) -> None:
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        f"model.path={pretrained / 'base'}",
+        *SMALL,
+    ]
     for stage in ("autoencoder", "unet"):
         pretrain.main([f"stage={stage}", "warm_start=true", *words])
     for part, kept in (("vae", ("encoder.", "quant_conv.")), ("unet", ())):
@@ -168,7 +194,13 @@ def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: 
 
 def test_a_warm_start_can_change_the_image_size(pretrained: Path, photos: Path, tmp_path: Path) -> None:
     """Also the encoder, with crops of pixel art among the pictures; latents are normalised again."""
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        f"model.path={pretrained / 'base'}",
+        *SMALL,
+    ]
     words += ["warm_start=true", "model.image_size=64", "autoencoder.keep_encoder=false"]
     words += ["autoencoder.art_share=0.5", "autoencoder.num_art_photos=3", "autoencoder.crop=32"]
     for stage in ("autoencoder", "unet"):
@@ -191,7 +223,13 @@ def test_captions_that_are_too_long_are_refused(
     """A warm start can train a new tokenizer and text encoder, which then fit captions with new words."""
     caption = "a photo of a bearded fisherman squinting into morning sunlight"
     photos = save_photos(tmp_path / "faces.zip", [{"text": caption}] * 4)
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        f"model.path={pretrained / 'base'}",
+        *SMALL,
+    ]
     words += ["stage=unet", "warm_start=true", "dataset.val_share=0", "dataset.test_share=0"]
     message = r'caption ".* squinting .*" has \d\d tokens: accepted up to 24, or unet\.new_text_encoder=true'
     assert re.fullmatch(message, error(capsys, words))
@@ -211,7 +249,13 @@ def test_a_constant_schedule_can_be_extended(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run without decay, extended later, equals a run of that length from the start."""
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "stage=autoencoder"]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        *SMALL,
+        "stage=autoencoder",
+    ]
     words += ["autoencoder.lr_schedule=constant", "autoencoder.num_warmup_steps=1", "autoencoder.lr=1e-3"]
     long = ["autoencoder.num_steps=4", "autoencoder.decay_share=0.5"]
     pretrain.main([*words, "name=extended", "autoencoder.decay_share=0"])
@@ -230,7 +274,13 @@ def test_a_constant_schedule_can_be_extended(
 def test_a_base_of_another_image_size_can_be_trained(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", *SMALL, "model.image_size=64"]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        *SMALL,
+        "model.image_size=64",
+    ]
     message = error(capsys, [*words, "autoencoder.crop=96"])
     assert message == "autoencoder.crop=96: accepted multiples of 4 up to 64"
     assert error(capsys, [*words, "model.cell=8"]) == "model.cell=8: accepted 4 for a new autoencoder"
@@ -253,7 +303,14 @@ def test_the_base_is_measured_on_test_photos(pretrained: Path, photos: Path) -> 
     save_persona_net(PersonaNet(), pretrained / "persona")
     study = pretrained / "study"
     words = [*SMALL, "stage=measure", f"measure.study={study}"]
-    pretrain.main([f"dataset.path={photos}", f"paths.runs={pretrained.parent}", *words])
+    pretrain.main(
+        [
+            f"dataset.path={photos}",
+            f"paths.runs={pretrained.parent}",
+            f"paths.cache={pretrained.parent}/cache",
+            *words,
+        ]
+    )
     found = json.loads((pretrained / "measured.json").read_text())
     assert found == json.loads((study / "results.json").read_text())
     readme = (study / "README.md").read_text()
@@ -291,7 +348,13 @@ def test_the_base_is_measured_on_test_photos(pretrained: Path, photos: Path) -> 
 def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     pretrained: Path, photos: Path, tmp_path: Path
 ) -> None:
-    words = [f"dataset.path={photos}", f"paths.runs={tmp_path}", f"model.path={pretrained / 'base'}", *SMALL]
+    words = [
+        f"dataset.path={photos}",
+        f"paths.runs={tmp_path}",
+        f"paths.cache={tmp_path}/cache",
+        f"model.path={pretrained / 'base'}",
+        *SMALL,
+    ]
     words += ["stage=unet", "warm_start=true", "unet.checkpoint_every_steps=1", "unet.num_steps=12"]
 
     def start(name: str) -> subprocess.Popen[bytes]:

@@ -250,7 +250,7 @@ def _read_manifest(file: Path) -> dict[str, Any]:
             } as found:
                 return found
     except (OSError, ValueError) as error:
-        raise DamagedError(f"{file}: damaged ({error})") from error
+        raise DamagedError(f"{file}: damaged ({str(error).removeprefix(f'{file}: ')})") from error
     raise DamagedError(f"{file}: damaged (not a manifest of a checkpoint)")
 
 

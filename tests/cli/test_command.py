@@ -154,7 +154,9 @@ def test_characters_that_the_terminal_lacks_are_escaped(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, *words], capture_output=True, check=False, cwd=tmp_path, env=environment
     )
-    assert (done.returncode, done.stdout) == (0, rb"wrote \uadf8\ub9bc.png" + b"\n"), done.stderr
+    wrote, following, *rest = done.stdout.splitlines()
+    assert (done.returncode, wrote, rest) == (0, rb"wrote \uadf8\ub9bc.png", []), done.stderr
+    assert following.startswith(rb"next: python -m pixelpersona.stylize 'photo=\uc0ac\uc9c4.png'")
     assert (tmp_path / "그림.png").is_file()
 
 

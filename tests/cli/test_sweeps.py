@@ -129,7 +129,10 @@ def test_the_same_command_runs_missing_and_unfinished_jobs_only(
     after = (runs / NAMES[0] / "pytorch_lora_weights.safetensors").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert all(same(weights(runs / name), weights(swept / name)) for name in NAMES)
-    assert "wrote" in out.splitlines()[-1]
+    *_, table, following, other = out.splitlines()
+    assert "wrote" in table
+    assert following.startswith("next: ")
+    assert other.startswith("  or: ")
 
 
 def test_a_read_only_folder_is_reported_and_the_table_is_kept(

@@ -84,7 +84,10 @@ def of_two_ranks(weights: dict[str, Tensor], stored: dict[str, object]) -> None:
         (stored_as("unet.r", None), "its lora_adapter_metadata cannot be read"),
         (stored_as("unet.rank_pattern", [1]), "its lora_adapter_metadata cannot be read"),
         (stored_as("unet.lora_alpha", "much"), "its lora_adapter_metadata cannot be read"),
-        (stored_as("unet.lora_alpha", float("nan")), "lora_alpha=nan: accepted finite values"),
+        (
+            stored_as("unet.lora_alpha", float("nan")),
+            r"its lora_adapter_metadata is not JSON \(NaN is not a finite number\)",
+        ),
         (stored_as("unet.init_lora_weights", "pissa"), "init_lora_weights=pissa changes the base"),
     ],
 )

@@ -46,7 +46,7 @@ def test_every_file_has_its_own_result_or_is_listed(files: list[tuple[str, str, 
         if not written:
             return
         before = {file: file.read_bytes() for file in written}
-        jobs = plan_folder(source, target)
+        jobs, _ = plan_folder(source, target)
         assert {job.source for job in jobs} == written
         assert len({os.fspath(job.target).casefold() for job in jobs}) == len(jobs)
         assert all(job.target.parent == target for job in jobs)

@@ -161,7 +161,7 @@ def test_csv_and_tracker_have_number_and_spread_of_seeds(three: EvalResults, tmp
     tracker = JsonlTracker(tmp_path)
     log_results(tracker, three, [])
     tracker.finish()
-    table = json.loads((tmp_path / "samples/evaluation/results/step-000000.json").read_text(encoding="utf-8"))
+    table = json.loads((tmp_path / "media/evaluation/results/step-000000.json").read_text(encoding="utf-8"))
     e = known.metrics["grid_contrast_raw"]
     deviation = known.deviations["grid_contrast_raw"]
     assert ["lora-r4", "grid_contrast_raw", e.mean, e.low, e.high, 3, deviation] in table["rows"]

@@ -157,7 +157,7 @@ def test_the_first_row_is_the_untouched_base(folder: Path) -> None:
     first, *rest = read_jsonl(folder / "metrics.jsonl")
     assert first["step"] == 0
     assert first.keys() == {"step", "val/loss", "eval/grid_contrast", "eval/kid_persona", "eval/fid_persona"}
-    place = folder / "samples" / "samples" / "table"
+    place = folder / "media" / "samples" / "table"
     table = json.loads((place / "step-000002.json").read_text())
     column = table["columns"].index("base")
     base = [np.asarray(Image.open(place / row[column]["image"])) for row in table["rows"]]

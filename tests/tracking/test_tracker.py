@@ -52,8 +52,8 @@ def test_every_call_reaches_every_tracker(tmp_path: Path) -> None:
     both.finish()
     names = [sorted(str(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in folders]
     assert names[0] == names[1] == [
-        "artifacts.jsonl", "metrics.jsonl", "samples/faces/step-000001.png",
-        "samples/scores/step-000001.json", "summary.json",
+        "artifacts.jsonl", "media/faces/step-000001.png", "media/scores/step-000001.json",
+        "metrics.jsonl", "summary.json",
     ]  # fmt: skip
     assert alerts.alerts == [("not finite", "step 3: loss nan")]
     assert all(read_jsonl(f / "metrics.jsonl") == [{"step": 1, "train/loss": 0.5}] for f in folders)

@@ -202,9 +202,8 @@ def test_a_manifest_of_the_wrong_type_is_damaged(
     file = list_checkpoints(tmp_path / "checkpoints")[-1] / "manifest.json"
     manifest = json.loads(file.read_text())
     file.write_text(json.dumps(manifest | change if isinstance(change, dict) else change))
-    with pytest.raises(
-        ValueError, match=rf"^{re.escape(str(file))}: damaged \(not a manifest of a checkpoint\)"
-    ):
+    reason = "not a manifest of a checkpoint" if isinstance(change, dict) else "expected a dict, found a list"
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(file))}: damaged \({reason}\)"):
         resume_latest(_state(), tmp_path / "checkpoints")
 
 
