@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pixelpersona.pixel.batch import FileJob, FilePixelator
 from pixelpersona.pixel.clip import open_clip
-from pixelpersona.pixel.photo import CLIP_SUFFIXES, PhotoError, read_photo
+from pixelpersona.pixel.photo import PhotoError, read_photo
+from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
 
 CPU_LIMIT_S = 10.0
