@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,39 +26,9 @@ from pixelpersona.models.base import load_base
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.models.persona_net import PersonaNet, save_persona_net
 from pixelpersona.reporting.base_table import base_table
+from tests.pretraining import SMALL, into, save_photos
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-SMALL = [
-    "autoencoder.num_steps=2",
-    "autoencoder.batch_size=2",
-    "unet.num_steps=3",
-    "unet.batch_size=2",
-    "features.num_steps=3",
-    "features.batch_size=4",
-    "portraits.num_drawn=5",
-    "portraits.num_kept=4",
-    "portraits.num_val=1",
-    "portraits.num_test=1",
-    "portraits.num_steps=2",
-    "measure.num_photos=8",
-    "measure.num_text_to_image=8",
-    "measure.num_steps=4",
-    "dataset.test_share=0.3",
-]
-
-
-def save_photos(archive: Path, labels: list[dict[str, object]]) -> Path:
-    """Write a zip of random crops of a public-domain portrait, one per row of metadata."""
-    rng = np.random.default_rng(0)
-    with zipfile.ZipFile(archive, "w") as zipped:
-        for number in range(len(labels)):
-            top, left = rng.integers(0, 200, 2)
-            with zipped.open(f"faces/{number}.png", "w") as file:
-                crop = Image.fromarray(astronaut()[top : top + 256, left : left + 256])
-                crop.resize((128, 128)).save(file, "PNG")
-        rows = [{"file_name": f"{number}.png"} | label for number, label in enumerate(labels)]
-        zipped.writestr("faces/metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    return archive
 
 
 def error(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
@@ -81,7 +50,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pretrained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of all stages of the base, with two or three steps each."""
     runs = tmp_path_factory.mktemp("runs")
-    pretrain.main([f"dataset.path={photos}", f"paths.runs={runs}", f"paths.cache={runs}/cache", *SMALL])
+    pretrain.main([f"dataset.path={photos}", *into(runs), *SMALL])
     return runs / "pretrain"
 
 
@@ -104,8 +73,7 @@ def test_a_resumed_stage_keeps_the_tokenizer(pretrained: Path, photos: Path, tmp
     pretrain.main(
         [
             f"dataset.path={photos}",
-            f"paths.runs={tmp_path}",
-            f"paths.cache={tmp_path}/cache",
+            *into(tmp_path),
             *SMALL,
             "stage=unet",
         ]
@@ -127,8 +95,7 @@ def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path:
     """It ends with the same weights, and does not draw the pixel art again."""
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         *SMALL,
         "stage=features",
     ]
@@ -149,8 +116,7 @@ def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: P
     """metrics.jsonl continues from the newest intact checkpoint, and W&B continues the same run."""
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         *SMALL,
         "stage=features",
     ]
@@ -173,8 +139,7 @@ def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: P
 def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: Path, tmp_path: Path) -> None:
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         f"model.path={pretrained / 'base'}",
         *SMALL,
     ]
@@ -196,8 +161,7 @@ def test_a_warm_start_can_change_the_image_size(pretrained: Path, photos: Path, 
     """Also the encoder, with crops of pixel art among the pictures; latents are normalised again."""
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         f"model.path={pretrained / 'base'}",
         *SMALL,
     ]
@@ -225,8 +189,7 @@ def test_captions_that_are_too_long_are_refused(
     photos = save_photos(tmp_path / "faces.zip", [{"text": caption}] * 4)
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         f"model.path={pretrained / 'base'}",
         *SMALL,
     ]
@@ -251,8 +214,7 @@ def test_a_constant_schedule_can_be_extended(
     """A run without decay, extended later, equals a run of that length from the start."""
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         *SMALL,
         "stage=autoencoder",
     ]
@@ -276,8 +238,7 @@ def test_a_base_of_another_image_size_can_be_trained(
 ) -> None:
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         *SMALL,
         "model.image_size=64",
     ]
@@ -306,8 +267,7 @@ def test_the_base_is_measured_on_test_photos(pretrained: Path, photos: Path) -> 
     pretrain.main(
         [
             f"dataset.path={photos}",
-            f"paths.runs={pretrained.parent}",
-            f"paths.cache={pretrained.parent}/cache",
+            *into(pretrained.parent),
             *words,
         ]
     )
@@ -350,8 +310,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(
 ) -> None:
     words = [
         f"dataset.path={photos}",
-        f"paths.runs={tmp_path}",
-        f"paths.cache={tmp_path}/cache",
+        *into(tmp_path),
         f"model.path={pretrained / 'base'}",
         *SMALL,
     ]

@@ -95,4 +95,4 @@ def test_what_a_file_is_rejected_for(tmp_path: Path) -> None:
     drawn, tiny, junk = (draw(tmp_path / name, tmp_path) for name in ("a.png", "b.png", "c.jpg"))
     assert drawn == (1200, None)
     assert tiny == (9, "factor=6: leaves no cell of an image of 3x3 pixels")
-    assert junk == (0, "not a JPEG, PNG or WebP picture")
+    assert junk == (0, "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture")
