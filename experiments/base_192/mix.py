@@ -3,10 +3,10 @@
     python experiments/base_192/mix.py portraits-192.zip faces-128.zip mixed.zip
 
 portraits-192.zip holds photos of 192×192 pixels and a metadata.jsonl with file_name, text and split (train,
-val, test); its test photos are left out. faces-128.zip is UTKFace at 128×128 pixels with age, gender and
-ethnicity: photos whose hash is below 0.1 are not trained on, as for the packaged base. Tight faces are
-enlarged to 192 pixels and their captions end in ", close-up"; people whom the portraits show less often (dark
-skin, below 10 and above 59 years) come first.
+val, test). faces-128.zip is UTKFace at 128×128 pixels with age, gender and ethnicity: photos whose hash is
+below 0.1 are no train photos, as for the packaged base. Tight faces are enlarged to 192 pixels and their
+captions end in ", close-up"; people whom the portraits show less often (dark skin, below 10 and above 59 years)
+come first.
 """
 
 import argparse
@@ -76,10 +76,9 @@ def main() -> None:
         zipfile.ZipFile(arguments.out, "w", zipfile.ZIP_STORED) as out,
     ):
         for row in rows_of(portraits):
-            if row["split"] != "test":
-                name = f"portraits/{row['file_name']}"
-                out.writestr(name, portraits.read(row["file_name"]))
-                mixed.append({"file_name": name, "text": row["text"], "split": row["split"]})
+            name = f"portraits/{row['file_name']}"
+            out.writestr(name, portraits.read(row["file_name"]))
+            mixed.append({"file_name": name, "text": row["text"], "split": row["split"]})
         for row, split in choose_faces(faces):
             name = f"faces/{PurePosixPath(row['file_name']).stem}.webp"
             out.writestr(name, enlarged(faces.read(row["file_name"])))
