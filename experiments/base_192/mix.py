@@ -5,8 +5,8 @@
 portraits-192.zip holds photos of 192×192 pixels and a metadata.jsonl with file_name, text and split (train,
 val, test). faces-128.zip is UTKFace at 128×128 pixels with age, gender and ethnicity: photos whose hash is
 below 0.1 are no train photos, as for the packaged base. Tight faces are enlarged to 192 pixels and their
-captions end in ", close-up"; people whom the portraits show less often (dark skin, below 10 and above 59 years)
-come first.
+captions end in ", close-up"; people whom the portraits show less often (dark skin, below 10 and above 59
+years) come first.
 """
 
 import argparse
