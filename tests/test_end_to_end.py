@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -144,14 +145,20 @@ def test_seconds_per_portrait_are_in_a_file_beside_the_results(runs: Path) -> No
     assert "seconds" not in (runs / "result.json").read_text()
 
 
-def test_the_report_is_written_and_tells_the_sum_of_all_stages(
+def test_the_report_is_written_and_says_where_it_is_and_what_to_export(
     runs: Path, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     study = tmp_path / "study"
     folders = [word for word in words if word.startswith(("paths.runs", "timing"))]
     report.main([*folders, f"study.folder={study}"])
     lines = capsys.readouterr().out.strip().splitlines()
-    assert sum(line.startswith("all stages: ") for line in lines) == 1
+    assert lines[-3] == f"open {runs / 'report.html'} in a browser"
+    assert lines[-2].startswith("all stages: ")
+    exported = shlex.split(lines[-1].removeprefix("next: "), comments=True)
+    assert exported[:3] + exported[4:] == ["python", "-m", "pixelpersona.export", "out=exported"]
+    lora = Path(exported[3].removeprefix("adapter.path="))
+    assert lora.is_file()
+    assert lora.is_relative_to(runs)
     html = (runs / "report.html").read_text(encoding="utf-8")
     assert "lora-r3" in html
     assert "s per portrait" in html

@@ -129,10 +129,10 @@ def test_the_same_command_runs_missing_and_unfinished_jobs_only(
     after = (runs / NAMES[0] / "pytorch_lora_weights.safetensors").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert all(same(weights(runs / name), weights(swept / name)) for name in NAMES)
-    *_, table, following, other = out.splitlines()
+    table, *steps = out.splitlines()[-3:]
     assert "wrote" in table
-    assert following.startswith("next: ")
-    assert other.startswith("  or: ")
+    assert steps[0].startswith("next: python -m pixelpersona.evaluate dataset=folder")
+    assert f" adapter.path={runs / NAMES[0]} " in steps[1]
 
 
 def test_a_read_only_folder_is_reported_and_the_table_is_kept(
