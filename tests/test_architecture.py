@@ -212,6 +212,7 @@ def test_only_commands_import_lazily(layers: Layers) -> None:
     assert lazy_imports(ROOT, layers) == []
 
 
+@pytest.mark.slow
 def test_pytest_collects_every_test_file() -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "slow or not slow", "tests"],
