@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from pixelpersona.config.command import CommandConfig
-from pixelpersona.files import write_whole
+from pixelpersona.files import parse_json, write_whole
 
 
 def seconds_since_start() -> float:
@@ -56,7 +56,7 @@ def record_seconds(stage: str, config: CommandConfig) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        stages = json.loads(file.read_text(encoding="utf-8"))
+        stages = parse_json(file.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

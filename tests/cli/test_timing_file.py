@@ -47,7 +47,14 @@ def test_no_other_job_may_read_until_the_entry_is_written(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[]", "found a list"), ("{", "not readable"), ("\xff", "not readable")]
+    ("text", "message"),
+    [
+        ("[]", "found a list"),
+        ("{", "not readable"),
+        ("\xff", "not readable"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"evaluate": NaN}', "NaN is not a finite number"),
+    ],
 )
 def test_a_file_that_is_no_json_object_is_named_and_unchanged(
     tmp_path: Path, text: str, message: str
