@@ -13,7 +13,7 @@ from torch import nn
 
 from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.pairset import PairSet
-from pixelpersona.data.survey import check_looks
+from pixelpersona.data.survey import read_inspections
 from pixelpersona.data.training_photos import TRAINING_PHOTOS, read_training_photos, write_training_photos
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.models.adapter import merge_lora
@@ -136,4 +136,4 @@ def test_training_photos_and_looks(tmp_path: Path, thorough: bool) -> None:
     assert check_reader(file, lambda: read_training_photos(tmp_path), thorough=thorough) > 10
     (looks,) = cache.glob("photos-*.json")
     document = json.loads(looks.read_text())
-    assert check_reader(looks, lambda: check_looks(looks), document, thorough=thorough) > 10
+    assert check_reader(looks, lambda: read_inspections(looks), document, thorough=thorough) > 10

@@ -21,7 +21,7 @@ from pixelpersona.data.drafts import writing
 from pixelpersona.data.metadata import TRAIN
 from pixelpersona.data.pairset import DATA_VERSION, KINDS, read_rows
 from pixelpersona.data.recipe import PairRecipe, vary
-from pixelpersona.data.sources import PhotoSource
+from pixelpersona.data.sources import PhotoSource, check_unchanged
 from pixelpersona.data.survey import SurveyedPhoto
 from pixelpersona.pixel.framing import crop_square
 from pixelpersona.pixel.photo import PhotoError
@@ -125,9 +125,7 @@ class Maker:
 
     def _crop(self, job: Job) -> Image.Image:
         photo = self.source.open(job.photo.id)
-        # The key was computed from earlier bytes: other bytes would be cached under the wrong key for good.
-        if self.source.digest(job.photo.id) != job.photo.digest:
-            raise ValueError(f"{job.photo.id}: changed while the data was prepared; prepare it again")
+        check_unchanged(self.source, job.photo.id, job.photo.digest)
         return crop_square(photo, self.recipe.size, self.recipe.framing)
 
     def _reuse(self, entry: Entry, job: Job, variant: int) -> Row | None:

@@ -1,4 +1,4 @@
-"""Photo sources: what a data set is asked for, and a folder or archive."""
+"""Photo sources: the interface of a data set, and photos in a folder or archive."""
 
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -61,6 +61,15 @@ def open_source(kind: str, path: Path | None) -> PhotoSource:
         needed = "the folder of CelebA" if kind == "celeba" else "a folder or zip of photos"
         raise ValueError(f"dataset.path: dataset={kind} needs {needed}, dataset.path=DIR")
     return CelebASource(path) if kind == "celeba" else FolderSource(path)
+
+
+def check_unchanged(source: PhotoSource, photo_id: str, digest: str) -> None:
+    """Raise ValueError when a photo's file no longer has this digest.
+
+    What was made of the photo would otherwise be cached under the key of other bytes.
+    """
+    if source.digest(photo_id) != digest:
+        raise ValueError(f"{photo_id}: changed while the data was prepared; prepare it again")
 
 
 def caption_of(source: PhotoSource, photo_id: str) -> str:

@@ -1,7 +1,7 @@
-"""A look at every photo before pairs are made: which can be used, which are alike, and the split of each.
+"""Inspection of all photos before pairs are made: the usable ones, near-duplicates, and the splits.
 
-Splits are decided after decoding, so that a broken photo takes no place in a split. What a look finds is
-cached by content hash in one file of the cache, so that no photo is decoded twice for it.
+Splits are decided after decoding, so that a broken photo takes no place in a split. Inspections are cached by
+content hash in one file, so that no photo is decoded twice for them.
 """
 
 import hashlib
@@ -21,27 +21,30 @@ from pixelpersona.data.drafts import draft_path, writing
 from pixelpersona.data.duplicates import duplicate_groups, fingerprint
 from pixelpersona.data.metadata import SPLITS, TEST, TRAIN, VAL
 from pixelpersona.data.pairset import DATA_VERSION, seal
-from pixelpersona.data.sources import PhotoSource
+from pixelpersona.data.sources import PhotoSource, check_unchanged
 from pixelpersona.data.splits import SplitShares, decide_splits, defined_splits
 from pixelpersona.files import drafted, parse_json
 from pixelpersona.pixel.parallel import choose_num_workers, unordered
 from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.pixel.photo_formats import HINTS
 
-_LOOKS_PER_MADE_PHOTO = 4  # so many looks take as long as making a photo's pair
+_INSPECTIONS_PER_MADE_PHOTO = 4  # inspecting this many photos takes as long as making one pair
 
-LOOKS = f"photos-{DATA_VERSION}.json"
-"""Name of the file in the cache that holds all looks."""
+INSPECTIONS = f"photos-{DATA_VERSION}.json"
+"""Name of the file in the cache that holds all inspections."""
 
-Look = dict[str, Any]
-"""What a look finds: {"size": [width, height], "fingerprint": hex}, or {"reason": text} of a broken photo."""
+Inspection = dict[str, Any]
+"""{"size": [width, height] in pixels, "fingerprint": hex}, or {"reason": text} for a broken photo.
+
+A new one also has "temporary": true where the reason may not hold another time; it is then not cached.
+"""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyedPhoto:
-    """A photo that can be used. digest: SHA-256 of its file, hex. fingerprint: see `fingerprint`."""
+    """A usable photo. digest: SHA-256 of its file, hex. fingerprint: see `duplicates.fingerprint`."""
 
     id: str
     digest: str
@@ -51,7 +54,7 @@ class SurveyedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The usable photos, sorted by id; rejected: reasons by photo id."""
+    """photos: the usable ones, sorted by id. rejected: reasons by photo id."""
 
     photos: list[SurveyedPhoto]
     rejected: dict[str, str]
@@ -68,25 +71,27 @@ def survey(
     max_enlargement: float = math.inf,
     num_workers: int | None = None,
 ) -> Survey:
-    """Look at the photos of a source, or at the first `limit` of them (see `first_photos`).
+    """Inspect the photos of a source, or the first `limit` of them (see `first_photos`); decide splits.
 
     root: folder of the cache. size: side of the pictures that are made of them, pixels; a photo whose shorter
     side would be enlarged more than max_enlargement times is rejected. num_workers: processes; None chooses.
-    Raises ValueError when the source has no photos, or the cache cannot be written.
+    Raises ValueError when the source has no photos, a photo changes meanwhile, the cache cannot be written,
+    or limit or max_enlargement is below 1.
     """
     if not max_enlargement >= 1:
         raise ValueError(f"dataset.max_enlargement={max_enlargement:g}: accepted 1 or more")
     digests, rejected = _digests(source, first_photos(source, limit, seed))
-    looks = _look_at(source, digests, root, num_workers)
+    inspections = _inspect(source, digests, root, num_workers)
     for photo_id, digest in digests.items():
-        reason = looks[digest].get("reason") or _too_small(looks[digest]["size"], size, max_enlargement)
+        inspection = inspections[digest]
+        reason = inspection.get("reason") or _too_small(inspection["size"], size, max_enlargement)
         if reason is not None:
             rejected[photo_id] = reason
     ids = [photo_id for photo_id in digests if photo_id not in rejected]
     used = [digests[photo_id] for photo_id in ids]
-    prints = [str(looks[digest]["fingerprint"]) for digest in used]
+    prints = [str(inspections[digest]["fingerprint"]) for digest in used]
     given, defined = [source.split(photo_id) for photo_id in ids], defined_splits(source)
-    # Where nothing is taken from the train photos, 200,000 photos need not be compared.
+    # Near-duplicates matter only where val or test photos are taken from the train photos.
     groups = list(range(len(ids))) if defined >= {VAL, TEST} else duplicate_groups(used, prints)
     splits = decide_splits(given, used, groups, defined, shares)
     return Survey(list(map(SurveyedPhoto, ids, used, prints, splits)), rejected)
@@ -97,6 +102,7 @@ def first_photos(source: PhotoSource, limit: int | None, seed: int) -> list[str]
 
     Every split that the data set defines gives its share, in an order that is a function of (seed, id), so
     that a small limit leaves none of them empty, and a larger one keeps the photos of a smaller one.
+    Raises ValueError when there are no photos or limit is below 1.
     """
     photo_ids = sorted(source.ids())
     if not photo_ids:
@@ -128,7 +134,7 @@ def left_out(rejected: Mapping[str, str], num_photos: int, file: Path) -> str:
 
 
 def _digests(source: PhotoSource, photo_ids: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The digests of the files, and the reasons why others cannot be read, by photo id."""
+    """The digests of the readable files, and the reasons why the others cannot be read, by photo id."""
     digests: dict[str, str] = {}
     rejected: dict[str, str] = {}
     for photo_id in tqdm(photo_ids, "reading photos", unit="photo", leave=False):
@@ -152,50 +158,48 @@ def _too_small(photo_size: Sequence[int], size: int, max_enlargement: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """Decodes one photo, given as (digest, id)."""
+    """Inspects one photo, given as (digest, id)."""
 
     source: PhotoSource
 
-    def __call__(self, photo: tuple[str, str]) -> Look:
+    def __call__(self, photo: tuple[str, str]) -> Inspection:
         digest, photo_id = photo
         try:
             opened = self.source.open(photo_id)
-            look: Look = {"size": list(opened.size), "fingerprint": fingerprint(opened)}
+            inspection: Inspection = {"size": list(opened.size), "fingerprint": fingerprint(opened)}
         except PhotoError as error:
-            # Another time there may be enough memory, or the package that reads the format.
-            passing = isinstance(error.__cause__, MemoryError) or error.reason in HINTS.values()
-            look = {"reason": error.reason, "lasting": not passing}
-        # Other bytes than those of the digest would be cached under the wrong name for good.
-        if self.source.digest(photo_id) != digest:
-            raise ValueError(f"{photo_id}: changed while the data was prepared; prepare it again")
-        return look
+            # Later there may be enough memory, or the package that reads the format.
+            is_temporary = isinstance(error.__cause__, MemoryError) or error.reason in HINTS.values()
+            inspection = {"reason": error.reason, "temporary": is_temporary}
+        check_unchanged(self.source, photo_id, digest)
+        return inspection
 
 
-def _look_at(
+def _inspect(
     source: PhotoSource, digests: Mapping[str, str], root: Path, num_workers: int | None
-) -> dict[str, Look]:
-    """A look for every digest, from the cache or made now."""
-    file = root / LOOKS
-    looks = _read(file)
-    todo = [(digest, photo_id) for photo_id, digest in digests.items() if digest not in looks]
+) -> dict[str, Inspection]:
+    """The inspection for every digest, from the cache or made now."""
+    file = root / INSPECTIONS
+    cached = _read_cached(file)
+    todo = [(digest, photo_id) for photo_id, digest in digests.items() if digest not in cached]
     todo = list(dict(todo).items())  # copies once
     made = unordered(
-        Inspector(source), todo, choose_num_workers(len(todo) // _LOOKS_PER_MADE_PHOTO, num_workers)
+        Inspector(source), todo, choose_num_workers(len(todo) // _INSPECTIONS_PER_MADE_PHOTO, num_workers)
     )
     bar = tqdm(made, "checking photos", len(todo), unit="photo", disable=not todo)
-    new = {todo[number][0]: look for number, look in bar}
-    if kept := {digest: look for digest, look in new.items() if look.pop("lasting", True)}:
-        with writing(root, LOOKS):
+    new = {todo[number][0]: inspection for number, inspection in bar}
+    if kept := {digest: found for digest, found in new.items() if not found.pop("temporary", False)}:
+        with writing(root, INSPECTIONS):
             root.mkdir(parents=True, exist_ok=True)
-            photos = _read(file) | kept  # another process may have written meanwhile
+            photos = _read_cached(file) | kept  # another process may have written meanwhile
             with drafted(file, draft_path(file)) as draft:
                 text = json.dumps({"photos": photos, "sha256": seal({"photos": photos})})
                 draft.write_text(text, encoding="utf-8")
-    return looks | new
+    return cached | new
 
 
-def check_looks(file: Path) -> dict[str, Look]:
-    """The looks in a file, by digest. Raises ValueError naming it when it was changed or cannot be read."""
+def read_inspections(file: Path) -> dict[str, Inspection]:
+    """The inspections in a file, by digest. Raises ValueError naming it when it is damaged or unreadable."""
     try:
         content = parse_json(file.read_bytes())
         if content["sha256"] == seal(content):
@@ -207,10 +211,10 @@ def check_looks(file: Path) -> dict[str, Look]:
     raise ValueError(f"{file}: changed since it was written")
 
 
-def _read(file: Path) -> dict[str, Look]:
-    """The looks in a file; none where it is missing or damaged."""
+def _read_cached(file: Path) -> dict[str, Inspection]:
+    """The inspections in a file; none where it is missing or damaged."""
     try:
-        return check_looks(file) if file.exists() else {}
+        return read_inspections(file) if file.exists() else {}
     except ValueError as error:
         _log.warning("%s; made again", error)
         return {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pixelpersona.data.pairset import DATA_VERSION, MANIFEST, METADATA, damage, seal
 from pixelpersona.data.shards import shard_damage
-from pixelpersona.data.survey import LOOKS, check_looks
+from pixelpersona.data.survey import INSPECTIONS, read_inspections
 from pixelpersona.files import parse_json
 
 
@@ -27,7 +27,7 @@ class Verdict:
 
 
 def verify_cache(root: Path) -> Verdict:
-    """Read every pair set, the list of photos, and every shard of latents and text states in root.
+    """Read every pair set, the inspections of photos, and every shard of latents and text states in root.
 
     Sets of other data versions are skipped, because they are never used. Raises ValueError when root is not a
     folder.
@@ -37,9 +37,9 @@ def verify_cache(root: Path) -> Verdict:
     folders = sorted(root.glob("pairs-*"))
     sets = [folder for folder in folders if folder.is_dir() and not _is_of_other_version(folder)]
     damaged = [line for folder in sets for line in damage(folder)]
-    for file in root.glob(LOOKS):
+    if (root / INSPECTIONS).exists():
         try:
-            check_looks(file)
+            read_inspections(root / INSPECTIONS)
         except ValueError as error:
             damaged.append(str(error))
     num_encoded = 0

@@ -19,7 +19,7 @@ from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.data.sources import FolderSource
-from pixelpersona.data.survey import LOOKS
+from pixelpersona.data.survey import INSPECTIONS
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.pixel.pixelation import Pixelation
 from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
@@ -140,7 +140,7 @@ def test_a_damaged_pair_is_not_reused(photos: Path, tmp_path: Path, made: list[s
     assert not verify_cache(tmp_path / "data").damaged
 
 
-@pytest.mark.parametrize(("when", "left"), [(1, []), (2, [LOOKS])])  # while it is looked at, or made a pair
+@pytest.mark.parametrize(("when", "left"), [(1, []), (2, [INSPECTIONS])])  # during inspection or making
 def test_a_photo_that_changes_during_prepare_is_refused(
     photos: Path, tmp_path: Path, when: int, left: list[str]
 ) -> None:
@@ -207,7 +207,7 @@ def test_leftovers_of_a_killed_prepare_are_removed_by_the_next(photos: Path, tmp
     assert len(list(left.glob("pixel/*.png"))) == 4
     pair_set = prepare(photos, tmp_path / "data")
     names = sorted(file.name for file in (tmp_path / "data").iterdir())
-    assert names == [pair_set.folder.name, LOOKS]
+    assert names == [pair_set.folder.name, INSPECTIONS]
 
 
 def test_two_processes_at_once_give_one_valid_result(photos: Path, tmp_path: Path) -> None:

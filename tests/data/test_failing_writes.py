@@ -9,7 +9,7 @@ import pytest
 
 from pixelpersona import prepare as prepare_command
 from pixelpersona.data.latents import encode_pairs
-from pixelpersona.data.survey import LOOKS
+from pixelpersona.data.survey import INSPECTIONS
 from pixelpersona.data.verify import verify_cache
 from tests.data.preparing import RECIPE, Encoder, change, content, prepare, write_photos
 from tests.failing import disk_full, unprivileged
@@ -37,7 +37,7 @@ def test_a_full_disk_does_not_change_the_pair_sets(
         prepare(photos, tmp_path / "data", replace(RECIPE, size=20), workers=workers)
     assert content(tmp_path / "data") == before
     names = sorted(file.name for file in (tmp_path / "data").iterdir())
-    assert names == [first.folder.name, LOOKS]
+    assert names == [first.folder.name, INSPECTIONS]
 
 
 def test_a_full_disk_does_not_change_the_list_of_photos(photos: Path, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_full_disk_does_not_change_the_list_of_photos(photos: Path, tmp_path: 
     change(photos)
     with (
         disk_full(100),
-        pytest.raises(ValueError, match=rf"data: {LOOKS} cannot be written there \(File too large\)"),
+        pytest.raises(ValueError, match=rf"data: {INSPECTIONS} cannot be written there \(File too large\)"),
     ):
         prepare(photos, tmp_path / "data")
     assert content(tmp_path / "data") == before
@@ -103,9 +103,9 @@ def test_the_command_reports_it_in_one_line(
         prepare_command.main([*words, f"paths.cache={tmp_path / 'cache'}"])
     assert stop.value.code == 2
     lines = capsys.readouterr().err.splitlines()
-    reason = f"{LOOKS} cannot be written there (File too large); what was there before is unchanged"
+    reason = f"{INSPECTIONS} cannot be written there (File too large); what was there before is unchanged"
     assert lines[-1] == f"{tmp_path / 'cache'}: {reason}"
     assert sum("cannot" in line or "Error" in line for line in lines) == 1  # the others are progress bars
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=rf"file: {LOOKS} cannot be written there \(File exists\)"):
+    with pytest.raises(ValueError, match=rf"file: {INSPECTIONS} cannot be written there \(File exists\)"):
         prepare(photos, tmp_path / "file")

@@ -15,7 +15,7 @@ from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.recipe import PairRecipe, vary, with_palette_colors
 from pixelpersona.data.sources import FolderSource
-from pixelpersona.data.survey import LOOKS
+from pixelpersona.data.survey import INSPECTIONS
 from pixelpersona.pixel.framing import crop_square
 from pixelpersona.pixel.palette import Palette
 from pixelpersona.pixel.palette_files import write_palette
@@ -76,7 +76,7 @@ def test_layout_variants_and_rejected_photos(folder: Path, tmp_path: Path) -> No
     ]
     assert [row["id"] for row in rejected] == ["broken 사진.png"]
     assert pair_set.num_rejected == 1
-    assert names(tmp_path / "data") == [pair_set.folder.name, LOOKS]
+    assert names(tmp_path / "data") == [pair_set.folder.name, INSPECTIONS]
     for line in (pair_set.folder / "metadata.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
         for kind in ("photo", "pixel"):
@@ -200,7 +200,7 @@ def test_a_damaged_set_is_made_again(folder: Path, tmp_path: Path, damage: str) 
     with pytest.raises(ValueError, match=re.escape(str(whole.folder))):
         PairSet.load(whole.folder)
     assert content(prepare(folder, tmp_path / "data", recipe).folder) == before
-    assert names(tmp_path / "data") == [whole.folder.name, LOOKS]
+    assert names(tmp_path / "data") == [whole.folder.name, INSPECTIONS]
 
 
 def test_a_flipped_bit_is_detected_when_the_picture_is_read(folder: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_two_threads_at_once_give_one_valid_set(folder: Path, tmp_path: Path) ->
     assert len(results) == 2
     assert results[0].folder == results[1].folder
     assert len(PairSet.load(results[0].folder)) == 6
-    assert names(tmp_path / "data") == [results[0].folder.name, LOOKS]
+    assert names(tmp_path / "data") == [results[0].folder.name, INSPECTIONS]
 
 
 def test_an_interrupted_run_leaves_nothing(
@@ -247,7 +247,7 @@ def test_an_interrupted_run_leaves_nothing(
     monkeypatch.setattr("pixelpersona.data.making.Maker.__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "data")
-    assert names(tmp_path / "data") == [LOOKS]  # no set, and no draft
+    assert names(tmp_path / "data") == [INSPECTIONS]  # no set, and no draft
 
 
 def test_a_larger_limit_keeps_the_photos_of_a_smaller_one(folder: Path, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_source_with_only_broken_photos_is_refused_in_one_line(tmp_path: Path)
     ) as caught:
         prepare(tmp_path / "photos", tmp_path / "data")
     assert "\n" not in str(caught.value)
-    assert names(tmp_path / "data") == [LOOKS]  # no set, and no draft
+    assert names(tmp_path / "data") == [INSPECTIONS]  # no set, and no draft
 
 
 @pytest.mark.parametrize("shares", [(0.01, 0.01), (0.01, 0.98), (0.98, 0.01)])

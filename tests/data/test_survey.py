@@ -11,7 +11,7 @@ from PIL import Image
 from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.sources import FolderSource
 from pixelpersona.data.splits import SplitShares
-from pixelpersona.data.survey import LOOKS, Survey, left_out, survey
+from pixelpersona.data.survey import INSPECTIONS, Survey, left_out, survey
 from pixelpersona.data.verify import verify_cache
 from pixelpersona.pixel.photo import PhotoError
 from pixelpersona.pixel.photo_formats import HINTS
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def look(source: FolderSource, root: Path, **options: float) -> Survey:
+def inspect(source: FolderSource, root: Path, **options: float) -> Survey:
     return survey(source, root, size=96, seed=0, shares=SHARES, num_workers=1, **options)
 
 
@@ -58,7 +58,7 @@ def test_a_broken_photo_takes_no_place_in_a_split(folder: Path, tmp_path: Path) 
         for number in range(4):
             picture(number).save(folder / f"{number}.png")
         (folder / f"{broken}.png").write_bytes(b"not a picture")
-        found = look(FolderSource(folder), tmp_path / "cache")
+        found = inspect(FolderSource(folder), tmp_path / "cache")
         assert sorted(splits(found).values()) == ["test", "train", "val"]
         assert found.rejected == {f"{broken}.png": "not a JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC picture"}
 
@@ -85,23 +85,23 @@ def test_copies_share_a_split_and_different_photos_are_spread(folder: Path, tmp_
 def test_identical_photos_are_one_photo(folder: Path, tmp_path: Path) -> None:
     for number in range(12):
         picture(0).save(folder / f"{number}.png")
-    assert set(splits(look(FolderSource(folder), tmp_path)).values()) == {"train"}
+    assert set(splits(inspect(FolderSource(folder), tmp_path)).values()) == {"train"}
 
 
 def test_nothing_is_decoded_twice(folder: Path, tmp_path: Path) -> None:
-    """A second look at the same contents decodes nothing, broken photos and other names included."""
+    """A second inspection of the same contents decodes nothing, broken photos and other names included."""
     picture(0).save(folder / "a.png")
     (folder / "broken.jpg").write_bytes(b"nothing")
-    first = look(CountingSource(folder), tmp_path)
+    first = inspect(CountingSource(folder), tmp_path)
     (folder / "a.png").rename(folder / "b.png")
     picture(1).save(folder / "c.png")
     source = CountingSource(folder)
-    second = look(source, tmp_path)
+    second = inspect(source, tmp_path)
     assert source.opened == ["c.png"]
     assert second.rejected == first.rejected
     assert second.photos[0].fingerprint == first.photos[0].fingerprint
-    # Two processes that look at different photos keep each other's results.
-    assert len(json.loads((tmp_path / LOOKS).read_bytes())["photos"]) == 3
+    # Two processes that inspect different photos keep each other's results.
+    assert len(json.loads((tmp_path / INSPECTIONS).read_bytes())["photos"]) == 3
 
 
 def test_a_lack_of_memory_is_not_remembered(folder: Path, tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_lack_of_memory_is_not_remembered(folder: Path, tmp_path: Path) -> Non
             raise PhotoError("not enough memory to decode it", photo_id) from MemoryError()
 
     picture(0).save(folder / "a.png")
-    assert look(Short(folder), tmp_path).rejected == {"a.png": "not enough memory to decode it"}
-    assert not (tmp_path / LOOKS).exists()
-    assert look(FolderSource(folder), tmp_path).rejected == {}
+    assert inspect(Short(folder), tmp_path).rejected == {"a.png": "not enough memory to decode it"}
+    assert not (tmp_path / INSPECTIONS).exists()
+    assert inspect(FolderSource(folder), tmp_path).rejected == {}
 
 
 def test_a_format_without_its_package_is_not_remembered(
@@ -120,16 +120,16 @@ def test_a_format_without_its_package_is_not_remembered(
 ) -> None:
     monkeypatch.setitem(HINTS, ".heic", "install the extra")
     (folder / "a.jpg").write_bytes(b"\0\0\0\x1cftypheic" + bytes(16))  # phones name them .jpg, too
-    assert look(FolderSource(folder), tmp_path).rejected == {"a.jpg": "install the extra"}
-    assert not (tmp_path / LOOKS).exists()
+    assert inspect(FolderSource(folder), tmp_path).rejected == {"a.jpg": "install the extra"}
+    assert not (tmp_path / INSPECTIONS).exists()
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "list", "nothing"])
 def test_a_damaged_list_is_named_by_verify_and_made_again(folder: Path, tmp_path: Path, damage: str) -> None:
     picture(0).save(folder / "a.png")
     cache = tmp_path / "cache"
-    expected = look(FolderSource(folder), cache)
-    file = cache / LOOKS
+    expected = inspect(FolderSource(folder), cache)
+    file = cache / INSPECTIONS
     data = file.read_bytes()
     assert verify_cache(cache).damaged == ()
     place = data.index(b"fingerprint") + 20
@@ -142,7 +142,7 @@ def test_a_damaged_list_is_named_by_verify_and_made_again(folder: Path, tmp_path
     file.write_bytes(changed[damage])
     assert verify_cache(cache).damaged == (f"{file}: changed since it was written",)
     source = CountingSource(folder)
-    assert look(source, cache) == expected
+    assert inspect(source, cache) == expected
     assert source.opened == ["a.png"]
     assert file.read_bytes() == data
 
@@ -154,15 +154,15 @@ def test_tiny_photos_are_rejected_with_their_size(
     picture(0).save(folder / "a.png")
     picture(1, (32, 400)).save(folder / "just fits.png")
     picture(2, size).save(folder / "tiny.png")
-    found = look(FolderSource(folder), tmp_path, max_enlargement=3.0)
+    found = inspect(FolderSource(folder), tmp_path, max_enlargement=3.0)
     assert sorted(splits(found)) == ["a.png", "just fits.png"]
     assert found.rejected == {
         "tiny.png": f"too small, {size[0]}x{size[1]} pixels would be enlarged {times} times "
         "(dataset.max_enlargement=3)"
     }
-    assert look(FolderSource(folder), tmp_path).rejected == {}
+    assert inspect(FolderSource(folder), tmp_path).rejected == {}
     with pytest.raises(ValueError, match=r"dataset\.max_enlargement=0\.5: accepted 1 or more"):
-        look(FolderSource(folder), tmp_path, max_enlargement=0.5)
+        inspect(FolderSource(folder), tmp_path, max_enlargement=0.5)
 
 
 def test_a_photo_that_changes_meanwhile_is_not_cached(folder: Path, tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def test_a_photo_that_changes_meanwhile_is_not_cached(folder: Path, tmp_path: Pa
 
     picture(0).save(folder / "a.png")
     with pytest.raises(ValueError, match=r"a\.png: changed while the data was prepared"):
-        look(Changing(folder), tmp_path)
-    assert not (tmp_path / LOOKS).exists()
+        inspect(Changing(folder), tmp_path)
+    assert not (tmp_path / INSPECTIONS).exists()
 
 
 def test_photos_are_left_out_in_one_line_by_kind(tmp_path: Path) -> None:
@@ -193,6 +193,6 @@ def test_pairs_know_their_photo(folder: Path, tmp_path: Path) -> None:
     picture(0).save(folder / "a.png")
     source = FolderSource(folder)
     (pair,) = prepare_pairs(source, RECIPE, tmp_path / "cache", num_workers=1).pairs("train")
-    (photo,) = look(source, tmp_path / "cache").photos
+    (photo,) = inspect(source, tmp_path / "cache").photos
     assert pair.source_sha256 == photo.digest == hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
     assert pair.source_fingerprint == photo.fingerprint

@@ -14,7 +14,7 @@ from pixelpersona.data.latents import encode_pairs
 from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.sources import FolderSource
-from pixelpersona.data.survey import LOOKS
+from pixelpersona.data.survey import INSPECTIONS
 from pixelpersona.data.verify import verify_cache
 from tests.data.preparing import RECIPE, Encoder
 
@@ -73,7 +73,7 @@ def test_missing_and_truncated_files_of_a_set_are_named(cache: Path) -> None:
         whole = file.read_bytes()
         if file.name.endswith(".safetensors"):
             continue  # a missing shard is only a cache miss
-        for damage in ("truncated",) if file.name == LOOKS else ("missing", "truncated"):
+        for damage in ("truncated",) if file.name == INSPECTIONS else ("missing", "truncated"):
             file.unlink() if damage == "missing" else file.write_bytes(whole[: len(whole) // 2])
             assert [line for line in verify_cache(cache).damaged if line.startswith(str(file))]
             file.write_bytes(whole)
