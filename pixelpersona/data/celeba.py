@@ -24,11 +24,12 @@ class CelebASource(ContainedPhotos):
 
     img_align_celeba/img_align_celeba/000001.jpg ..., or .png in img_align_celeba_png; list_eval_partition (0
     train, 1 val, 2 test) and list_attr_celeba (captions), as .csv or as the official .txt, with the photos,
-    in a folder above, or in Eval and Anno there. Where both exist, the .csv is read. The tables name .jpg
-    files and apply to .png, too.
+    in a folder above up to `root`, or in a subfolder Eval or Anno of one of these. Where both exist, the .csv
+    is read. The tables name .jpg files and apply to .png, too.
 
     Liu et al. 2015, "Deep Learning Face Attributes in the Wild", arXiv:1411.7766; for research only.
-    Raises ValueError saying how to download it when `root` does not hold it, or naming a table and its line.
+    Raises ValueError saying how to download CelebA when `root` does not hold it, or naming a wrong line of a
+    table.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -137,7 +138,7 @@ def _caption(row: Row) -> str:
 def _read_table(file: Path, default_columns: list[str] | None) -> Iterator[tuple[str, str, Row]]:
     """(place for messages, photo's name, values by column) of each row of a .csv or an official .txt table.
 
-    default_columns: those of a .txt without a line that names them; None when it must have one.
+    default_columns: of a .txt without a header line; None when it must have one.
     Raises ValueError naming file and line.
     """
     try:
@@ -147,7 +148,7 @@ def _read_table(file: Path, default_columns: list[str] | None) -> Iterator[tuple
             raise ValueError(f"{file}: larger than {MAX_FILE_BYTES // 2**20} MiB")
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not a readable UTF-8 text ({error})") from error
+        raise ValueError(f"{file}: not readable as UTF-8 text ({error})") from error
     columns: list[str] | None
     if file.suffix == ".csv":
         columns, lines = _csv_lines(file, text)
@@ -157,10 +158,10 @@ def _read_table(file: Path, default_columns: list[str] | None) -> Iterator[tuple
     if columns is None:
         raise ValueError(f"{file}: no line with the names of its columns")
     for number, (name, *values) in lines:
+        place = f"{file}, line {number}"
         if len(values) != len(columns):
-            place = f"{file}, line {number}"
             raise ValueError(f"{place}: {len(values)} values after the photo; accepted {len(columns)}")
-        yield f"{file}, line {number}", name, dict(zip(columns, values, strict=True))
+        yield place, name, dict(zip(columns, values, strict=True))
 
 
 Lines = Iterator[tuple[int, list[str]]]
@@ -181,7 +182,7 @@ def _csv_lines(file: Path, text: str) -> tuple[list[str], Lines]:
 
 
 def _txt_lines(text: str) -> tuple[list[str] | None, Lines]:
-    """Column names if there is a line of them, and the lines, without the number of photos at the top."""
+    """Column names if there is a header line, and the other lines, without the photo count at the top."""
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(number, fields) for number, fields in lines if fields]
     if lines and len(lines[0][1]) == 1 and lines[0][1][0].isdigit():

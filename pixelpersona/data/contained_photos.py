@@ -1,4 +1,4 @@
-"""What the photo sources of a folder or archive have in common."""
+"""The base class of photo sources that read a folder or archive."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from pixelpersona.pixel.photo import open_photo
 
 
 class ContainedPhotos:
-    """Photos in a folder or archive."""
+    """The part of a `PhotoSource` that reads files. ids: names of the photos in the container, sorted."""
 
     def __init__(self, container: Container, ids: list[str]) -> None:
         self._container, self._ids = container, ids

@@ -36,7 +36,10 @@ class FolderContainer:
 
 
 class ZipContainer:
-    """A .zip archive; it can be pickled, and the other process opens it again."""
+    """A .zip archive. It can be pickled; the process that unpickles it opens the archive again.
+
+    Raises ValueError naming the path when it is not a readable archive or has more than 2,000,000 files.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,7 +84,7 @@ def open_container(path: Path) -> Container:
         return FolderContainer(path)
     if not path.exists():
         raise ValueError(f"{path}: no such folder or .zip archive")
-    if not path.is_file():  # a FIFO would never open, a device never end
+    if not path.is_file():  # opening a FIFO and reading a device may never end
         raise ValueError(f"{path}: not a folder and not a regular file")
     return ZipContainer(path)
 

@@ -157,10 +157,10 @@ def _caption(row: Mapping[str, Any], place: str) -> str | None:
 
 
 def _text(row: Mapping[str, Any], key: str, place: str) -> str:
-    """A string with something in it."""
+    """A string that is not blank and is valid Unicode. Raises ValueError for anything else."""
     value = row[key]
     if not isinstance(value, str) or not value.strip() or any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValueError(f"{place}: {key} {reprlib.repr(value)}: accepted a text; or leave {key} out")
+        raise ValueError(f"{place}: {key} {reprlib.repr(value)}: accepted a non-empty string; or omit {key}")
     return value
 
 

@@ -120,7 +120,7 @@ def _make_all(maker: Maker, jobs: Sequence[Job], num_workers: int | None) -> tup
     made = unordered(maker, jobs, choose_num_workers(worth, num_workers))
     results = sorted(tqdm(made, "photos to pairs", len(jobs), unit="photo"), key=itemgetter(0))
     rows = [row for _, result in results if not isinstance(result, str) for row in result]
-    return rows, {jobs[number].photo.id: made for number, made in results if isinstance(made, str)}
+    return rows, {jobs[number].photo.id: result for number, result in results if isinstance(result, str)}
 
 
 def _json_line(value: Mapping[str, Any]) -> bytes:

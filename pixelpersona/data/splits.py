@@ -40,7 +40,7 @@ def decide_splits(
     """The split of each photo.
 
     given: the splits by the data set. digests: content hashes of the photos, hex.
-    groups: a number for each photo; train photos with equal numbers (copies) are not separated.
+    groups: a number for each photo; train photos with equal numbers (copies) stay in one split.
     defined: splits that the data set defines; nothing is taken from val or test photos, and nothing is added.
     A split that it does not define is taken from its train photos, photos without a split included, by the
     smallest content hash of a group, so that other photos keep their split when photos are added. With few
@@ -54,8 +54,8 @@ def decide_splits(
             members.setdefault(groups[index], []).append(index)
     smallest = {group: min(digests[index] for index in indices) for group, indices in members.items()}
     ordered = sorted(members, key=smallest.__getitem__)  # test photos first, then val photos
-    taken = {name: share for name, share in ((TEST, shares.test), (VAL, shares.val)) if name not in defined}
-    taken = {name: share for name, share in taken.items() if share > 0}
+    wanted = {TEST: shares.test, VAL: shares.val}
+    taken = {name: share for name, share in wanted.items() if name not in defined and share > 0}
     start, limit = 0, 0.0
     for number, (name, share) in enumerate(taken.items(), start=1):
         limit += share

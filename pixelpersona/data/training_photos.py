@@ -1,4 +1,4 @@
-"""The record of the photos that a run was trained on, by which a comparison on one of them is noticed."""
+"""The record of the photos that a run was trained on, used to detect leakage into a comparison."""
 
 import json
 from collections.abc import Sequence
@@ -45,16 +45,16 @@ def read_training_photos(folder: Path) -> list[TrainingPhoto] | None:
     try:
         rows = [parse_json(line) for line in file.read_bytes().splitlines()]
         photos = [TrainingPhoto(row["id"], row["sha256"], row["fingerprint"]) for row in rows]
-        find_near([], [photo.fingerprint for photo in photos])  # raises if they are no fingerprints
+        find_near([], [photo.fingerprint for photo in photos])  # raises if they are not fingerprints
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: not a list of photos ({' '.join(str(error).split())})") from None
     return photos
 
 
 def trained_on(pairs: Sequence[Pair], photos: Sequence[TrainingPhoto]) -> dict[str, str]:
-    """Those of the pairs' photos that, or near-duplicates of which, are among the training photos.
+    """The pairs' photos that are training photos or near-duplicates of one.
 
-    Returns the id of the training photo by that of the pair's photo.
+    Returns id of the pair's photo → id of the training photo.
     """
     by_digest = {photo.sha256: photo.id for photo in photos}
     near = find_near([p.source_fingerprint for p in pairs], [photo.fingerprint for photo in photos])

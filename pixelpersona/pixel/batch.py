@@ -150,7 +150,7 @@ def _target_names(files: Sequence[Path]) -> dict[Path, Path]:
 
 
 def fit_shared(recipe: Pixelation, jobs: Sequence[FileJob]) -> Pixelator:
-    """A pixelator with one palette for all files, which have equal weight; a clip counts by one frame.
+    """A pixelator with one palette for all files, each with equal weight; a clip counts as one frame.
 
     Files that cannot be used are skipped (`pixelate_folder` reports them), and the order of the jobs does not
     matter. Raises ValueError when no file can be used.
@@ -180,7 +180,7 @@ def pixelate_folder(
     """Draw all files; rejected ones are listed in target/rejected.jsonl and returned, file -> reason.
 
     The written bytes do not depend on the number of workers or the order of the jobs. An error in one file
-    does not end the run. Raises ValueError when the disk is full or cannot be written.
+    does not end the run. Raises ValueError when the disk is full or not writable.
     """
     reasons: dict[Path, str] = {}
     draw = partial(_reason_or_none, pixelate)
@@ -218,7 +218,7 @@ def _reason_or_none(pixelate: FilePixelator, job: FileJob) -> str | None:
 
 
 def _concerns_all_files(error: Exception) -> bool:
-    """Whether `files.whole` raised the error because the disk is full or cannot be written."""
+    """Whether `files.whole` raised the error because the disk is full or not writable."""
     return isinstance(error, ValueError) and error.__cause__ is not None and bool(refusal(error.__cause__))
 
 

@@ -15,7 +15,7 @@ from pixelpersona.pixel.photo_formats import CLIP_PLUGINS
 _MAX_BYTES = 64_000_000
 _MAX_FRAMES = 1000
 _MAX_CANVAS = 40_000_000  # pixels: with several copies of a frame, drawing then needs less than 1 GB
-_BAND = 2**22  # pixels that are drawn at once
+_BAND = 2**22  # pixels drawn at a time
 
 
 class Frames:
@@ -53,10 +53,10 @@ class Clip:
 
 
 def open_clip(source: Path | bytes) -> Clip:
-    """Check a GIF file, or its bytes, by decoding all frames as displayed, without metadata.
+    """The clip in a GIF file, or in its bytes, checked by decoding every frame.
 
     All frames have the size of the canvas, which holds the GIF's screen and every frame. What no frame has
-    drawn yet, and what a frame's disposal clears, is transparent, as browsers show it. Frames have an alpha
+    drawn yet, and what a frame's disposal clears, is transparent, as in browsers. Frames have an alpha
     channel if a pixel of any is transparent. Durations are in milliseconds, 0 if the file has none. A still
     GIF gives one frame. Limits, checked before a pixel is decoded: 1000 frames, 64 million bytes, 40 million
     pixels in a frame and 64 million in all frames together.

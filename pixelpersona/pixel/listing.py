@@ -1,4 +1,4 @@
-"""The files below a folder: each folder once, linked ones too, and what is passed over counted by kind."""
+"""The files below a folder, linked folders included, and how many entries were skipped, by kind."""
 
 import os
 import re
@@ -9,26 +9,26 @@ from pathlib import Path, PurePosixPath
 
 from pixelpersona.pixel.photo_formats import HINTS
 
-_NUM_KINDS = 8  # named in a line; the rest is counted together
+_NUM_KINDS = 8  # that a line names; the others are counted together
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Files by POSIX-style name relative to their folder or archive, sorted.
 
-    passed_over: kind, such as "dangling link", → number of entries that are in no way files to read.
+    skipped: number of entries that are not listed, by kind, such as "dangling link".
     """
 
     files: list[str]
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def left_out(self, used: Collection[str]) -> str:
         """For instance "left out: 12 .txt, 3 .heic (how to read them), 1 dangling link"; "" for nothing.
 
-        used: the files that are read; all others count by their suffix.
+        used: the files that are read; all others are counted by suffix.
         """
         used = frozenset(used)
-        counts = Counter(_suffix(file) for file in self.files if file not in used) + self.passed_over
+        counts = Counter(_suffix(file) for file in self.files if file not in used) + self.skipped
         kinds = sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))
         parts = [_count(kind, number) for kind, number in kinds[:_NUM_KINDS]]
         if rest := sum(number for _, number in kinds[_NUM_KINDS:]):
@@ -44,11 +44,11 @@ def list_files(root: Path, *, skip: Path | None = None) -> Listing:
     """
     walk = _Walk(root, None if skip is None else os.path.realpath(skip))
     walk.read_all()
-    return Listing(sorted(walk.files), walk.passed_over)
+    return Listing(sorted(walk.files), walk.skipped)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is passed over: hidden, or macOS's resource forks."""
+    """Whether a file or folder of this name is skipped: hidden, or the resource forks of macOS."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -56,7 +56,7 @@ class _Walk:
     def __init__(self, root: Path, skip: str | None) -> None:
         self.root, self.skip = root, skip
         self.files: list[str] = []
-        self.passed_over: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._links: list[tuple[str, str]] = []
 
@@ -76,7 +76,7 @@ class _Walk:
             if self.skip is not None and _is_inside(real, self.skip):
                 continue
             if real in self._seen:
-                self.passed_over["repeated folder link"] += 1
+                self.skipped["repeated folder link"] += 1
                 continue
             self._seen.add(real)
             try:
@@ -86,12 +86,12 @@ class _Walk:
             except OSError as error:
                 if not name:
                     raise ValueError(f"{self.root}: cannot be read ({error.strerror})") from error
-                self.passed_over["unreadable folder"] += 1
+                self.skipped["unreadable folder"] += 1
 
     def _read_entry(self, entry: os.DirEntry[str], name: str, real_folder: str) -> list[tuple[str, str]]:
-        """Note a file, a link or what is passed over; returns the entry when it is a folder to read next."""
+        """Record a file, a link or a skipped entry; returns the entry when it is a folder to read next."""
         if is_hidden(entry.name):
-            self.passed_over["hidden item"] += 1
+            self.skipped["hidden item"] += 1
         elif entry.is_symlink():
             self._follow(entry, name, real_folder)
         elif entry.is_dir():
@@ -99,7 +99,7 @@ class _Walk:
         elif entry.is_file():
             self.files.append(name)
         else:
-            self.passed_over["special file"] += 1
+            self.skipped["special file"] += 1
         return []
 
     def _follow(self, entry: os.DirEntry[str], name: str, real_folder: str) -> None:
@@ -108,13 +108,13 @@ class _Walk:
             return
         if os.path.isdir(real):
             if _is_inside(real_folder, real):
-                self.passed_over["repeated folder link"] += 1
+                self.skipped["repeated folder link"] += 1
             else:
                 self._links.append((name, real))
         elif os.path.isfile(real):
             self.files.append(name)
         else:
-            self.passed_over["special file" if os.path.exists(real) else "dangling link"] += 1
+            self.skipped["special file" if os.path.exists(real) else "dangling link"] += 1
 
 
 def _is_inside(path: str, folder: str) -> bool:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from pixelpersona.pixel.photo_formats import PHOTO_FORMATS, PHOTO_PLUGINS, missing_format
+from pixelpersona.pixel.photo_formats import PHOTO_FORMATS, PHOTO_PLUGINS, format_hint
 from pixelpersona.pixel.tiff import decoded_size, is_odd_grey, load_quietly
 from pixelpersona.terminal import escape
 
 MAX_PIXELS = 64_000_000  # of an image, or of all frames of a clip together
 MAX_FILE_BYTES = 256 * 2**20
-_MAX_WITH_ALPHA = 40_000_000  # of an image whose transparency is kept: drawing it needs less than 1 GB
+_MAX_WITH_ALPHA = 40_000_000  # where transparency is kept, so that drawing needs less than 1 GB
 
 _ORIENTATION = 0x0112
 # Modes without a conversion to RGB that is right for every file.
@@ -34,7 +34,7 @@ _UPRIGHT: dict[int, Callable[[_Pixels], _Pixels]] = {  # EXIF orientation -> wha
     7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
     8: np.rot90,
 }
-_BAND = 2**22  # pixels that are converted at once: every copy of a whole photo may need 256 MB
+_BAND = 2**22  # pixels converted at a time, because a copy of a whole photo may need 256 MB
 
 
 class PhotoError(Exception):
@@ -60,7 +60,7 @@ def open_photo(
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Image.Image:
-    """`read_photo` as an image of mode RGB, or RGBA."""
+    """The same as `read_photo`, as an image of mode RGB, or RGBA with `keep_alpha`."""
     return Image.fromarray(read_photo(source, name=name, max_pixels=max_pixels, keep_alpha=keep_alpha))
 
 
@@ -77,11 +77,11 @@ def read_photo(
     orientation is applied, an ICC profile is converted to sRGB, transparency is composited over white, 16-bit
     grey is scaled (not clipped) to 8 bits. A phone's multi-picture JPEG or HEIC gives its main image, a TIFF
     its first page, with one line in the log when it has more.
-    name: what errors call the image (default: its path, or "photo"). max_pixels: checked before decoding.
+    name: of the image in errors (default: its path, or "photo"). max_pixels: checked before decoding.
     keep_alpha: return an image with transparency as [H, W, 4], hidden colours included, not over white; it
     may have up to 40 million pixels.
     Raises PhotoError if the image is missing, empty, in another format, damaged, truncated, animated, too
-    large, or a file of more than 256 MiB.
+    large, or if its file is larger than 256 MiB.
     """
     file = name if name is not None else str(source) if isinstance(source, Path) else "photo"
 
@@ -115,9 +115,10 @@ def read_image(
     max_pixels: int,
     read: Callable[[Image.Image], _Opened],
 ) -> _Opened:
-    """`read` of an image opened with these Pillow plugins only; any failure becomes a PhotoError.
+    """The result of `read` for an image opened with these Pillow plugins only.
 
-    file, kind, max_pixels: for the messages: what is read, what it should be, and the limit of its size.
+    file, kind, max_pixels: for the messages: name of the file, what is accepted, and the size limit, which
+    `read` enforces. Raises PhotoError for any failure.
     """
     with warnings.catch_warnings():
         # Pillow only warns about decompression bombs; the size is checked here before decoding.
@@ -128,8 +129,7 @@ def read_image(
         except PhotoError:
             raise
         except UnidentifiedImageError as error:
-            missing = missing_format(_start(source))
-            raise PhotoError(f"not a {kind}" if missing is None else missing, file) from error
+            raise PhotoError(format_hint(_start(source)) or f"not a {kind}", file) from error
         except Image.DecompressionBombError as error:
             raise PhotoError(f"more than {max_pixels / 1e6:g} million pixels", file) from error
         except MemoryError as error:
@@ -215,7 +215,7 @@ def _srgb_pixels(opened: Image.Image, keep_alpha: bool) -> _Pixels:
 
 
 def _to_srgb(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
-    """Convert any mode to RGB or RGBA in sRGB. transform: of `_profile_transform`."""
+    """Convert any mode to RGB or RGBA in sRGB. transform: from `_profile_transform`."""
     if image.mode.startswith("I;16"):
         return _from_16_bit_grey(image)
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
@@ -236,7 +236,7 @@ def _of_profile_mode(image: Image.Image) -> Image.Image:
 
 
 def _profile_transform(opened: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """What converts the image to sRGB by its colour profile; None without one.
+    """The transform from the image's colour profile to sRGB; None without a profile.
 
     A profile that is damaged or for another mode is ignored.
     """

@@ -1,4 +1,4 @@
-"""The formats that photos are read in: by the suffix of a file, and by the Pillow plugin that decodes it."""
+"""Accepted image formats, by file suffix and by the Pillow plugin that decodes them."""
 
 from PIL import features
 
@@ -32,21 +32,24 @@ CLIP_PLUGINS: tuple[str, ...] = ("GIF",)
 
 PHOTO_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC"
 
-_HEIC_HINT = "pip install 'pixelpersona[heic]' reads HEIC"
+_HEIC_HINT = "HEIC needs a package: pip install 'pixelpersona[heic]'"
 _AVIF_HINT = "this Pillow was built without AVIF"
 
 HINTS: dict[str, str] = {
     **({} if _HAS_HEIC else dict.fromkeys(_HEIC_SUFFIXES, _HEIC_HINT)),
     **({} if _HAS_AVIF else dict.fromkeys(_AVIF_SUFFIXES, _AVIF_HINT)),
 }
-"""Suffixes of photos that this installation does not read, with what would read them."""
+"""What to do about photos that this installation does not read, by suffix."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _BRANDS = dict.fromkeys(_HEIC_BRANDS, ".heic") | dict.fromkeys((b"avif", b"avis"), ".avif")
 
 
-def missing_format(start: bytes) -> str | None:
-    """What would read a file that begins with these 12 bytes or more; None when no installation would."""
+def format_hint(start: bytes) -> str | None:
+    """The hint for a HEIC or AVIF file that this installation does not read; None for any other file.
+
+    start: the first 12 bytes of the file, or more.
+    """
     if start[4:8] != b"ftyp":
         return None
     return HINTS.get(_BRANDS.get(start[8:12], ""))

@@ -1,4 +1,4 @@
-"""TIFF files as untrusted input: their real size, what Pillow would read wrongly, and libtiff's messages."""
+"""Checks of untrusted TIFF files that Pillow does not make, and decoding without libtiff's messages."""
 
 import logging
 import os
@@ -18,14 +18,14 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def decoded_size(opened: TiffImageFile) -> tuple[int, int]:
-    """Width and height that are decoded: a tile is decoded whole, however little of it the image uses."""
+    """Width and height that are decoded, pixels: a tile is decoded whole, even if the image is smaller."""
     width, height = opened.size
     tags = opened.tag_v2
     return max(width, tags.get(_TILE_WIDTH, 0)), max(height, tags.get(_TILE_LENGTH, 0))
 
 
 def is_odd_grey(opened: TiffImageFile) -> bool:
-    """Whether grey of 12 bits, or with white as 0, would be read as if it were plain 16 bits."""
+    """Whether the image is 12-bit or white-is-zero grey, which Pillow would read as plain 16-bit grey."""
     stored = opened.tag_v2.get(_BITS), opened.tag_v2.get(_PHOTOMETRIC)
     return opened.mode.startswith("I;16") and stored != ((16,), _BLACK_IS_ZERO)
 

@@ -140,6 +140,16 @@ def test_a_missing_partition_is_said(tmp_path: Path) -> None:
             "image_id,partition\na.jpg,train\n",
             ", line 2: partition 'train'; accepted",
         ),
+        (
+            "list_eval_partition.csv",
+            "image_id,partition\n000001.jpg,3\n",
+            ", line 2: partition '3'; accepted 0, 1 and 2",
+        ),
+        (
+            "list_eval_partition.csv",
+            "wrong,columns\n1,2\n",
+            ": not a CSV file whose first column is image_id",
+        ),
         ("list_eval_partition.txt", "a.jpg 0\n\na.jpg 1\n", ", line 3: a second row for a.jpg with another"),
         ("list_eval_partition.txt", "a.jpg 0 1\n", ", line 1: 2 values after the photo; accepted 1"),
         ("list_eval_partition.txt", "a.jpg\n", ", line 1: 0 values after the photo; accepted 1"),
@@ -151,7 +161,7 @@ def test_a_missing_partition_is_said(tmp_path: Path) -> None:
             ", line 3: 1 values after the photo; accepted 2",
         ),
         ("list_attr_celeba.csv", "file,Male\na.jpg,1\n", ": not a CSV file whose first column is image_id"),
-        ("list_attr_celeba.txt", "\udcff", ": not a readable UTF-8 text"),
+        ("list_attr_celeba.txt", "\udcff", ": not readable as UTF-8 text"),
     ],
 )
 def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, name: str, text: str, message: str) -> None:

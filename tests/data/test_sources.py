@@ -254,22 +254,6 @@ def test_missing_celeba_says_how_to_download_it(tmp_path: Path, name: str) -> No
         assert part in message
 
 
-def test_a_broken_partition_file_is_named(tmp_path: Path) -> None:
-    write_celeba(tmp_path, "img_align_celeba")
-    (tmp_path / "list_eval_partition.csv").write_text("wrong,columns\n1,2\n")
-    with pytest.raises(
-        ValueError, match=r"list_eval_partition\.csv: not a CSV file whose first column is image_id"
-    ):
-        CelebASource(tmp_path)
-
-
-def test_an_unknown_partition_is_named(tmp_path: Path) -> None:
-    write_celeba(tmp_path, "img_align_celeba")
-    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,3\n")
-    with pytest.raises(ValueError, match=r"partition\.csv, line 2: partition '3'; accepted 0, 1 and 2"):
-        CelebASource(tmp_path)
-
-
 def test_open_source_opens_each_kind(tmp_path: Path) -> None:
     write_celeba(tmp_path, "img_align_celeba")
     assert len(open_source("portraits", None).ids()) == 256

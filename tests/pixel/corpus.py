@@ -18,7 +18,7 @@ CPU_LIMIT_S = 10.0
 WALL_LIMIT_S = 100.0  # of a worker that waits; ten times as long, since other processes take their share
 _POLL_S = 0.2
 _START_LIMIT_S = 300.0  # of a worker, which imports and compiles; not counted to its first file
-# What a file that passes the photo gate may still be rejected for.
+# What a file that can be opened may still be rejected for.
 _TYPED = ("accepted ", "leaves no cell", "no pixel reaches the opacity", "no cell of any frame")
 
 Check = Callable[[Path, Path], tuple[int, str | None]]

@@ -1,4 +1,4 @@
-"""Every file of a folder of images goes through the photo gate and pixelation; the harness finds failures."""
+"""Every file of a folder of images is read and pixelated; the harness finds failures."""
 
 import os
 import signal
@@ -13,11 +13,11 @@ from PIL import Image
 
 from tests.pixel.corpus import Outcome, draw, run_corpus
 
-linux_alone = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
 
 
 @pytest.mark.corpus
-@linux_alone
+@linux_only
 def test_no_file_of_the_corpus_crashes_hangs_or_takes_too_much_memory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,7 +54,7 @@ def fake(file: Path, folder: Path) -> tuple[int, str | None]:
 
 
 @pytest.mark.slow
-@linux_alone
+@linux_only
 def test_the_harness_finds_crashes_hangs_untyped_errors_and_memory(tmp_path: Path) -> None:
     names = ("photo", "crash", "photo", "loop", "wait", "bug", "photo", "text", "large", "photo")
     outcomes = list(run_corpus(map(Path, names), tmp_path, fake, cpu_limit_s=2.0, wall_limit_s=30.0))

@@ -19,7 +19,7 @@ STEMS = st.one_of(
     st.text(_letters, min_size=1, max_size=20),
     st.text("aAäÄ.ßſ~$'\"\\ \n\t\x1b[]{}%", min_size=1, max_size=4),
     st.text("한글", min_size=60, max_size=78),  # three bytes each: up to the 255 of a file system
-).filter(lambda stem: not stem.startswith("."))  # hidden files are passed over
+).filter(lambda stem: not stem.startswith("."))  # hidden files are skipped
 FILES = st.lists(st.tuples(STEMS, st.sampled_from(ENDINGS), st.booleans()), min_size=1, max_size=5)
 
 

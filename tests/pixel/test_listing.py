@@ -1,4 +1,4 @@
-"""Which files of a folder are read, and how what is passed over is counted."""
+"""Which files of a folder are read, and how skipped entries are counted."""
 
 import os
 import socket
@@ -35,7 +35,7 @@ def test_linked_folders_are_read_once_and_loops_are_not_followed(tmp_path: Path)
     found = list_files(root)
     assert found.files == ["deep/b.png", "other/c.png", "real/a.png"]
     # Both links to real, loop, up and above, and of the folder `other`: its deep and its second link.
-    assert found.passed_over == {"repeated folder link": 7}
+    assert found.skipped == {"repeated folder link": 7}
 
 
 def test_files_behind_links_are_read_and_all_else_is_counted(
@@ -54,7 +54,7 @@ def test_files_behind_links_are_read_and_all_else_is_counted(
         listening.bind("socket.png")
     found = list_files(root)
     assert found.files == ["a.png", "linked.png"]
-    assert found.passed_over == {"hidden item": 4, "dangling link": 2, "special file": 3}
+    assert found.skipped == {"hidden item": 4, "dangling link": 2, "special file": 3}
 
 
 def test_a_folder_that_cannot_be_read_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_read_is_counted(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("files", "passed_over", "line"),
+    ("files", "skipped", "line"),
     [
         ([], {}, ""),
         (["a.png"], {}, ""),
@@ -88,10 +88,10 @@ def test_a_folder_that_cannot_be_read_is_counted(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_one_line_counts_what_is_left_out_by_kind(
-    files: list[str], passed_over: dict[str, int], line: str, monkeypatch: pytest.MonkeyPatch
+    files: list[str], skipped: dict[str, int], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(photo_formats.HINTS, ".heic", "how to read it")
-    assert Listing(files, Counter(passed_over)).left_out(["a.png"]) == (f"left out: {line}" if line else "")
+    assert Listing(files, Counter(skipped)).left_out(["a.png"]) == (f"left out: {line}" if line else "")
 
 
 def test_pixelate_and_the_data_sets_leave_out_the_same_files(

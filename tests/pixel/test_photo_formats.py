@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from pixelpersona.pixel import photo_formats
 from pixelpersona.pixel.photo import MAX_FILE_BYTES, PhotoError, open_photo
-from pixelpersona.pixel.photo_formats import PHOTO_SUFFIXES, missing_format
+from pixelpersona.pixel.photo_formats import PHOTO_SUFFIXES, format_hint
 from tests.pixel.test_photo import close, encoded, noise, picture, reason_for
 
 HEIC_HEADER = struct.pack(">I", 28) + b"ftypheic" + bytes(16)
@@ -189,16 +189,16 @@ def test_damaged_files_give_a_photo_error_or_an_image_and_print_nothing(
 
 @pytest.mark.skipif(".heic" in PHOTO_SUFFIXES, reason="the extra heic is installed")
 def test_heic_names_its_extra() -> None:
-    assert reason_for(HEIC_HEADER) == "pip install 'pixelpersona[heic]' reads HEIC"
+    assert reason_for(HEIC_HEADER) == "HEIC needs a package: pip install 'pixelpersona[heic]'"
 
 
-def test_a_missing_format_is_told_by_its_first_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_hint_is_told_by_its_first_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photo_formats, "HINTS", {".heic": "install", ".avif": "build"})
-    assert missing_format(HEIC_HEADER) == "install"
-    assert missing_format(HEIC_HEADER.replace(b"heic", b"mif1")) == "install"
-    assert missing_format(HEIC_HEADER.replace(b"heic", b"avif")) == "build"
-    assert missing_format(HEIC_HEADER.replace(b"heic", b"mp42")) is None
-    assert missing_format(io.BytesIO(encoded(picture())).read(12)) is None
+    assert format_hint(HEIC_HEADER) == "install"
+    assert format_hint(HEIC_HEADER.replace(b"heic", b"mif1")) == "install"
+    assert format_hint(HEIC_HEADER.replace(b"heic", b"avif")) == "build"
+    assert format_hint(HEIC_HEADER.replace(b"heic", b"mp42")) is None
+    assert format_hint(io.BytesIO(encoded(picture())).read(12)) is None
 
 
 @pytest.mark.skipif(".heic" not in PHOTO_SUFFIXES, reason="needs the extra heic")
