@@ -29,8 +29,8 @@ def best_portrait(
     """Draw the photo with every maker and seed; choose the drawing closest to the photo that is pixel art.
 
     makers: for instance one per strength: more strength draws flatter cells and keeps less of the photo.
-    Chosen is the highest `structure` among drawings whose `grid_contrast` is at least `min_grid_contrast`,
-    or the highest grid contrast when there are none; in a tie, the first in the order of the makers.
+    Chooses the highest `structure` among drawings whose `grid_contrast` is at least `min_grid_contrast`, or
+    the highest grid contrast when there are none; in a tie, the first in the order of the makers.
     Raises ValueError when there are no makers or no seeds, and as the makers do.
     """
     if not makers:

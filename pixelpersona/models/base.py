@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from pixelpersona.assets.locate import path as asset
-from pixelpersona.models.base_files import check_parts, check_source, check_weights, reading, try_parts
+from pixelpersona.models.base_files import Parts, check_parts, check_source, check_weights, reading, try_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,9 @@ def load_base(
         check_weights(source, part, model, report)
         models.append(model)
     text_encoder, vae, unet = models
-    check_parts(source, tokenizer, text_encoder, vae, unet, noise_schedule)
-    try_parts(source, tokenizer, text_encoder, vae, unet, noise_schedule)
+    parts = Parts(tokenizer, text_encoder, vae, unet, noise_schedule)
+    check_parts(source, parts)
+    try_parts(source, parts)
     if prediction_type not in (None, noise_schedule.config.prediction_type):
         found = noise_schedule.config.prediction_type
         raise ValueError(f"model.path={source}: prediction_type={found}: accepted {prediction_type}")
@@ -102,8 +103,7 @@ def load_base(
     digest = hashlib.sha256(weights_sha256(text_encoder, vae, unet).encode())
     digest.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
     digest.update(json.dumps(schedule, sort_keys=True, default=str).encode())
-    sha256 = digest.hexdigest()
-    base = BaseModel(tokenizer, text_encoder, vae, unet, noise_schedule, name, sha256)
+    base = BaseModel(*parts, name=name, sha256=digest.hexdigest())
     if image_size not in (None, base.image_size) or cell not in (None, base.cell):
         raise ValueError(
             f"model.image_size={image_size}, model.cell={cell}: "

@@ -7,7 +7,7 @@ numbers.
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -29,6 +29,16 @@ _CONFIGS = {
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 _NUM_BYTES = 256  # byte-pair encoding has at least one token per byte
 _NOISE_LEVELS = ("beta_start", "beta_end", "beta_schedule")
+
+
+class Parts(NamedTuple):
+    """The parts of a base."""
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    noise_schedule: DDIMScheduler
 
 
 def check_source(source: str) -> None:
@@ -67,7 +77,7 @@ def _check_json(file: Path, shown: str) -> None:
 
 @contextmanager
 def reading(source: str, part: str) -> Iterator[None]:
-    """Turn what a library raises while it reads a part into a ValueError naming model.path and the file."""
+    """Turn what a library raises while it reads or runs a part into a ValueError naming path and file."""
     try:
         yield
     except Exception as error:  # OSError, SafetensorError, KeyError, assertions: any type, for damaged files
@@ -110,15 +120,9 @@ def _not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     return [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
 
 
-def check_parts(
-    source: str,
-    tokenizer: CLIPTokenizer,
-    text_encoder: CLIPTextModel,
-    vae: AutoencoderKL,
-    unet: UNet2DConditionModel,
-    noise_schedule: DDIMScheduler,
-) -> None:
-    """Raises ValueError naming a part whose size does not fit another, or a schedule without noise levels."""
+def check_parts(source: str, parts: Parts) -> None:
+    """Raises ValueError naming a part whose size does not fit another, or a schedule without valid betas."""
+    tokenizer, text_encoder, vae, unet, noise_schedule = parts
 
     def refuse_unless(is_accepted: bool, problem: str) -> None:
         if not is_accepted:
@@ -152,18 +156,12 @@ def check_parts(
 
 
 @torch.no_grad()
-def try_parts(
-    source: str,
-    tokenizer: CLIPTokenizer,
-    text_encoder: CLIPTextModel,
-    vae: AutoencoderKL,
-    unet: UNet2DConditionModel,
-    noise_schedule: DDIMScheduler,
-) -> None:
+def try_parts(source: str, parts: Parts) -> None:
     """Run every part once, on the smallest input: some settings raise an error only then.
 
     Raises ValueError naming the part that fails.
     """
+    tokenizer, text_encoder, vae, unet, noise_schedule = parts
     side = 2 ** max(len(model.config.block_out_channels) - 1 for model in (vae, unet))
     scheduler = DDIMScheduler.from_config(noise_schedule.config)
     with reading(source, "tokenizer"):

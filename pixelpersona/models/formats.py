@@ -42,8 +42,9 @@ _ACCEPTED = (
     "accepted pairs of lora_A.weight and lora_B.weight under unet. or text_encoder., "
     "or of lora_down.weight and lora_up.weight under lora_unet_ or lora_te_"
 )
-# With these, training also changes the base's own weights, which the file does not contain.
+# Input and output widths of the layers of Stable Diffusion 1.x's UNet and text encoder.
 _SD1_WIDTHS = {4, 320, 640, 768, 960, 1280, 1920, 2560, 3072, 5120, 10240}
+# With these, training also changes the base's own weights, which the file does not contain.
 _CHANGES_THE_BASE = ("pissa", "olora", "corda", "lora_ga")
 
 
@@ -227,19 +228,17 @@ def _alpha(settings: Mapping[str, Mapping[str, Any]], module: str, rank: int, st
 
 
 def fits_sd1(lora: LoraFile) -> bool:
-    """Whether every layer of the LoRA is as wide as one of Stable Diffusion 1.x's UNet and text encoder."""
-    widths = {
-        width
-        for key, weight in lora.weights.items()
-        for width in ([weight.shape[1]] if ".lora_A." in key else [len(weight)] if ".lora_B." in key else [])
-    }
-    return widths <= _SD1_WIDTHS
+    """Whether the width of every layer of the LoRA occurs in Stable Diffusion 1.x's UNet or text encoder."""
+    inputs = {weight.shape[1] for key, weight in lora.weights.items() if ".lora_A." in key}
+    outputs = {len(weight) for key, weight in lora.weights.items() if ".lora_B." in key}
+    return inputs | outputs <= _SD1_WIDTHS
 
 
 def write_kohya(lora: LoraFile, file: Path, metadata: Mapping[str, str]) -> Path:
     """Write a file with kohya's key names, for A1111, ComfyUI, kohya's own scripts and diffusers.
 
-    metadata: of the file's header; kind of network, rank, alpha and the hashes of the tensors are added.
+    metadata: entries of the file's header; the kind of network, rank, alpha and hashes of the tensors are
+    added. Returns the file.
     Raises ValueError for a DoRA or a LoRA with biases, whose keys diffusers does not convert to kohya's.
     """
     if not all(key.endswith((".lora_A.weight", ".lora_B.weight")) for key in lora.weights):
@@ -255,7 +254,7 @@ def write_kohya(lora: LoraFile, file: Path, metadata: Mapping[str, str]) -> Path
             # kohya says te for a single text encoder; te1 is for SDXL, which has two.
             converted[new.replace("lora_te1_", "lora_te_", 1)] = value.contiguous()
     content = save(converted)
-    sha256 = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    sha256 = hashlib.sha256(content[_header_end(content) :]).hexdigest()
     hashes = {"modelspec.hash_sha256": f"0x{sha256}", "sshs_model_hash": sha256}
     save_file(converted, file, metadata={**metadata, **_network(lora), **hashes})
     sort_metadata(file)
@@ -269,13 +268,18 @@ def sort_metadata(file: Path) -> None:
     the file mode 0600.
     """
     content = file.read_bytes()
-    end = 8 + int.from_bytes(content[:8], "little")
+    end = _header_end(content)
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # tensors are aligned
     write_whole(file, len(text).to_bytes(8, "little") + text + content[end:])
     file.chmod(0o644)
+
+
+def _header_end(content: bytes) -> int:
+    """Where the tensors of a safetensors file begin, bytes."""
+    return 8 + int.from_bytes(content[:8], "little")
 
 
 def _network(lora: LoraFile) -> dict[str, str]:

@@ -28,7 +28,7 @@ def equalize(value: Floats) -> Floats:
     low, high = levels.min(), levels.max()
     if low == high:
         return np.minimum(levels, 1.0)
-    levels -= low  # in place: a large photo needs 128 MB
+    levels -= low  # in place: a copy takes 128 MB for a large photo
     levels /= high - low
     return levels
 

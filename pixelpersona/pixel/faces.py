@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ _SEARCHES = (
     _Search(400, 0, 24, 1.2, fewest=6, tilts=_TILTED),
     _Search(800, 0, 24, 1.2, fewest=10),
 )
-_NUM_RELIABLE = 2  # the first searches, which hardly ever find anything else
+_NUM_RELIABLE = 2  # the first searches hardly ever find anything that is not a face
 _CLEAR = 6  # number of overlapping detections of a face that is not doubtful
 _COUNTED = (0, 1, 3)  # the searches of `find_others`: close-ups, and smaller upright faces
 _SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
@@ -107,7 +108,7 @@ def find_face(image: Image.Image) -> Face | None:
         return None
     grey = image.convert("L")
     for number, search in enumerate(_SEARCHES):
-        found = [best for tilt in search.tilts for best in _search(grey, search, tilt)[:1]]
+        found = [best for tilt in search.tilts if (best := next(_search(grey, search, tilt), None))]
         if found:
             best = max(found, key=lambda one: one.score)
             return replace(best.face, is_doubtful=_is_doubtful(grey, best, number))
@@ -123,10 +124,10 @@ def find_others(image: Image.Image, face: Face) -> list[Face]:
     faces = [face]
     for number in _COUNTED:
         search = _SEARCHES[number]
-        for found in (found for tilt in search.tilts for found in _search(grey, search, tilt)):
+        for found in chain.from_iterable(_search(grey, search, tilt) for tilt in search.tilts):
             is_large = found.face.width * 3 >= face.width
-            is_new = is_large and not any(_overlap(found.face, known) for known in faces)
-            if is_new and not _is_doubtful(grey, found, number):
+            is_known = any(_overlap(found.face, known) for known in faces)
+            if is_large and not is_known and not _is_doubtful(grey, found, number):
                 faces.append(found.face)
     return faces[1:]
 
@@ -168,19 +169,17 @@ def _scaled(grey: Image.Image, search: _Search) -> tuple[int, int]:
     return max(1, round(grey.width * factor)), max(1, round(grey.height * factor))
 
 
-def _search(grey: Image.Image, search: _Search, tilt: float) -> list[_Found]:
-    """The faces in the photo rotated by `tilt` degrees, best first; boxes are in the photo as it was."""
+def _search(grey: Image.Image, search: _Search, tilt: float) -> Iterator[_Found]:
+    """The faces in the photo rotated by `tilt` degrees, best first; boxes are in the original photo."""
     turned = grey.rotate(tilt, Image.Resampling.BICUBIC, expand=True, fillcolor=128) if tilt else grey
     factor, size = search.long_side / max(turned.size), _scaled(turned, search)
     if min(size) < search.smallest:
-        return []
-    faces = []
+        return
     cos, sin = np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt))
     for score, support, (x, y, width) in _best_windows(_windows(turned, size, search), size, search.fewest):
         x, y = x / factor - turned.width / 2, y / factor - turned.height / 2
         x, y = cos * x - sin * y + grey.width / 2, sin * x + cos * y + grey.height / 2
-        faces.append(_Found(Face(float(x), float(y), float(width / factor)), score, support, tilt))
-    return faces
+        yield _Found(Face(float(x), float(y), float(width / factor)), score, support, tilt)
 
 
 def _windows(image: Image.Image, size: tuple[int, int], search: _Search) -> NDArray[np.float64]:

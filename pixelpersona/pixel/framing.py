@@ -20,20 +20,23 @@ F = TypeVar("F", np.float32, np.float64)
 def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
     """RGB square of `size` pixels: "tight" or "wide" around the face, or the "center" of the photo.
 
-    Without a face it is the centre, too. Raises ValueError for another framing.
+    The centre is also used when no face is found. Raises ValueError for another framing.
     """
     return crop_framed(image, size, framing, find_face(image) if needs_face(framing) else None)
 
 
 def needs_face(framing: str) -> bool:
-    """Whether a framing is one around the face. Raises ValueError for an unknown one."""
+    """Whether a framing is a crop around the face. Raises ValueError for an unknown one."""
     if framing not in FRAMINGS:
         raise ValueError(f"framing={framing}: accepted {', '.join(FRAMINGS)}")
     return framing in _AROUND_THE_FACE
 
 
 def crop_framed(image: Image.Image, size: int, framing: str, face: Face | None) -> Image.Image:
-    """`crop_square` with a face that has been found; None for the centre."""
+    """`crop_square` around a face that was found before; the centre when `face` is None.
+
+    framing: one that `needs_face`, if there is a face.
+    """
     if face is None:
         return center_square(image, size)
     return crop_around(image, size, _AROUND_THE_FACE[framing], face)

@@ -24,7 +24,7 @@ def kernel(**options: Any) -> Callable[[F], F]: ...
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Decorate a function as `numba.njit(cache=True)` does; options: of njit.
 
-    Logs one warning per process when the compiled code cannot be kept.
+    When the compiled code cannot be cached, logs one warning per process and reason.
     """
     if function is None:
         return functools.partial(kernel, **options)
@@ -32,12 +32,12 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     try:
         dispatcher._cache = _Cache(function)  # what `enable_caching` does
     except RuntimeError:
-        _warn("no folder that can be written")
+        _warn("no writable folder")
     return dispatcher
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """A file that cannot be read counts as missing; a file that cannot be written is left out."""
+    """A cache that treats a damaged file as missing and goes on when a file cannot be written."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -60,7 +60,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 @functools.cache
 def _warn(reason: str) -> None:
     _log.warning(
-        "numba cannot keep its compiled code (%s), so every start compiles it again, which takes about 20 s; "
-        "NUMBA_CACHE_DIR=FOLDER names a folder for it",
+        "numba cannot cache its compiled code (%s), so every start recompiles it, which takes about 20 s; "
+        "set NUMBA_CACHE_DIR=FOLDER to use another folder",
         reason,
     )

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 _MEAN_PRECISION = 1.0 / 256.0
 _NUM_ITERATIONS = 128  # as upstream
-_BITS = 1.0 / np.log(2.0)  # log-probabilities times this are in base 2
+_BITS_PER_NAT = 1.0 / np.log(2.0)  # converts natural logarithms to base 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +121,8 @@ def fit_mixture(
     )
     for _ in range(_NUM_ITERATIONS):
         _, linear, offset = maximization(sums, *model)
-        sums = expectation_sums(points32, weights, *boxes, linear * _BITS, offset * _BITS, margin)
+        sums = expectation_sums(
+            points32, weights, *boxes, linear * _BITS_PER_NAT, offset * _BITS_PER_NAT, margin
+        )
     means, linear, offset = maximization(sums, *model)
     return Mixture(means + moments.mean, linear, offset, moments.mean)

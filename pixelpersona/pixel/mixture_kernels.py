@@ -6,8 +6,9 @@ per point and component. Points come in blocks of similar colours; a component t
 bounding box of a block is skipped, and the loops inside a block are vectorised.
 
 `expectation_sums` may reorder its sums, so two compilations of it can differ in their last digits. A kernel
-that called it would contain a second one; numba runs one of them in the process that compiles the kernel, and
-the other when the kernel comes from its cache. Therefore the two steps are called from Python.
+that called it would contain a second compilation of it; numba runs one of the two in the process that
+compiles the kernel, and the other when it loads the kernel from its cache. Therefore both steps are called
+from Python.
 """
 
 from typing import Any

@@ -25,7 +25,7 @@ def sobel_cells(
     The image is resized to side ** depth pixels per cell; then blocks of side x side are reduced `depth`
     times to their mean weighted by Sobel magnitude, which keeps edges sharper than a plain mean. svd, exact:
     as in `pyxelate.Pyx`.
-    The steps work in place: of a photo of 64 million pixels, one copy of the planes needs 400 MB.
+    The steps work in place, because one copy of the planes of a photo of 64 million pixels takes 400 MB.
     """
     reduction = side**depth
     planes = resize_linear(image, rows * reduction, columns * reduction, anti_aliasing=True)

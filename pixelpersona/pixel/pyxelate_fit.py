@@ -10,6 +10,7 @@ from pixelpersona.pixel.color_cells import ColorCells, color_cells, morton_order
 from pixelpersona.pixel.kmeans import first_centers, kmeans
 from pixelpersona.pixel.mixture import Mixture, Moments, Prior, fit_mixture, label_sums
 from pixelpersona.pixel.resample import resize_linear
+from pixelpersona.pixel.transparency import check_visible
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -40,19 +41,18 @@ def fit_pixels(image: NDArray[np.uint8], alpha: float, exact: bool) -> Floats:
             small: Floats = resize(image, (height, width), order=1, anti_aliasing=False)
             return small.reshape(-1, 3)
         return resize_linear(image, height, width, anti_aliasing=False).reshape(3, -1).T.copy()
+    check_visible(image, alpha)
     return _opaque_sample(image.reshape(-1, 4), alpha) / 255.0
 
 
 def _opaque_sample(pixels: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
     """At most 256x256 of the opaque pixels, evenly spaced, uint8 [N, 4] -> [M, 3].
 
-    Sampled, not interpolated: interpolation would mix in hidden colours at the edges. In chunks, since numpy
-    makes an index of 16 bytes for each pixel that it selects.
+    Sampled, not interpolated: interpolation would mix in hidden colours at the edges. In chunks, because
+    numpy needs 16 bytes of index for each pixel that a mask selects. At least one pixel must be opaque.
     """
     threshold = alpha * 255.0
     num_opaque = int(np.count_nonzero(pixels[:, 3] >= threshold))
-    if num_opaque == 0:
-        raise ValueError(f"image: no pixel reaches the opacity alpha={alpha}")
     pick = np.linspace(0, num_opaque - 1, min(num_opaque, FIT_SIDE**2)).round().astype(np.int64)
     picked, num_seen = [], 0
     for start in range(0, len(pixels), _CHUNK):

@@ -42,7 +42,7 @@ def _revealed(image: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np
     row, apex = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
     offset, start = np.empty(width), np.empty(width)
     for y in range(height):
-        num = 0  # of parabolas that are the lowest somewhere; number k is from start[k] on
+        num = 0  # of parabolas that are the lowest somewhere; parabola k is the lowest from start[k] on
         for x in range(width):
             if not hidden[y, x]:
                 above[x] = y
@@ -60,7 +60,6 @@ def _revealed(image: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np
                 if first > start[num - 1]:
                     break
                 num -= 1
-                first = -np.inf
             apex[num], start[num] = x, first
             num += 1
         k = 0
@@ -74,7 +73,7 @@ def _revealed(image: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np
 
 
 def has_visible(image: NDArray[np.uint8], alpha: float) -> bool:
-    """Whether a pixel of uint8 [H, W, 3] or [H, W, 4] reaches this opacity (0-1); without alpha, any does."""
+    """Whether a pixel of uint8 [H, W, 3] or [H, W, 4] has at least this opacity (0-1); RGB always does."""
     return image.shape[2] == 3 or bool((image[..., 3] >= alpha * 255.0).any())
 
 

@@ -134,10 +134,8 @@ def test_kohya_key_names_and_alphas(micro_base: BaseModel, tmp_path: Path) -> No
 def test_a_lora_of_stable_diffusion_is_told_from_one_of_another_base(
     micro_base: BaseModel, tmp_path: Path
 ) -> None:
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(
-            cross_attention_dim=768
-        )  # the rest of SD 1.5's configuration is the default
+    with torch.device("meta"):  # SD 1.5's other settings are the defaults
+        unet = UNet2DConditionModel(cross_attention_dim=768)
     layers = [m for m in unet.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
     assert len(layers) > 250
     weights = {}

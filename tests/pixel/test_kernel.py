@@ -23,7 +23,7 @@ def double(number):
 
 @pytest.fixture
 def file(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A module with one kernel, in a folder that a user without rights may enter; there is no home."""
+    """A module with one kernel, in a folder that an unprivileged user may enter; there is no home."""
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, "/nonexistent")
     with tempfile.TemporaryDirectory() as name:
@@ -57,7 +57,7 @@ def hits(module: ModuleType) -> int:
     return sum(module.double.stats.cache_hits.values())
 
 
-def test_the_compiled_code_is_kept_for_the_next_process(file: Path) -> None:
+def test_the_compiled_code_is_cached_for_the_next_process(file: Path) -> None:
     first, second = load(file), load(file)
     assert (first.double(21), hits(first)) == (42, 0)
     assert (second.double(21), hits(second)) == (42, 1)
@@ -79,13 +79,13 @@ def test_a_damaged_cache_is_made_again(
     assert caplog.records == []
 
 
-def test_a_full_disk_is_said_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_is_reported_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     module, other = load(file), load(file)
     with disk_full(100):
         assert [module.double(21), module.double(0.5), other.double(21)] == [42, 1.0, 42]
     (said,) = caplog.records
     assert said.levelno == logging.WARNING
-    assert said.message.startswith("numba cannot keep its compiled code (File too large), so")
+    assert said.message.startswith("numba cannot cache its compiled code (File too large), so")
     assert "NUMBA_CACHE_DIR=FOLDER" in said.message
     assert list((file.parent / "__pycache__").glob("*.tmp.*")) == []
 
@@ -96,7 +96,7 @@ def test_without_any_folder_for_the_cache_kernels_still_work(
     with unprivileged():
         assert load(file).double(21) == 42
     (said,) = caplog.records
-    assert said.message.startswith("numba cannot keep its compiled code (no folder that can be written)")
+    assert said.message.startswith("numba cannot cache its compiled code (no writable folder)")
 
 
 def test_a_damaged_cache_that_cannot_be_repaired_is_not_used(
@@ -107,4 +107,4 @@ def test_a_damaged_cache_that_cannot_be_repaired_is_not_used(
     cached(file, "nbi").write_bytes(b"")
     with disk_full(1):
         assert module.double(21) == 42
-    assert [record.message[:40] for record in caplog.records] == ["numba cannot keep its compiled code (Fil"]
+    assert [record.message[:41] for record in caplog.records] == ["numba cannot cache its compiled code (Fil"]
