@@ -14,6 +14,11 @@ BETTER: dict[str, Direction] = {
 """Metrics that have a better direction; others, such as learning rates, have none."""
 
 
+def best_key(metric: str) -> str:
+    """Summary key of the best value of a metric in `BETTER`."""
+    return f"best/{metric}"
+
+
 def is_better(metric: str, value: float, than: float | None) -> bool:
     """Whether a value improves on the best one so far (None: there is none); never for other metrics."""
     if metric not in BETTER:

@@ -2,7 +2,7 @@
 
 import os
 
-# The last three are W&B's older words, and shared is for several processes that write one run.
+# dryrun and run are older names of offline and online; shared is for several processes that write one run.
 MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")
 
 
@@ -20,6 +20,6 @@ def check_environment(mode: str, num_runs: int = 1) -> None:
     run_id = os.environ.get("WANDB_RUN_ID")
     if run_id and num_runs > 1:
         raise ValueError(
-            f"WANDB_RUN_ID={run_id}: is the id of one W&B run, but {num_runs} runs would be recorded; "
-            "unset it, or start them one by one"
+            f"WANDB_RUN_ID={run_id} is the id of one W&B run, but {num_runs} runs would be recorded; "
+            "unset it, or start the runs one at a time"
         )

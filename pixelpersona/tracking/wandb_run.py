@@ -20,7 +20,7 @@ from PIL import Image
 
 from pixelpersona.files import read_json, write_whole
 from pixelpersona.terminal import say, warn
-from pixelpersona.tracking.directions import is_better
+from pixelpersona.tracking.directions import best_key, is_better
 from pixelpersona.tracking.wandb_start import FLUSH_S, start_wandb, use_writable_folders, wandb_settings
 
 STEP_KEY = "train/step"
@@ -92,8 +92,9 @@ class WandbTracker:
         self._best: dict[str, float] = {}
         if earlier:  # `wandb sync` replaces the summary of earlier parts by that of the last one
             last = {key: value for row in earlier for key, value in row.items() if key != "step"}
-            best = [self._improved(row, int(row["step"])) for row in earlier]
-            self._run.summary.update(last | {key: value for row in best for key, value in row.items()})
+            for row in earlier:
+                last |= self._improved(row, int(row["step"]))
+            self._run.summary.update(last)
         if not self._run.disabled:
             self._write_record(folder / RUN_RECORD)
         if self.url is not None:
@@ -188,10 +189,10 @@ class WandbTracker:
         soon kill the process, and skip W&B's own waiting at exit. A Ctrl-C while waiting for uploads has the
         same effect. Data that is not uploaded stays on disk, and a message names the command to upload it.
         """
+        place = Path(self._run.dir).parent
         if self._run.offline and not self._run.disabled:
-            place = Path(self._run.dir).parent
             say(f"W&B: recorded offline in {place}; with a key, `wandb sync {place}` uploads it")
-        rest = f"`wandb sync --include-online {Path(self._run.dir).parent}` uploads the rest"
+        rest = f"`wandb sync --include-online {place}` uploads the rest"
         with _exit_without_waiting(f"W&B did not receive all of the run; {rest}"):
             if exit_code <= 128 or self.url is None:
                 self._run.finish(exit_code=exit_code)
@@ -211,7 +212,7 @@ class WandbTracker:
             if step > 0 and is_better(key, float(value), self._best.get(key))
         }
         self._best |= better
-        return {f"best/{key}": value for key, value in better.items()}
+        return {best_key(key): value for key, value in better.items()}
 
     def _write_record(self, file: Path) -> None:
         run = self._run
@@ -225,9 +226,9 @@ class WandbTracker:
 
 @contextmanager
 def _report_refusal(what: str) -> Iterator[None]:
-    """Artifacts need an answer of the server, artifacts and media a place on disk; without it, report that.
+    """Report on stderr what W&B refuses, and let the run go on: its record is metrics.jsonl.
 
-    The run goes on: its record is metrics.jsonl.
+    Artifacts need an answer from the server, and artifacts and media need a folder that can be written.
     """
     try:
         yield

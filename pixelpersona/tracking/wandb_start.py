@@ -62,7 +62,7 @@ def use_writable_folders(replacement: Path) -> None:
 
     The data folder holds the files of artifacts until they are uploaded, the cache folder W&B's log; without
     them W&B refuses artifacts and prints its log on the terminal. Without a home W&B does not start, so
-    `replacement` becomes the process's HOME. What was moved is one line on stderr.
+    `replacement` becomes the process's HOME. One line on stderr names what was moved.
     """
     moved = []
     if not os.path.isabs(os.path.expanduser("~")):
@@ -76,7 +76,7 @@ def use_writable_folders(replacement: Path) -> None:
             os.environ[name] = str(replacement / name.removeprefix("WANDB_").removesuffix("_DIR").lower())
             moved.append(name)
     if moved:
-        warn(f"W&B's own folders cannot be written, {replacement} is used instead ({', '.join(moved)})")
+        warn(f"W&B's own folders cannot be written; {replacement} is used instead ({', '.join(moved)})")
 
 
 def _is_writable(folder: Path) -> bool:

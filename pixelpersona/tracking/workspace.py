@@ -4,7 +4,7 @@ import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from pixelpersona.tracking.directions import BETTER
+from pixelpersona.tracking.directions import BETTER, best_key
 from pixelpersona.tracking.wandb_run import STEP_KEY
 from pixelpersona.tracking.wandb_start import has_key
 
@@ -18,17 +18,12 @@ ONLY_LORA = "Config('method.kind') = 'lora'"
 _WIDTH, _HALF, _HEIGHT = 24, 12, 8  # grid units of a report
 
 
-def best(metric: str) -> str:
-    """Summary key of the best value of a metric in `BETTER`."""
-    return f"best/{metric}"
-
-
 def rank_panels() -> Panels:
     """Best value of each metric by rank: bars (mean and range over the runs of a rank) and a scatter plot."""
     bars: Panels = [
         wr.BarPlot(
             title=f"{metric}, best ({BETTER[metric]}), by rank",
-            metrics=[best(metric)],
+            metrics=[best_key(metric)],
             groupby=wr.Config(RANK),
             groupby_aggfunc="mean",
             groupby_rangefunc="minmax",
@@ -39,7 +34,7 @@ def rank_panels() -> Panels:
     points = wr.ScatterPlot(
         title="rank and validation loss, one point per run",
         x=wr.Config(RANK),
-        y=wr.SummaryMetric(best("val/loss")),
+        y=wr.SummaryMetric(best_key("val/loss")),
         layout=wr.Layout(x=0, y=_HEIGHT, w=_WIDTH, h=_HEIGHT),
     )
     return _identified([*bars, points], "rank")
@@ -74,8 +69,8 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 
     Runs are not grouped, because charts would then show the mean of a sweep instead of its runs.
     """
-    columns = ["run:group", "config:lora.value.rank", *(f"summary:{best(metric)}" for metric in COMPARED)]
-    by_loss = ws.Ordering(ws.Summary(best("val/loss")), ascending=True)
+    columns = ["run:group", "config:lora.value.rank", *(f"summary:{best_key(metric)}" for metric in COMPARED)]
+    by_loss = ws.Ordering(ws.Summary(best_key("val/loss")), ascending=True)
     return ws.Workspace(
         entity=entity,
         project=project,
@@ -135,7 +130,7 @@ def save_dashboard(project: str, entity: str | None = None) -> tuple[str, str]:
 
 def _grid(panels: Panels, filters: str = "") -> wr.PanelGrid:
     # Without entity and project it shows the report's own project; with them W&B would make a request.
-    order = [wr.OrderBy(wr.SummaryMetric(best("val/loss")), ascending=True)]
+    order = [wr.OrderBy(wr.SummaryMetric(best_key("val/loss")), ascending=True)]
     runs = wr.Runset(name="Runs", filters=filters, order=order)
     runs._id = f"runs-{panels[0]._id}"
     return wr.PanelGrid(runsets=[runs], panels=panels)

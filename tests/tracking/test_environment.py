@@ -111,7 +111,7 @@ def test_a_fixed_run_id_is_refused_for_several_runs(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "a1b2c3")
-    start = "WANDB_RUN_ID=a1b2c3: is the id of one W&B run, but 2 runs would be recorded; unset it"
+    start = "WANDB_RUN_ID=a1b2c3 is the id of one W&B run, but 2 runs would be recorded; unset it"
     sweep = ["-m", "lora.rank=2,3", f"paths.runs={tmp_path}"]
     assert refused(train.main, *sweep).startswith(start)
     assert refused(evaluate.main, "-m", "eval.seed=0,1", "tracker=wandb").startswith(start)
@@ -190,7 +190,7 @@ def test_a_read_only_home_is_replaced(
     ]
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        f"W&B's own folders cannot be written, {tmp_path / 'instead'} is used instead "
+        f"W&B's own folders cannot be written; {tmp_path / 'instead'} is used instead "
         "(WANDB_DATA_DIR, WANDB_CACHE_DIR)"
     )
 

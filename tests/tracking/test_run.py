@@ -232,7 +232,7 @@ def test_training_succeeds_without_a_home(
     assert read_jsonl(own / "metrics.jsonl") == read_jsonl(folder / "metrics.jsonl")
     assert scalar_rows([inspect(own)]) == read_jsonl(own / "metrics.jsonl")
     warned = [line for line in capfd.readouterr().err.splitlines() if "W&B" in line]
-    assert warned == [f"W&B's own folders cannot be written, {own / 'wandb' / 'home'} is used instead (HOME)"]
+    assert warned == [f"W&B's own folders cannot be written; {own / 'wandb' / 'home'} is used instead (HOME)"]
 
 
 @pytest.mark.slow
