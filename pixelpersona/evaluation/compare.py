@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pixelpersona.evaluation.distribution import fid_estimate, kid
+from pixelpersona.evaluation.distribution import MIN_PICTURES, fid_estimate, kid
 from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
 from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean, proportion
 from pixelpersona.evaluation.result import (
@@ -31,7 +31,7 @@ _Images = NDArray[np.uint8]
 class Benchmark:
     """What every variant is measured on and compared with.
 
-    photos: at least 4 photos of one size, with unique ids. seeds: one random seed per photo, used
+    photos: at least MIN_PICTURES photos of one size, with unique ids. seeds: one random seed per photo, used
     for every variant. reference_art: the pixel art of these photos, in their order and size. cell: pixels
     per cell and side. also_cells, also_colors: further cell sizes and numbers of colours at which raw
     pictures are measured. inception: Inception features for a second KID and FID, or None.
@@ -67,8 +67,8 @@ class Benchmark:
             raise ValueError(
                 f"{len(self.reference_art)} reference pictures for {num} photos: accepted one each"
             )
-        if num < 4:
-            raise ValueError(f"{num} photos: accepted 4 or more")
+        if num < MIN_PICTURES:
+            raise ValueError(f"{num} photos: accepted {MIN_PICTURES} or more")
         art = _stack(self.reference_art)
         self.photos = photos
         self.altered = [altered_photo(photo, name) for photo, name in zip(photos, ids, strict=True)]
@@ -145,8 +145,9 @@ def style_and_likeness(
 def differences(
     results: EvalResults, baseline: str = "base", variants: Sequence[EvalResult] | None = None
 ) -> list[Difference]:
-    """Each of these variants, or every run and group, minus the baseline, in all metrics per photo of both.
+    """Each variant minus the baseline, in every metric that both have per photo.
 
+    variants: results in `results`; None for all runs and groups.
     Raises ValueError when the baseline is missing, or photos, seeds or features differ.
     """
     base = results.variant(baseline)

@@ -43,12 +43,13 @@ def bootstrap_mean(values: Sequence[float]) -> Estimate:
 
 
 def proportion(hits: Sequence[float]) -> Estimate:
-    """Share of photos with its 95 % score interval (Wilson 1927); 64 of 64 give 1 and 0.943 to 1.
+    """Share of photos with its 95 % score interval (Wilson 1927); for 64 of 64 photos 1, and 0.943 to 1.
 
-    The bootstrap would give a share of 0 or 1 no width. hits: 1 or 0 per photo, at least 1.
+    A bootstrap interval of a share of 0 or 1 would have no width. hits: 1 or 0 per photo, at least one photo.
     Raises ValueError for other values.
     """
-    _require_hits(hits)
+    if not hits or not set(hits) <= {0.0, 1.0}:
+        raise ValueError(f"a share needs 0 or 1 for every photo, got {hits!r:.60}")
     found = binomtest(round(sum(hits)), len(hits)).proportion_ci(method="wilson")
     return Estimate(sum(hits) / len(hits), float(found.low), float(found.high))
 
@@ -95,7 +96,7 @@ def crossed_mean(values: NDArray[np.float64]) -> Estimate:
     values: [num_seeds, num_photos], at least 2 of each, the same photos for every seed. Seeds and photos are
     crossed random effects: by the two-way analysis of variance without replication, photos add
     max(MS_photos - MS_rest, 0) / (num_seeds num_photos) to the variance of the mean, and the variance of the
-    seeds' means has all the rest. The margins of both are joined as `_joined` says.
+    seeds' means contains the other components. `_joined` combines the margins of both.
     """
     num_seeds, num_photos = values.shape
     mean = float(values.mean())
@@ -113,7 +114,7 @@ def pooled_mean(of_seeds: Sequence[Estimate]) -> Estimate:
 
     For what has no value per photo that could be averaged: KID and FID, and shares, whose intervals over
     photos are not symmetric. The margin over photos is the root of the mean square of those of the seeds,
-    which share their photos; that over seeds is joined to it as `_joined` says.
+    which share their photos; `_joined` combines it with the margin over seeds.
     """
     means = np.array([e.mean for e in of_seeds])
     mean = float(means.mean())
@@ -123,19 +124,14 @@ def pooled_mean(of_seeds: Sequence[Estimate]) -> Estimate:
 
 
 def _joined(of_seeds: NDArray[np.float64], over_photos: float) -> float:
-    """Margin over seeds and photos: Student's over the seeds' means, and that over photos, in quadrature.
+    """Margin over seeds and photos: Student's t margin of the seeds' means and `over_photos`, in quadrature.
 
     MOVER, the method of variance estimates recovery (Zou & Donner 2008, Statistics in Medicine 27:1693). With
-    one pooled t of Satterthwaite's degrees of freedom, intervals of three seeds hold the mean too seldom.
+    a single t quantile at Satterthwaite's degrees of freedom, the coverage for three seeds is too low.
     """
     num_seeds = len(of_seeds)
     over_seeds = t.ppf(_QUANTILE, num_seeds - 1) * of_seeds.std(ddof=1) / math.sqrt(num_seeds)
     return math.hypot(over_seeds, over_photos)
-
-
-def _require_hits(hits: Sequence[float]) -> None:
-    if not hits or not set(hits) <= {0.0, 1.0}:
-        raise ValueError(f"a share needs 0 or 1 for every photo, got {hits!r:.60}")
 
 
 def _require_same_photos(a: Sequence[float], b: Sequence[float]) -> None:

@@ -17,14 +17,14 @@ _Kind = TypeVar("_Kind")
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """All metrics of one variant: of one run, or of several that differ in their training seed alone.
+    """All metrics of one variant: of one run, or of several that differ only in their training seed.
 
     metrics: metric name → value with interval. per_photo: metric name → one value per photo, in the order
     of photo_ids; metrics of the whole set (KID, FID) have no entry. num_parameters: trained parameters.
     adapter_sha256 is None and num_parameters 0 when nothing was trained for the variant.
     training_seeds: those of its runs, [] where they are not recorded. members: the names of its runs when
-    there are several; adapter_sha256 is then None and per_photo {}, which only the runs have, and deviations
-    has the standard deviation of every metric over the seeds.
+    there are several, else []. With members, adapter_sha256 is None and per_photo {}, because they belong to
+    the runs. deviations: metric name → standard deviation over the seeds, {} without members.
     Raises ValueError when a list in per_photo is not as long as photo_ids, or a number is not finite.
     """
 
@@ -90,8 +90,8 @@ class Difference:
 class EvalResults:
     """The results of one evaluation.
 
-    variants: one per run, and those without training. groups: runs that differ in their training seed alone,
-    as one result each. settings: split, sampler, prompt, data set hash, versions.
+    variants: one per run, and those without training. groups: one per set of runs that differ only in their
+    training seed. settings: split, sampler, prompt, data set hash, versions.
     """
 
     variants: list[EvalResult]

@@ -1,4 +1,4 @@
-"""Runs that differ in their training seed alone: one result for all of them, and differences over seeds.
+"""Runs that differ only in their training seed: one result for all of them, and differences over seeds.
 
 Needs no torch, so reports can use it.
 """
@@ -28,8 +28,8 @@ def group_seeds(results: Sequence[EvalResult], settings: Mapping[str, str]) -> l
     """One result for all runs with the same settings, where these were trained with two or more seeds.
 
     settings: variant → what its run was trained with, apart from the seed. Of several runs with one seed,
-    only the first is a member. The group is called as its runs without their `-seed_N` (`lora-r4`), or, where
-    they have no such name or another variant has it, after its first run (`lora-r4-3_seeds`).
+    only the first is a member. The group has the name of its runs without `-seed_N` (`lora-r4`); if these
+    names differ or another variant has that name, it is named after its first run (`lora-r4-3_seeds`).
     """
     found: dict[str, dict[int, EvalResult]] = {}
     for result in results:
@@ -45,7 +45,7 @@ def group_seeds(results: Sequence[EvalResult], settings: Mapping[str, str]) -> l
 
 
 def seed_rows(results: EvalResults, variant: str, metric: str) -> SeedRows | None:
-    """The values per photo of every run of a variant; None when it has none in this metric."""
+    """The values per photo of every run of a variant; None when the variant or any of them is missing."""
     by_name = {result.variant: result for result in [*results.groups, *results.variants]}
     found = by_name.get(variant)
     if found is None:
@@ -59,9 +59,9 @@ def seed_rows(results: EvalResults, variant: str, metric: str) -> SeedRows | Non
 def compare_seeds(a: SeedRows, b: SeedRows, *, is_share: bool = False) -> tuple[Estimate, int, float | None]:
     """Mean of a - b with its 95 % interval, the number of training seeds, and the deviation over these.
 
-    Runs of one seed are compared with each other, because they share their batches and noise; where no seed
-    occurs in both, the first with the first. What was not trained is compared with every run. With one pair
-    of runs, the interval is over photos alone and the deviation is None. is_share: of values 0 and 1.
+    Runs with the same seed are compared with each other, because they share their batches and noise; if no
+    seed occurs in both, runs are paired in order. What was not trained is compared with every run. With one
+    pair of runs, the interval is over photos only and the deviation is None. is_share: the values are 0 or 1.
     Raises ValueError when the numbers of photos differ.
     """
     pairs = _pairs(a, b)
@@ -74,7 +74,7 @@ def compare_seeds(a: SeedRows, b: SeedRows, *, is_share: bool = False) -> tuple[
 
 
 def compare_variants(results: EvalResults, variant: str, baseline: str, metric: str) -> Difference | None:
-    """variant minus baseline; None when one of them has no values per photo in this metric."""
+    """variant minus baseline; None when one of them is missing or has no values per photo in this metric."""
     a, b = (seed_rows(results, name, metric) for name in (variant, baseline))
     if a is None or b is None:
         return None

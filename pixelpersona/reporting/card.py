@@ -218,10 +218,8 @@ def _metrics(results: EvalResults, measured: EvalResult) -> str:
 
 
 def _training_run(results: EvalResults, measured: EvalResult) -> str:
-    """What the intervals leave out; and the style and likeness of runs that differ in their seed alone."""
-    text = (
-        "These numbers are of one training run: the intervals do not show how another training seed differs."
-    )
+    """What the intervals do not cover; style and likeness over the runs that differ only in their seed."""
+    text = "These numbers are from one training run; the intervals do not cover other training seeds."
     group = next((g for g in results.groups if measured.variant in g.members), None)
     if group is None:
         return text
@@ -232,8 +230,8 @@ def _training_run(results: EvalResults, measured: EvalResult) -> str:
         for cell in (estimate_cell(e, interval_places([e]), deviation=group.deviations.get(name)),)
     ]
     return (
-        f"{text} Of the {group.num_seeds} runs of these settings, mean, 95 % interval over seeds and photos, "
-        f"and SD over seeds: {'; '.join(found)}."
+        f"{text} Mean over the {group.num_seeds} runs with these settings (95 % interval over seeds and "
+        f"photos; SD over seeds): {'; '.join(found)}."
     )
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -82,30 +82,27 @@ def difference(results: EvalResults, variant: str, baseline: str, metric: str) -
 def results_table(results: EvalResults, stage: str, seconds: Mapping[str, float] | None = None) -> Table:
     """One row per variant, one column per metric of a stage: "raw", "snapped", or "" for the others.
 
-    Runs that differ in their training seed alone are one row. The best mean of a column is marked "best";
+    Runs that differ only in their training seed are one row. The best mean of a column is marked "best";
     references are not ranked.
     seconds: variant → seconds per portrait, shown with stage "" only; results do not contain them because
     they differ from run to run.
     """
-    return _table(results.compared, stage, seconds or {}, _winners)
+    return _table(results.compared, stage, seconds or {}, is_ranked=True)
 
 
 def seeds_table(results: EvalResults, stage: str, seconds: Mapping[str, float] | None = None) -> Table:
-    """The same for the single runs of the rows that have several seeds; without ranks."""
-    table = _table(results.runs_of_groups, stage, seconds or {}, lambda rows, metric: set())
+    """As `results_table`, for the single runs behind the rows with several seeds; none is marked best."""
+    table = _table(results.runs_of_groups, stage, seconds or {}, is_ranked=False)
     return replace(table, title=f"Single training seeds. {table.title}")
 
 
 def _table(
-    results: Sequence[EvalResult],
-    stage: str,
-    seconds: Mapping[str, float],
-    winners: Callable[[Sequence[EvalResult], Metric], set[str]],
+    results: Sequence[EvalResult], stage: str, seconds: Mapping[str, float], *, is_ranked: bool
 ) -> Table:
     headers, columns = [], []
     for metric in (m for m in _metrics_of(results) if m.stage == stage):
         estimates = [r.metrics.get(metric.name) for r in results]
-        places, best = interval_places(estimates), winners(results, metric)
+        places, best = interval_places(estimates), _winners(results, metric) if is_ranked else set()
         headers.append((header(metric), metric.meaning))
         columns.append(
             [
@@ -139,8 +136,8 @@ def differences_table(
 ) -> Table:
     """Every metric of every model, or of these variants, minus that of the baseline, over the same photos.
 
-    Marked "better" or "worse" where the 95 % interval excludes 0. Differences between LoRAs say in the title
-    over how many training seeds they are.
+    Marked "better" or "worse" where the 95 % interval excludes 0. If the baseline was trained, the title
+    says how many training seeds are compared.
     """
     rows = results.compared if variants is None else variants
     shown = [r for r in rows if r.variant != baseline and r.variant not in REFERENCES]
@@ -180,19 +177,21 @@ def to_csv(results: EvalResults) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    spread = ["mean", "low", "high", "num_seeds", "deviation"]
-    writer.writerow(["variant", "baseline", "metric", "stage", "better", *spread])
+    writer.writerow(["variant", "baseline", "metric", "stage", "better", *NUMBERS])
     for variant, baseline, name, *numbers in [*value_rows(results), *difference_rows(results)]:
         metric = metric_of(name)
         writer.writerow([variant, baseline, name, metric.stage, metric.better, *numbers])
     return out.getvalue()
 
 
-Numbers = tuple[str, str, str, float, float, float, int, float | None]
-"""variant, baseline, metric, mean, low, high, number of training seeds, and the deviation over them."""
+NUMBERS = ("mean", "low", "high", "num_seeds", "deviation")
+"""The last columns of `value_rows` and `difference_rows`; the deviation is over the training seeds."""
+
+NumberRow = tuple[str, str, str, float, float, float, int, float | None]
+"""variant, baseline, metric, and `NUMBERS`."""
 
 
-def value_rows(results: EvalResults) -> list[Numbers]:
+def value_rows(results: EvalResults) -> list[NumberRow]:
     """One row per run or group and metric; the baseline is ""."""
     return [
         (r.variant, "", name, e.mean, e.low, e.high, r.num_seeds, r.deviations.get(name))
@@ -201,7 +200,7 @@ def value_rows(results: EvalResults) -> list[Numbers]:
     ]
 
 
-def difference_rows(results: EvalResults) -> list[Numbers]:
+def difference_rows(results: EvalResults) -> list[NumberRow]:
     """One row per stored difference."""
     return [
         (d.variant, d.baseline, d.metric, e.mean, e.low, e.high, d.num_seeds, d.deviation)

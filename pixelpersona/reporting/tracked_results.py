@@ -1,4 +1,4 @@
-"""The results of an evaluation, recorded at a tracker."""
+"""Records the results of an evaluation with a tracker."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 from PIL import Image
 
 from pixelpersona.evaluation.result import EvalResults
-from pixelpersona.reporting.table import difference_rows, value_rows
+from pixelpersona.reporting.table import NUMBERS, difference_rows, value_rows
 from pixelpersona.tracking.tracker import Tracker
 
 
 def log_results(tracker: Tracker, results: EvalResults, sheets: Sequence[Path]) -> None:
     """Record values and differences as tables, with their intervals and spread over training seeds.
 
-    The summary has the means, and the deviation of those over several training seeds; sheets become images.
+    The summary has the means, and their deviations where there are several training seeds; sheets become
+    images.
     """
-    spread = ["mean", "low", "high", "num_seeds", "deviation"]
     values = value_rows(results)
     rows = [[variant, name, *numbers] for variant, _, name, *numbers in values]
-    tracker.table("evaluation/results", ["variant", "metric", *spread], rows, 0)
+    tracker.table("evaluation/results", ["variant", "metric", *NUMBERS], rows, 0)
     tracker.table(
-        "evaluation/differences", ["variant", "baseline", "metric", *spread], difference_rows(results), 0
+        "evaluation/differences", ["variant", "baseline", "metric", *NUMBERS], difference_rows(results), 0
     )
     summary = {f"{variant}/{name}": mean for variant, _, name, mean, *_ in values}
     for group in results.groups:

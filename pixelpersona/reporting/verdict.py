@@ -26,12 +26,12 @@ def verdict(
     The style is judged on raw pictures, because snapping puts any picture on the grid. All fine-tunes are
     named, not only the best, because a selected best looks better than it is. A difference is only claimed
     where its 95 % interval, paired over photos and over training seeds where there are several, excludes 0.
-    Of one training seed, the first sentence says so.
+    With a single training seed, the first sentence says so.
     own_metric: variant → grid-contrast metric of the grid it was trained on, where that differs from the
     grid of the comparison. Such a LoRA is compared with the base in its own metric, and with another LoRA by
     the gains of both over the base.
-    Noise aligned with the cells counts as grid contrast, too. Therefore a fine-tune is named whose noise loss
-    is higher than the base's, unless it was trained on a grid of its own.
+    Noise aligned with the cells counts as grid contrast, too. Therefore the third sentence names the
+    fine-tunes whose noise loss is higher than the base's, except those trained on a grid of their own.
     """
     own = own_metric or {}
     tuned = [r.variant for r in results.compared if r.is_fine_tune and r.variant != baseline]
@@ -54,13 +54,13 @@ def verdict(
 
 
 def baselines(results: EvalResults) -> list[str]:
-    """What fine-tunes are compared with: the base, and of several the first one, which the others vary."""
+    """What fine-tunes are compared with: the base and, if there are several, the first one of them."""
     tuned = [r.variant for r in results.compared if r.is_fine_tune]
     return ["base", tuned[0]] if len(tuned) > 1 else ["base"]
 
 
 def seeds_text(results: EvalResults) -> str:
-    """With how many seeds everything was trained, and what that says about the intervals; "" for nothing."""
+    """The number of training seeds of each model and what its intervals cover; "" if nothing was trained."""
     trained = [r for r in results.compared if r.num_parameters]
     groups = [r for r in trained if r.members]
     single = [variant_title(r.variant) for r in trained if not r.members]

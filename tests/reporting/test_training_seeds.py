@@ -172,14 +172,17 @@ def test_csv_and_tracker_have_number_and_spread_of_seeds(three: EvalResults, tmp
 
 def test_a_card_is_of_one_run_and_says_so(three: EvalResults, results: EvalResults, tmp_path: Path) -> None:
     text = write_card(tmp_path, INFO, results, "lora-r4").read_text(encoding="utf-8")
-    assert "These numbers are of one training run" in text
+    assert "These numbers are from one training run" in text
     assert "name: grid contrast, raw (95 % interval 0.59 to 0.61)" in text
     assert "| metric | LoRA rank 4 |" in text
     text = write_card(tmp_path, INFO, three, "lora-r8-seed_1").read_text(encoding="utf-8")
     assert "| metric | LoRA rank 8, seed 1 |" in text
     group = three.variant("lora-r8")
     e, deviation = group.metrics["grid_contrast_raw"], group.deviations["grid_contrast_raw"]
-    assert "Of the 3 runs of these settings, mean, 95 % interval over seeds and photos, and SD over" in text
+    assert (
+        "Mean over the 3 runs with these settings (95 % interval over seeds and photos; SD over seeds): "
+        in text
+    )
     assert f"grid contrast, raw {e.mean:.2f} ({e.low:.2f} to {e.high:.2f}; SD {deviation:.2g})" in text
 
 
