@@ -17,8 +17,6 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLDEST := .venv-oldest
 DEMO  := runs/demo
-# Fewer looks at the val photos than by default save half a minute.
-DEMO_LOOP := loop.validate_every_steps=225 loop.checkpoint_every_steps=225
 RUN   := $(BIN)/python -m pixelpersona.
 
 .PHONY: help
@@ -76,7 +74,7 @@ demo: export PYTHONWARNINGS = ignore::DeprecationWarning,ignore::FutureWarning
 .PHONY: demo
 demo: $(STAMP)  ## train LoRAs of rank 4 and 8, compare them, draw a portrait, write a report (runs/demo); continues after Ctrl-C
 	$(RUN)prepare experiment=demo
-	OMP_NUM_THREADS=1 $(RUN)train -m lora.rank=4,8 experiment=demo hydra=joblib $(DEMO_LOOP)
+	OMP_NUM_THREADS=1 $(RUN)train -m lora.rank=4,8 experiment=demo loop=demo hydra=joblib
 	$(RUN)train experiment=demo method=supervised
 	$(RUN)evaluate experiment=demo
 	@$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.astronaut()).save('$(DEMO)/astronaut-photo.png')"

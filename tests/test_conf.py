@@ -117,7 +117,7 @@ def test_every_option_sets_every_key_of_its_group(group: str, option: str) -> No
     assert found == keys
 
 
-@pytest.mark.parametrize("option", ["quick", "long"])
+@pytest.mark.parametrize("option", ["demo", "quick", "long"])
 def test_options_of_loop_differ_only_in_lengths(option: str) -> None:
     default, other = (
         dataclasses.asdict(compose_typed("train", f"loop={name}").loop) for name in ("default", option)

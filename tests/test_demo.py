@@ -17,8 +17,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("demo")
     words = ["experiment=demo", f"paths.runs={root / 'runs'}", f"paths.cache={root / 'cache'}"]
     prepare.main(words)
-    looks = ["loop.validate_every_steps=225", "loop.checkpoint_every_steps=225"]
-    train.main(["-m", *words, "lora.rank=4,8", *looks])
+    train.main(["-m", *words, "lora.rank=4,8", "loop=demo"])
     train.main([*words, "method=supervised"])
     evaluate.main(words)
     report.main(words[:2])
