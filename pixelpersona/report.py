@@ -29,8 +29,8 @@ def main(config: ReportConfig) -> None:
     from pixelpersona.recipes.write_report import write_report
 
     earlier = write_report(config, command_line, overrides("report", ReportConfig))
-    # Jobs of a parallel sweep overlap, so this is more than the time that has passed.
     say(f"open {config.paths.runs / 'report.html'} in a browser")
+    # Jobs of a parallel sweep overlap, so this is more than the time that has passed.
     say(f"all stages: {earlier + seconds_since_start():.0f} s")
 
 

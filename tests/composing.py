@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from pixelpersona.cli.schemas import ConfigSource, config_folder, register, to_config
 
@@ -35,9 +35,6 @@ def compose_tree(command: str, *words: str) -> DictConfig:
 
 def compose_typed(command: str, *words: str) -> Any:
     """The typed configuration of a command; every key must have a value. Adds the words it needs."""
-    tree = compose_tree(command, *COMMANDS[command], *words)
-    with open_dict(tree):
-        del tree["hydra"]
-    config = to_config(tree)
+    config = to_config(compose_tree(command, *COMMANDS[command], *words))
     assert isinstance(config, root_schema(command))
     return config

@@ -36,7 +36,7 @@ from typing import Any, TypeVar
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from pixelpersona.cli.errors import describe
 from pixelpersona.cli.flags import parse_flags, to_argv
@@ -199,10 +199,7 @@ class _Command:
         tree = source.compose(words)
         if job is not None:
             tree.name = job.name
-        plain = tree.copy()
-        with open_dict(plain):
-            del plain["hydra"]
-        steps = self.next_steps(to_config(plain))
+        steps = self.next_steps(to_config(tree))
         say(*show_steps(steps, tree, source, [] if job is None else job.swept))
 
     def _hydra_main(self, arguments: Sequence[str]) -> None:

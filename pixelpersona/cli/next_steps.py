@@ -1,5 +1,6 @@
 """The commands to type next, printed when a command has finished."""
 
+import enum
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,6 +74,10 @@ def _typed(value: Any) -> str:
     """A value as it is typed on a command line; `quote` makes it one of Hydra's."""
     if value is None:
         return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, enum.Enum):
+        return value.name
     if OmegaConf.is_list(value):
         return f"[{','.join(map(str, value))}]"
     return str(value)

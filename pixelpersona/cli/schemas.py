@@ -18,7 +18,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 PACKAGE = Path(__file__).resolve().parents[1]
 HYDRA_VERSION = "1.3"  # whose behaviour is requested, whichever version is installed
@@ -83,8 +83,14 @@ OmegaConf.register_new_resolver(
 
 
 def to_config(tree: DictConfig) -> Any:
-    """The typed configuration. Raises ValueError naming a key whose value is out of its range."""
-    config = OmegaConf.to_object(tree)
+    """The typed configuration, without Hydra's own keys.
+
+    Raises ValueError naming a key whose value is out of its range.
+    """
+    own = tree.copy()
+    with open_dict(own):
+        own.pop("hydra", None)
+    config = OmegaConf.to_object(own)
     _check_ranges(config, "")
     return config
 

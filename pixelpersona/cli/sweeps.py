@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from pixelpersona.cli.schemas import ConfigSource, to_config
 from pixelpersona.tracking.environment import check_environment
@@ -68,8 +68,6 @@ def plan_sweep(words: Sequence[str], source: ConfigSource, run_folder: Callable[
     jobs = []
     for tree, job, name, varied in zip(trees, overrides, _names(trees, swept), swept, strict=True):
         tree.name = name
-        with open_dict(tree):
-            del tree["hydra"]
         jobs.append(SweepJob(name, run_folder(to_config(tree)), tuple(job), varied))
     if collision := _collision([job.folder for job in jobs], swept):
         index, settings = collision

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from pixelpersona.config.command import CommandConfig
-from pixelpersona.files import parse_json, write_whole
+from pixelpersona.files import read_json, write_whole
 
 
 def seconds_since_start() -> float:
@@ -56,14 +56,11 @@ def record_seconds(stage: str, config: CommandConfig) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        stages = parse_json(file.read_bytes())
+        return read_json(file, dict)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"timing={file}: not readable ({' '.join(str(error).split())})") from None
-    if not isinstance(stages, dict):
-        raise ValueError(f"timing={file}: accepted a JSON object, found a {type(stages).__name__}")
-    return stages
+    except ValueError as error:
+        raise ValueError(f"timing={error}") from None
 
 
 def _process_age() -> float:

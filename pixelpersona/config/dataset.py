@@ -16,7 +16,8 @@ class DatasetConfig:
     limit: number of photos to use; null for all.
     val_share: share of the train photos that become val photos where the data set defines no val, 0 to 1.
     test_share: the same for test photos.
-    max_enlargement: photos whose shorter side would be enlarged more than this are left out; 1 or more.
+    max_enlargement: photos whose shorter side would be enlarged by more than this factor are left out; 1 or
+        more.
     framing: tight or wide face crop, or center for the centre square.
     variants: pairs per training photo; the first is plain, the others are augmented.
     mirror: show every training pair mirrored in half of its epochs.

@@ -15,7 +15,7 @@ class EvalConfig:
     """What an evaluation measures, and on which photos.
 
     split: test, or val to choose settings by, so that test photos are used only for the final comparison.
-    num_photos: number of photos; null for all of the split.
+    num_photos: number of photos; null for the whole split.
     seed: random seed of the first photo; photo i is drawn with seed + i.
     sheet_rows: photos on a contact sheet.
     also_cells: further cell sizes, pixels, at which raw pictures are measured.

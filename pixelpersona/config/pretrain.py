@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.config.dataset import DatasetConfig
-from pixelpersona.config.field_kinds import NOT_NEGATIVE, SEED
+from pixelpersona.config.field_kinds import NOT_NEGATIVE, SEED, SHARE
 from pixelpersona.config.loop import Precision
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.config.paths import PathsConfig
@@ -58,14 +58,14 @@ class StageConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AutoencoderLossConfig:
-    """Weights of the autoencoder's loss, all 0 or more.
+    """Weights of the terms of the autoencoder's loss, and settings of its batches; all 0 or more.
 
     l1: absolute error of the pixels.
     squared_error: squared error of the pixels.
     gradient: absolute error of the differences of neighbouring pixels.
     edge: error of the mean brightness steps at cell borders and inside cells.
     colour: error of the mean colour of every cell.
-    chroma: weight of chroma against luma in it.
+    chroma: weight of chroma against luma in the colour error.
     taught: error of the three latent channels that are the colours of the cells.
     kl: KL divergence of the latents to the standard normal.
     block_share: share of every batch that becomes block images, 0 to 1.
@@ -80,7 +80,7 @@ class AutoencoderLossConfig:
     chroma: float = field(metadata=NOT_NEGATIVE)
     taught: float = field(metadata=NOT_NEGATIVE)
     kl: float = field(metadata=NOT_NEGATIVE)
-    block_share: float = field(metadata=NOT_NEGATIVE)
+    block_share: float = field(metadata=SHARE)
     latent_noise: float = field(metadata=NOT_NEGATIVE)
 
 
@@ -98,7 +98,7 @@ class AutoencoderConfig(StageConfig):
 
     keep_encoder: bool
     crop: int
-    art_share: float = field(metadata=NOT_NEGATIVE)
+    art_share: float = field(metadata=SHARE)
     num_art_photos: int
     num_statistics_photos: int
     num_psnr_photos: int

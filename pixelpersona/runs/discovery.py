@@ -113,9 +113,8 @@ def training_of(trained: TrainedWeights) -> tuple[int, str] | None:
 def _folders_with(folder: Path, file_name: str) -> Iterator[Path]:
     if (folder / file_name).is_file():
         yield folder
-    elif (
-        folder.is_dir() and not (folder / _RECORD).is_file()
-    ):  # a run of another method, or an unfinished one
+    # A folder with a record is a run of another method, or an unfinished one.
+    elif folder.is_dir() and not (folder / _RECORD).is_file():
         for below in folder.iterdir():
             if below.is_dir() and not below.name.startswith("."):
                 yield from _folders_with(below, file_name)

@@ -38,7 +38,7 @@ def is_finished(folder: Path, config: Any, inputs: Mapping[str, object]) -> bool
         rest = f"; {len(changed) - _NUM_SHOWN} more" if len(changed) > _NUM_SHOWN else ""
         why = ""
         if _LENGTH & set(changed):
-            why = "a finished run is not trained further, its learning rate was scheduled over its steps; "
+            why = "a finished run is not trained further: its learning rate was scheduled over its steps; "
         raise ValueError(
             f"{folder}: holds a finished run with other settings ({'; '.join(shown)}{rest}); {why}"
             "accepted another name=..., or loop.resume=never to train it anew"
@@ -72,7 +72,7 @@ def settings(config: Any) -> dict[str, object]:
 
 
 def trained_settings(config: Mapping[str, object]) -> dict[str, object]:
-    """The same of a configuration as a mapping, as in config.yaml; values unchanged."""
+    """The same for a configuration given as a mapping, as in config.yaml, with its values unchanged."""
     flat: dict[str, object] = {}
 
     def add(key: str, value: object) -> None:

@@ -95,6 +95,14 @@ def test_the_next_commands_share_the_settings(name: str, words: list[str]) -> No
         ),
         ("pixelate", ["photo=a.gif", "out=a.gif"], []),
         (
+            "pretrain",
+            ["stage=unet", "unet.precision=bf16", "autoencoder.keep_encoder=false"],
+            [
+                "next: python -m pixelpersona.pretrain stage=portraits dataset.path=photos "
+                "autoencoder.keep_encoder=false unet.precision=bf16"
+            ],
+        ),
+        (
             "export",
             ["out=merged", "format=merged", "model.path=base", "model.image_size=192"],
             [

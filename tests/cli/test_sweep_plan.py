@@ -156,6 +156,3 @@ def test_a_long_swept_value_is_shown_by_its_digest() -> None:
     names = [job.name for job in plan(f"lora.targets={','.join(targets)}").jobs]
     assert all(re.fullmatch(r"lora-r4-targets_[0-9a-f]{12}", name) for name in names)
     assert len(set(names)) == 2
-
-
-# --- whole sweeps -----------------------------------------------------------------------------------

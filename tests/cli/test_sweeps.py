@@ -62,7 +62,7 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
     return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
 
 
-# --- names ------------------------------------------------------------------------------------------
+# --- whole sweeps -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

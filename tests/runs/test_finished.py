@@ -51,7 +51,7 @@ def test_more_steps_on_a_finished_run_say_how_to_train_longer(
         is_finished(folder, replace(Config(), loop=loop), {"pairs": "1"})
     assert str(error.value) == (
         f"{folder}: holds a finished run with other settings ({difference}); "
-        "a finished run is not trained further, its learning rate was scheduled over its steps; "
+        "a finished run is not trained further: its learning rate was scheduled over its steps; "
         "accepted another name=..., or loop.resume=never to train it anew"
     )
 
