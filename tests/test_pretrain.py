@@ -27,16 +27,9 @@ from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.models.persona_net import PersonaNet, save_persona_net
 from pixelpersona.reporting.base_table import base_table
 from tests.pretraining import SMALL, into, save_photos
+from tests.refusing import refused
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def error(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
-    """The last line on stderr of a command that exits with code 2."""
-    with pytest.raises(SystemExit) as stop:
-        pretrain.main(words)
-    assert stop.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +63,7 @@ def test_a_resumed_stage_keeps_the_tokenizer(pretrained: Path, photos: Path, tmp
     """A new tokenizer could number the tokens differently from the text encoder in the checkpoint."""
     shutil.copytree(pretrained, tmp_path / "pretrain")
     shutil.rmtree(tmp_path / "pretrain" / "base")
-    pretrain.main(
-        [
-            f"dataset.path={photos}",
-            *into(tmp_path),
-            *SMALL,
-            "stage=unet",
-        ]
-    )
+    pretrain.main([f"dataset.path={photos}", *into(tmp_path), *SMALL, "stage=unet"])
     for file in ("tokenizer/vocab.json", "text_encoder/model.safetensors", f"unet/{WEIGHTS}"):
         assert (tmp_path / "pretrain/base" / file).read_bytes() == (pretrained / "base" / file).read_bytes()
 
@@ -93,12 +79,7 @@ def test_portraits_are_listed_with_caption_seed_and_split(pretrained: Path) -> N
 
 def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
     """It ends with the same weights, and does not draw the pixel art again."""
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        *SMALL,
-        "stage=features",
-    ]
+    words = [f"dataset.path={photos}", *into(tmp_path), *SMALL, "stage=features"]
     words.append("features.checkpoint_every_steps=1")
     folder = tmp_path / "pretrain"
     pretrain.main(words)
@@ -114,12 +95,7 @@ def test_the_feature_network_resumes_from_its_checkpoint(photos: Path, tmp_path:
 
 def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: Path) -> None:
     """metrics.jsonl continues from the newest intact checkpoint, and W&B continues the same run."""
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        *SMALL,
-        "stage=features",
-    ]
+    words = [f"dataset.path={photos}", *into(tmp_path), *SMALL, "stage=features"]
     words += ["features.num_steps=20", "features.checkpoint_every_steps=10", "tracker=wandb"]
     pretrain.main(words)
     folder = tmp_path / "pretrain" / "features"
@@ -137,12 +113,7 @@ def test_after_a_damaged_checkpoint_no_row_is_repeated(photos: Path, tmp_path: P
 
 
 def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: Path, tmp_path: Path) -> None:
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        f"model.path={pretrained / 'base'}",
-        *SMALL,
-    ]
+    words = [f"dataset.path={photos}", *into(tmp_path), f"model.path={pretrained / 'base'}", *SMALL]
     for stage in ("autoencoder", "unet"):
         pretrain.main([f"stage={stage}", "warm_start=true", *words])
     for part, kept in (("vae", ("encoder.", "quant_conv.")), ("unet", ())):
@@ -159,12 +130,7 @@ def test_a_warm_start_keeps_the_encoder_and_tokenizer(pretrained: Path, photos: 
 
 def test_a_warm_start_can_change_the_image_size(pretrained: Path, photos: Path, tmp_path: Path) -> None:
     """Also the encoder, with crops of pixel art among the pictures; latents are normalised again."""
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        f"model.path={pretrained / 'base'}",
-        *SMALL,
-    ]
+    words = [f"dataset.path={photos}", *into(tmp_path), f"model.path={pretrained / 'base'}", *SMALL]
     words += ["warm_start=true", "model.image_size=64", "autoencoder.keep_encoder=false"]
     words += ["autoencoder.art_share=0.5", "autoencoder.num_art_photos=3", "autoencoder.crop=32"]
     for stage in ("autoencoder", "unet"):
@@ -187,15 +153,10 @@ def test_captions_that_are_too_long_are_refused(
     """A warm start can train a new tokenizer and text encoder, which then fit captions with new words."""
     caption = "a photo of a bearded fisherman squinting into morning sunlight"
     photos = save_photos(tmp_path / "faces.zip", [{"text": caption}] * 4)
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        f"model.path={pretrained / 'base'}",
-        *SMALL,
-    ]
+    words = [f"dataset.path={photos}", *into(tmp_path), f"model.path={pretrained / 'base'}", *SMALL]
     words += ["stage=unet", "warm_start=true", "dataset.val_share=0", "dataset.test_share=0"]
     message = r'caption ".* squinting .*" has \d\d tokens: accepted up to 24, or unet\.new_text_encoder=true'
-    assert re.fullmatch(message, error(capsys, words))
+    assert re.fullmatch(message, refused(pretrain.main, capsys, words))
 
     pretrain.main([*words, "unet.new_text_encoder=true"])
     folders = [pretrained / "base", tmp_path / "pretrain" / "base"]
@@ -205,21 +166,16 @@ def test_captions_that_are_too_long_are_refused(
 
     long = save_photos(tmp_path / "long.zip", [{"text": " ".join(map(str, range(100)))}] * 4)
     words += [f"dataset.path={long}", "unet.new_text_encoder=true", "name=long"]
-    assert error(capsys, words).endswith("tokens: accepted up to 24")
+    assert refused(pretrain.main, capsys, words).endswith("tokens: accepted up to 24")
 
 
 def test_a_constant_schedule_can_be_extended(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run without decay, extended later, equals a run of that length from the start."""
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        *SMALL,
-        "stage=autoencoder",
-    ]
-    words += ["autoencoder.lr_schedule=constant", "autoencoder.num_warmup_steps=1", "autoencoder.lr=1e-3"]
-    long = ["autoencoder.num_steps=4", "autoencoder.decay_share=0.5"]
+    """A run without decay, extended later, equals a run of that length, even if it stopped in the warm-up."""
+    words = [f"dataset.path={photos}", *into(tmp_path), *SMALL, "stage=autoencoder"]
+    words += ["autoencoder.lr_schedule=constant", "autoencoder.num_warmup_steps=4", "autoencoder.lr=4e-3"]
+    long = ["autoencoder.num_steps=8", "autoencoder.decay_share=0.5"]
     pretrain.main([*words, "name=extended", "autoencoder.decay_share=0"])
     first = load_file(tmp_path / "extended" / "vae" / WEIGHTS)
     pretrain.main([*words, *long, "name=extended"])
@@ -228,23 +184,24 @@ def test_a_constant_schedule_can_be_extended(
     assert all(torch.equal(extended[name], direct[name]) for name in direct)
     assert not all(torch.equal(first[name], direct[name]) for name in direct)
     rows = read_jsonl(tmp_path / "extended" / "autoencoder" / "metrics.jsonl")
-    assert {row["step"]: row["train/lr/all"] for row in rows} == {2: 1e-3, 4: 0.5e-3}
-    message = error(capsys, [*words, "autoencoder.decay_share=2"])
+    assert {row["step"]: row["train/lr/all"] for row in rows} == {2: 1e-3, 8: 1e-3}
+    message = refused(pretrain.main, capsys, [*words, "autoencoder.decay_share=2"])
     assert message == "autoencoder.decay_share=2.0: accepted 0 to 1"
+    message = refused(pretrain.main, capsys, [*words, *long, "autoencoder.num_warmup_steps=5"])
+    assert message == (
+        "autoencoder.num_warmup_steps=5: accepted up to 4, the steps before the decay "
+        "(num_steps=8, decay_share=0.5)"
+    )
 
 
 def test_a_base_of_another_image_size_can_be_trained(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        *SMALL,
-        "model.image_size=64",
-    ]
-    message = error(capsys, [*words, "autoencoder.crop=96"])
+    words = [f"dataset.path={photos}", *into(tmp_path), *SMALL, "model.image_size=64"]
+    message = refused(pretrain.main, capsys, [*words, "autoencoder.crop=96"])
     assert message == "autoencoder.crop=96: accepted multiples of 4 up to 64"
-    assert error(capsys, [*words, "model.cell=8"]) == "model.cell=8: accepted 4 for a new autoencoder"
+    message = refused(pretrain.main, capsys, [*words, "model.cell=8"])
+    assert message == "model.cell=8: accepted 4 for a new autoencoder"
 
     pretrain.main([*words, "autoencoder.crop=32"])
     folder = tmp_path / "pretrain"
@@ -254,7 +211,7 @@ def test_a_base_of_another_image_size_can_be_trained(
     pretrain.main([*words, "stage=features"])
     assert np.load(folder / "photos-128.npy").shape[1:] == (128, 128, 3)
     assert np.load(folder / "drawings.npy").shape[2:] == (16, 16, 3)
-    message = error(capsys, [*words, "model.image_size=128"])
+    message = refused(pretrain.main, capsys, [*words, "model.image_size=128"])
     assert message.startswith(f"{folder / 'photos.npy'}: made from other photos")
 
 
@@ -264,13 +221,7 @@ def test_the_base_is_measured_on_test_photos(pretrained: Path, photos: Path) -> 
     save_persona_net(PersonaNet(), pretrained / "persona")
     study = pretrained / "study"
     words = [*SMALL, "stage=measure", f"measure.study={study}"]
-    pretrain.main(
-        [
-            f"dataset.path={photos}",
-            *into(pretrained.parent),
-            *words,
-        ]
-    )
+    pretrain.main([f"dataset.path={photos}", *into(pretrained.parent), *words])
     found = json.loads((pretrained / "measured.json").read_text())
     assert found == json.loads((study / "results.json").read_text())
     readme = (study / "README.md").read_text()
@@ -308,12 +259,7 @@ def test_the_base_is_measured_on_test_photos(pretrained: Path, photos: Path) -> 
 def test_a_killed_run_resumes_and_ends_with_the_same_weights(
     pretrained: Path, photos: Path, tmp_path: Path
 ) -> None:
-    words = [
-        f"dataset.path={photos}",
-        *into(tmp_path),
-        f"model.path={pretrained / 'base'}",
-        *SMALL,
-    ]
+    words = [f"dataset.path={photos}", *into(tmp_path), f"model.path={pretrained / 'base'}", *SMALL]
     words += ["stage=unet", "warm_start=true", "unet.checkpoint_every_steps=1", "unet.num_steps=12"]
 
     def start(name: str) -> subprocess.Popen[bytes]:

@@ -138,11 +138,11 @@ def lr_schedule(
     *,
     num_steps: int,
     num_warmup_steps: int = 0,
-    max_warmup_share: float = 1.0,
+    max_warmup_share: float = math.inf,
 ) -> LambdaLR:
     """diffusers' schedule for every group: linear warm-up from 0, then constant, cosine or linear to 0.
 
-    max_warmup_share: the warm-up takes at most this share of num_steps, rounded down.
+    max_warmup_share: the warm-up takes at most this share of num_steps, rounded down; no limit by default.
     Raises ValueError naming lr_schedule.kind for another kind.
     """
     if kind not in _LR_SCHEDULES:
@@ -150,7 +150,7 @@ def lr_schedule(
     schedule: LambdaLR = get_scheduler(
         _LR_SCHEDULES[kind],
         optimizer,
-        num_warmup_steps=min(num_warmup_steps, int(max_warmup_share * num_steps)),
+        num_warmup_steps=int(min(num_warmup_steps, max_warmup_share * num_steps)),
         num_training_steps=num_steps,
     )
     return schedule

@@ -14,6 +14,7 @@ from transformers import get_wsd_schedule
 
 from pixelpersona.config.pretrain import PretrainConfig, StageConfig, StageLrSchedule
 from pixelpersona.data.metadata import SPLITS
+from pixelpersona.data.pairset import REJECTED
 from pixelpersona.data.photo_batches import photo_array
 from pixelpersona.data.sources import open_source
 from pixelpersona.data.splits import SplitShares
@@ -33,7 +34,8 @@ from pixelpersona.training.optimizers import ParameterGroup, adamw, group_parame
 class Photos:
     """The photos of a pretraining run, as square pictures of the base's size.
 
-    ids, val_ids, test_ids: of the train, val and test photos, sorted. folder: the run's.
+    ids, val_ids, test_ids: of the train, val and test photos, sorted. folder: the run's. Photos that cannot
+    be used are listed in its rejected.jsonl and reported on stderr.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -54,7 +56,7 @@ class Photos:
             num_workers=dataset.num_workers,
         )
         if found.rejected:
-            file = self.folder / "rejected.jsonl"
+            file = self.folder / REJECTED
             rows = [{"id": photo_id, "reason": reason} for photo_id, reason in found.rejected.items()]
             write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
             warn(left_out(found.rejected, len(found.photos) + len(rows), file))
@@ -155,6 +157,8 @@ def _lr_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig, name: str
 
     The second is warmup-stable-decay (Hu et al. 2024, arXiv:2404.06395). A finished run can be extended by a
     larger num_steps; with decay_share=0 until then, it equals a run that was that long from the start.
+    Raises ValueError naming the key for a share outside 0 to 1, or a decay that would begin before the end of
+    the warm-up.
     """
     if not 0.0 <= stage.decay_share <= 1.0:
         raise ValueError(f"{name}.decay_share={stage.decay_share}: accepted 0 to 1")
@@ -164,10 +168,16 @@ def _lr_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig, name: str
         return lr_schedule(
             optimizer, stage.lr_schedule, num_steps=num_steps, num_warmup_steps=num_warmup_steps
         )
+    num_stable_steps = num_steps - num_warmup_steps - num_decay_steps
+    if num_stable_steps < 0:
+        raise ValueError(
+            f"{name}.num_warmup_steps={num_warmup_steps}: accepted up to {num_steps - num_decay_steps}, the "
+            f"steps before the decay (num_steps={num_steps}, decay_share={stage.decay_share:g})"
+        )
     schedule: LambdaLR = get_wsd_schedule(
         optimizer,
         num_warmup_steps=num_warmup_steps,
-        num_stable_steps=max(0, num_steps - num_warmup_steps - num_decay_steps),
+        num_stable_steps=num_stable_steps,
         num_decay_steps=num_decay_steps,
         decay_type="linear",
     )
