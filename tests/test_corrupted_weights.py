@@ -128,12 +128,12 @@ def test_cached_latents_are_made_again(
 
 
 @quick_and_thorough
-def test_training_photos_and_looks(tmp_path: Path, thorough: bool) -> None:
+def test_training_photos_and_inspections(tmp_path: Path, thorough: bool) -> None:
     photos, cache = write_photos(tmp_path / "photos"), tmp_path / "cache"
     pairs = prepare(photos, cache)
     write_training_photos(tmp_path, pairs)
     file = tmp_path / TRAINING_PHOTOS
     assert check_reader(file, lambda: read_training_photos(tmp_path), thorough=thorough) > 10
-    (looks,) = cache.glob("photos-*.json")
-    document = json.loads(looks.read_text())
-    assert check_reader(looks, lambda: read_inspections(looks), document, thorough=thorough) > 10
+    (inspections,) = cache.glob("photos-*.json")
+    document = json.loads(inspections.read_text())
+    assert check_reader(inspections, lambda: read_inspections(inspections), document, thorough=thorough) > 10

@@ -27,6 +27,7 @@ from pixelpersona.models.baseline import BASELINE_FILE, BaselineUNet, save_basel
 from pixelpersona.pixel.sheet import contact_sheet
 from pixelpersona.reporting import sheets
 from pixelpersona.tracking.wandb_run import WandbTracker
+from tests.refusing import refused
 
 NUM_TEST = 5
 
@@ -144,17 +145,9 @@ def test_a_run_that_was_trained_on_compared_photos_is_left_out(
     copy = TrainingPhoto("copy", "0" * 64, fingerprint(Image.fromarray(astronaut()[20:276, 96:352])))
     for name in ("lora-r2", "ranks/lora-r10", "supervised"):
         (tmp_path / name / TRAINING_PHOTOS).write_text(json.dumps(asdict(copy)))
-    message = refused([*words, f"paths.runs={tmp_path}"], capsys)
+    message = refused(evaluate.main, capsys, [*words, f"paths.runs={tmp_path}"])
     assert message.startswith("no run is left to compare; supervised: left out, trained on 1 of the 5 photos")
     assert not (tmp_path / "result.json").exists()
-
-
-def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The last line on stderr of a command that exits with code 2."""
-    with pytest.raises(SystemExit) as stop:
-        evaluate.main(words)
-    assert stop.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +164,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_too_few_photos_are_refused_with_the_key_that_helps(
     words: list[str], runs: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
 ) -> None:
-    assert refused([*words, word], capsys) == message
+    assert refused(evaluate.main, capsys, [*words, word]) == message
 
 
 def test_nearest_is_on_its_grid_and_palette_without_snapping(results: EvalResults) -> None:
@@ -293,10 +286,8 @@ def test_a_broken_timing_file_is_one_error_line_that_names_it(
 ) -> None:
     timing = tmp_path / "timing.json"
     timing.write_text("{")
-    with pytest.raises(SystemExit) as stop:
-        report.main([f"paths.runs={runs}", f"timing={timing}"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"timing={timing}: not readable")
+    message = refused(report.main, capsys, [f"paths.runs={runs}", f"timing={timing}"])
+    assert message.startswith(f"timing={timing}: not readable")
 
 
 def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(

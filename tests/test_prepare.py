@@ -9,6 +9,7 @@ from PIL import Image
 from skimage.data import astronaut, chelsea, coffee, rocket
 
 from pixelpersona import prepare, train
+from tests.refusing import refused
 
 PHOTOS = [Image.fromarray(load()) for load in (astronaut, chelsea, coffee, rocket)]
 
@@ -74,13 +75,11 @@ def test_training_says_how_many_photos_it_needs(
 ) -> None:
     for copy in range(copies):
         PHOTOS[0].resize((48, 48)).save(photos / f"{copy}.png")
-    with pytest.raises(SystemExit) as stop:
-        train.main([*words(tmp_path), f"model.path={micro_base_folder}", f"paths.runs={tmp_path / 'runs'}"])
-    assert stop.value.code == 2
-    message = capsys.readouterr().err.splitlines()[-1]
+    more = [f"model.path={micro_base_folder}", f"paths.runs={tmp_path / 'runs'}"]
+    message = refused(train.main, capsys, [*words(tmp_path), *more])
     assert message == (
-        f"{photos}: {found}, 0 test photos; training needs both train and val, at least 2 photos that are no "
-        "copies of each other, and dataset.val_share above 0 (now 0.1)"
+        f"{photos}: {found}, 0 test photos; training needs both train and val, at least 2 photos that are "
+        "not copies of each other, and dataset.val_share above 0 (now 0.1)"
     )
 
 

@@ -1,12 +1,12 @@
-"""One zip of training photos out of two: head-and-shoulders portraits and tight faces.
+"""Merge two zips of photos into one data set: head-and-shoulders portraits and tight faces.
 
     python experiments/base_192/mix.py portraits-192.zip faces-128.zip mixed.zip
 
 portraits-192.zip holds photos of 192×192 pixels and a metadata.jsonl with file_name, text and split (train,
-val, test). faces-128.zip is UTKFace at 128×128 pixels with age, gender and ethnicity: photos whose hash is
-below 0.1 are no train photos, as for the packaged base. Tight faces are enlarged to 192 pixels and their
-captions end in ", close-up"; people whom the portraits show less often (dark skin, below 10 and above 59
-years) come first.
+val, test). faces-128.zip is UTKFace at 128×128 pixels with age, gender and ethnicity. As for the packaged
+base, its photos with a hash below 0.1 are not trained on: those below 0.05 are left out, the others are val
+photos. Tight faces are enlarged to 192 pixels and their captions end in ", close-up". Most of those trained
+on show people who are rare among the portraits (dark skin, below 10 or above 59 years).
 """
 
 import argparse

@@ -52,7 +52,7 @@ def comparable_runs(
 
 
 def warn_of_copies(pairs: Sequence[Pair]) -> None:
-    """One line on stderr when some of the photos compared are copies of others: they say nothing new."""
+    """Warn on stderr when some of the photos compared are near-duplicates, which add no information."""
     groups = duplicate_groups([p.source_sha256 for p in pairs], [p.source_fingerprint for p in pairs])
     first: dict[int, str] = {}
     copies = {
@@ -71,10 +71,10 @@ def warn_of_copies(pairs: Sequence[Pair]) -> None:
 def other_adapters(
     paths: Sequence[Path], found: Sequence[TrainedWeights], base: BaseModel
 ) -> list[TrainedWeights]:
-    """The LoRAs of adapter.paths, read and checked before anything is drawn. found: the runs.
+    """The LoRAs of adapter.paths, read and checked before anything is drawn.
 
-    Raises ValueError naming adapter.paths and the file that is missing, cannot be read, does not fit the
-    base, is among the runs, or occurs twice.
+    found: the runs to compare. Raises ValueError naming adapter.paths and the file that is missing, cannot be
+    read, does not fit the base, is among the runs, or occurs twice.
     """
     known = {trained.file.resolve(): trained.name for trained in found}
     try:

@@ -235,7 +235,9 @@ def fine_tunes(inputs: Inputs) -> Iterator[tuple[TrainedWeights, BaseModel, int]
 
     One that cannot be used (see `merge_lora`: damaged, not finite, all zero) is named on stderr and left out.
     """
-    for trained in (trained for trained in inputs.trained if trained.file.name != BASELINE_FILE):
+    for trained in inputs.trained:
+        if trained.file.name == BASELINE_FILE:
+            continue
         try:
             merged, num_parameters = merge_lora(inputs.base, trained.file)
         except ValueError as error:
@@ -276,7 +278,9 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         unguided = replace(sampler, guidance=1.0)
         yield Variant("base-g1", Stylizer(base, sampler=unguided, prompt=prompt, postprocess=postprocess))
 
-    for trained in (trained for trained in inputs.trained if trained.file.name == BASELINE_FILE):
+    for trained in inputs.trained:
+        if trained.file.name != BASELINE_FILE:
+            continue
         training = training_of(trained)
         # A baseline is taken at its best weights; a LoRA at its last, which are what a user gets.
         trained = best_weights(trained)

@@ -117,7 +117,7 @@ def _limits(config: ExportConfig, lora: LoraFile) -> str:
 def _metadata(
     config: ExportConfig, info: CardInfo, lora: LoraFile, trained: Mapping[str, Any]
 ) -> dict[str, str]:
-    """The header of a kohya file; numbers of the training where the LoRA lies in its run folder."""
+    """The metadata of a kohya file; with the numbers of the training if the LoRA lies in its run folder."""
     run = _run_folder(lora.file)
     date, num_steps, num_images = None, None, None
     if run is not None:
@@ -157,12 +157,14 @@ def _run_config(file: Path) -> dict[str, Any]:
 
 @contextmanager
 def _naming_the_run(file: Path) -> Iterator[None]:
-    """Turn what a configuration that is not one of `train` leads to into a ValueError that names its file."""
+    """Turn an error caused by an unexpected config.yaml into a ValueError that names the run's folder."""
     try:
         yield
     except (LookupError, TypeError, AttributeError, OverflowError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{_run_folder(file)}: its config.yaml is not that of a run ({reason})") from error
+        raise ValueError(
+            f"{_run_folder(file)}: its config.yaml is not that of a training run ({reason})"
+        ) from error
 
 
 def _title(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""What the settings of the training loop accept, and the length they stand for."""
+"""Checks of the settings of the training loop, and its number of steps."""
 
 from pathlib import Path
 

@@ -13,8 +13,8 @@ def load_model(
 ) -> BaseModel:
     """The base, in the sizes of the configuration. prediction_type, errors: see `load_base`.
 
-    any_size: accept a base of another image size, and set the UNet's to that of the configuration. A UNet of
-    convolutions and attention takes every size, and draws well at those that it was trained at.
+    any_size: accept a base of another image size, and set the UNet's to that of the configuration. The UNet
+    works at any size, but draws well only at those that it was trained at.
     """
     base = load_base(
         model.path,

@@ -56,8 +56,8 @@ def make_pairs(
 ) -> PairSet:
     """The pair set of a configuration, prepared when it is missing.
 
-    thorough: an existing set is checked byte by byte and repaired. report: say on stderr which files of the
-    data set are left out and that its captions are not used.
+    thorough: an existing set is checked byte by byte and repaired. report: name on stderr the files of the
+    data set that are left out, and say when its captions are not used.
     """
     dataset = config.dataset
     source = open_source(dataset.kind, dataset.path)
@@ -88,7 +88,7 @@ def make_pairs(
 
 
 def training_pairs(config: TrainConfig, *, is_main: bool) -> PairSet:
-    """The pair set of a training run. is_main: whether this process names the photos that were left out.
+    """The pair set of a training run. is_main: whether this process reports the photos that were left out.
 
     Raises ValueError saying what is missing when there is nothing to train or to validate on.
     """
@@ -100,7 +100,7 @@ def training_pairs(config: TrainConfig, *, is_main: bool) -> PairSet:
         found = ", ".join(f"{size} {split}" for split, size in sizes.items())
         raise ValueError(
             f"{dataset.path or dataset.kind}: {found} photos; training needs both train and val, at least "
-            "2 photos that are no copies of each other, and dataset.val_share above 0 "
+            "2 photos that are not copies of each other, and dataset.val_share above 0 "
             f"(now {dataset.val_share:g})"
         )
     return pair_set

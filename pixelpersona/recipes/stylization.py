@@ -46,7 +46,7 @@ def stylize(config: StylizeConfig) -> None:
 
 
 def _find_face(config: StylizeConfig, photo: Image.Image) -> Face | None:
-    """The face to draw. Says on stderr when there is none, when it may be none, and when there are others."""
+    """The face to draw. Warns on stderr if there is none, if it may not be a face, or if there are others."""
     face = find_face(photo)
     if face is None:
         warn(
@@ -57,7 +57,7 @@ def _find_face(config: StylizeConfig, photo: Image.Image) -> Face | None:
     place = f"{face.width:.0f} pixels wide, centre {face.x:.0f} from the left and {face.y:.0f} from the top"
     if face.is_doubtful:
         warn(
-            f"{config.photo}: what is drawn may not be a face ({place}); if it is none, "
+            f"{config.photo}: what is drawn may not be a face ({place}); if it is not, "
             "crop the photo to head and shoulders and give framing=center"
         )
     elif others := find_others(photo, face):

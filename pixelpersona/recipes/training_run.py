@@ -258,7 +258,7 @@ def _print_plan(run: TrainingRun, state: TrainState, *, num_steps: int, steps_pe
     ]
     if state.ema is not None:
         kept.append("the moving average in ema/")
-    text = plan(
+    lines = plan(
         f"{config.name}: {config.method.kind} on {config.model.name}",
         run.folder,
         run.pair_set,
@@ -269,7 +269,7 @@ def _print_plan(run: TrainingRun, state: TrainState, *, num_steps: int, steps_pe
         batch_size=loop.batch_size,
         kept=kept,
     )
-    say(*text.split("\n"))
+    say(*lines)
 
 
 def _callbacks(

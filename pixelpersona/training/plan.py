@@ -23,8 +23,8 @@ def plan(
     steps_per_epoch: int,
     batch_size: int,
     kept: Sequence[str],
-) -> str:
-    """Parameters and learning rate per group, memory, device, data, length, and what is written where.
+) -> list[str]:
+    """Lines: parameters and learning rate per group, memory, device, data, length, what is written where.
 
     kept: what the run keeps in `folder`, in words.
     """
@@ -38,15 +38,12 @@ def plan(
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
     sizes = pair_set.sizes()
     width = max(len(name) for name, _, _ in groups)
-    return "\n".join(
-        [
-            f"{title}, on {accelerator.device}{processes}, {precision}",
-            f"trains {num_trained:,} of {num_parameters:,} parameters, "
-            f"{_BYTES_TRAINED * num_trained / 1e6:.1f} MB with gradients and optimizer",
-            *(f"  {name:<{width}}  {size:>13,}  lr {lr:g}" for name, size, lr in groups),
-            f"on {sizes[TRAIN]} train pairs, validated on {sizes[VAL]} val pairs ({pair_set.folder})",
-            f"steps {state.step} to {num_steps} of batch {batch_size}: "
-            f"{num_steps / steps_per_epoch:.1f} epochs",
-            f"into {folder}: {', '.join(kept)}",
-        ]
-    )
+    return [
+        f"{title}, on {accelerator.device}{processes}, {precision}",
+        f"trains {num_trained:,} of {num_parameters:,} parameters, "
+        f"{_BYTES_TRAINED * num_trained / 1e6:.1f} MB with gradients and optimizer",
+        *(f"  {name:<{width}}  {size:>13,}  lr {lr:g}" for name, size, lr in groups),
+        f"on {sizes[TRAIN]} train pairs, validated on {sizes[VAL]} val pairs ({pair_set.folder})",
+        f"steps {state.step} to {num_steps} of batch {batch_size}: {num_steps / steps_per_epoch:.1f} epochs",
+        f"into {folder}: {', '.join(kept)}",
+    ]

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from pixelpersona import train
 from pixelpersona.files import read_jsonl
+from tests.refusing import refused
 from tests.training.running import train_words
 
 
@@ -66,11 +67,7 @@ def test_resuming_with_a_changed_setting_is_refused(
     shutil.copytree(root / "runs", tmp_path / "runs")
     before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     more = change if isinstance(change, str) else change(root)  # type: ignore[operator]
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        train.main([*words, more, f"paths.runs={tmp_path / 'runs'}"])
-    assert stop.value.code == 2
-    message = capsys.readouterr().err.splitlines()[-1]
+    message = refused(train.main, capsys, [*words, more, f"paths.runs={tmp_path / 'runs'}"])
     assert re.search(rf"step-000004: made by a run with other settings \(.*{difference}", message), message
     after = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert after == before
@@ -108,11 +105,8 @@ def test_a_number_that_is_too_small_is_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, words = stopped_run
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        train.main([*words, word, f"paths.runs={tmp_path / 'runs'}"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"{word}: accepted {lowest} or more"
+    message = refused(train.main, capsys, [*words, word, f"paths.runs={tmp_path / 'runs'}"])
+    assert message == f"{word}: accepted {lowest} or more"
     assert not (tmp_path / "runs").exists()
 
 
@@ -123,12 +117,8 @@ def test_a_base_that_does_not_predict_the_noise_is_refused(
     base = shutil.copytree(root / "base", tmp_path / "base")
     file = base / "scheduler" / "scheduler_config.json"
     file.write_text(file.read_text().replace('"epsilon"', '"v_prediction"'))
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        train.main([*words, f"model.path={base}", f"paths.runs={tmp_path / 'runs'}"])
-    assert stop.value.code == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line == f"model.path={base}: prediction_type=v_prediction: accepted epsilon"
+    message = refused(train.main, capsys, [*words, f"model.path={base}", f"paths.runs={tmp_path / 'runs'}"])
+    assert message == f"model.path={base}: prediction_type=v_prediction: accepted epsilon"
     assert not list((tmp_path / "runs").rglob("*.safetensors"))
 
 

@@ -34,7 +34,7 @@ def draw_portraits(config: PretrainConfig, photos: Photos) -> None:
     go to <run>/portraits.json. Raises ValueError when val and test leave no portrait to train on.
     """
     settings, folder = config.portraits, photos.folder
-    if not settings.num_val + settings.num_test < settings.num_kept:
+    if settings.num_val + settings.num_test >= settings.num_kept:
         raise ValueError(
             f"portraits.num_val={settings.num_val}, portraits.num_test={settings.num_test}: "
             f"accepted together below portraits.num_kept={settings.num_kept}"
@@ -114,7 +114,7 @@ def _choose(
 
 
 def _splits(num_portraits: int, settings: PortraitsConfig, rng: np.random.Generator) -> list[str]:
-    """The splits of the portraits, in random order; where portraits are missing, train has fewer."""
+    """The split of each portrait, at random; with fewer portraits than num_kept, train has fewer."""
     splits = [TEST] * settings.num_test + [VAL] * settings.num_val
     splits += [TRAIN] * (num_portraits - len(splits))
     return [splits[index] for index in rng.permutation(num_portraits)]

@@ -20,8 +20,8 @@ from pixelpersona.training.objectives.autoencoder import AutoencoderLoss, Autoen
 def train_autoencoder(config: PretrainConfig, photos: Photos) -> None:
     """Write <run>/vae in diffusers' layout: the moving average, with latents of mean 0 and std 1 per channel.
 
-    With warm_start it continues from the autoencoder of `model`. With autoencoder.keep_encoder, too, only the
-    decoder is trained, so that the UNet's latents keep their meaning. Prints the PSNR on val photos.
+    With warm_start it starts from the autoencoder of `model`; autoencoder.keep_encoder then trains only
+    the decoder, so that the UNet's latents keep their meaning. Prints the PSNR on val photos.
     Raises ValueError when a new autoencoder is asked for another cell size than 4, or the crop does not fit.
     """
     stage, model, cell = config.autoencoder, config.model, config.model.cell
