@@ -182,7 +182,7 @@ class PretrainConfig(CommandConfig):
 
     name: folder below paths.runs.
     stage: one stage, or all for autoencoder, unet and portraits.
-    warm_start: start from the weights of `model`; its encoder is then kept, so that latents stay valid.
+    warm_start: start from the weights of `model`; see autoencoder.keep_encoder and unet.new_text_encoder.
     seed: random seed.
     """
 
