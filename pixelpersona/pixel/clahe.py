@@ -20,17 +20,20 @@ _BIN_SIZE = 1 + (_TOP + 1) // _NUM_BINS
 _TOP_16_BITS = 65535
 
 
-def equalize(value: Floats) -> Floats:
-    """float64 [H, W] of 0-1 -> equalised float64 [H, W], stretched to 0-1 unless it is constant."""
+def equalize(value: Floats, out: Floats | None = None) -> Floats:
+    """float64 [H, W] of 0-1 -> equalised float64 [H, W], stretched to 0-1 unless it is constant.
+
+    out: array for the result, which may be `value` itself; default a new one.
+    """
     tile_y, tile_x = max(value.shape[0] // _TILES, 1), max(value.shape[1] // _TILES, 1)
     bins = _bins(value)
     levels = _blend(bins, _mappings(bins, tile_y, tile_x), tile_y, tile_x)
-    low, high = levels.min(), levels.max()
+    low, high = int(levels.min()), int(levels.max())
     if low == high:
-        return np.minimum(levels, 1.0)
-    levels -= low  # in place: a copy takes 128 MB for a large photo
-    levels /= high - low
-    return levels
+        return np.minimum(levels, 1.0, out=out, dtype=np.float64)
+    equalized = np.subtract(levels, low, out=out, dtype=np.float64)
+    equalized /= high - low
+    return equalized
 
 
 @kernel
@@ -38,7 +41,7 @@ def _bins(value: Floats) -> NDArray[np.uint8]:
     """The histogram bin of every pixel, after rounding to 16 bits and stretching to 14 bits."""
     height, width = value.shape
     bins = np.empty((height, width), dtype=np.uint8)
-    levels = np.empty((height, width), dtype=np.int32)
+    levels = np.empty((height, width), dtype=np.uint16)
     for y in range(height):
         for x in range(width):
             levels[y, x] = np.int64(np.rint(min(max(value[y, x], 0.0), 1.0) * _TOP_16_BITS))
@@ -116,14 +119,14 @@ def _clip_histogram(histogram: Integers, limit: int) -> None:
 
 
 @kernel
-def _blend(bins: NDArray[np.uint8], mappings: Integers, tile_y: int, tile_x: int) -> Floats:
+def _blend(bins: NDArray[np.uint8], mappings: Integers, tile_y: int, tile_x: int) -> NDArray[np.uint16]:
     """The mappings of the four nearest tiles, interpolated bilinearly, as whole grey levels.
 
     Sums are in float32 and truncated, not rounded, as in scikit-image.
     """
     height, width = bins.shape
     down, across = mappings.shape[0], mappings.shape[1]
-    levels = np.empty((height, width))
+    levels = np.empty((height, width), dtype=np.uint16)
     for y in range(height):
         i, fy = (y + tile_y // 2) // tile_y, ((y + tile_y // 2) % tile_y) / tile_y
         above, below = max(i - 1, 0), min(i, down - 1)

@@ -36,7 +36,7 @@ def sobel_cells(
         if step == 0:
             _local_contrast(planes)
         for plane in planes:
-            plane[...] = median_3x3(plane)
+            median_3x3(plane)
         hsv_to_rgb(planes)
         planes = np.stack([edge_weighted(plane, side) for plane in planes])
     return np.stack(list(planes), axis=-1)
@@ -52,7 +52,10 @@ def _lower_rank(rgb: Floats, exact: bool) -> None:
         return
     small = min(height, width) <= _EXACT_SVD_SIDE
     for plane in rgb:
-        plane[...] = _principal(plane) if small and not exact else _projected(plane)
+        if small and not exact:
+            plane[...] = _principal(plane)
+        else:
+            _project(plane)
     # Upstream divides by 255 once more than needed. The local contrast stretches the range again, but from
     # only 257 levels, which is part of upstream's look.
     rgb /= 255.0
@@ -69,16 +72,15 @@ def _principal(channel: Floats) -> Floats:
     return low_rank if tall is channel else low_rank.T
 
 
-def _projected(channel: Floats) -> Floats:
-    """Rank-32 approximation by random projection (Halko et al. 2011)."""
+def _project(channel: Floats) -> None:
+    """Replace a plane by its rank-32 approximation by random projection (Halko et al. 2011)."""
     left, values, right = randomized_svd(channel, _RANK, n_iter=_SVD_ITERATIONS, random_state=_SVD_SEED)
-    low_rank: Floats = (left * values) @ right
-    return low_rank
+    np.matmul(left * values, right, out=channel)
 
 
 def _local_contrast(hsv: Floats) -> None:
     """CLAHE of the value in HSV [3, H, W], then raise saturation and value, in place."""
-    hsv[2] = equalize(hsv[2])
+    equalize(hsv[2], out=hsv[2])
     hsv[1:] *= _BRIGHTNESS
     np.minimum(hsv, 1.0, out=hsv)
     hsv[:, hsv[2] == 0.0] = 0.0  # black has neither hue nor saturation

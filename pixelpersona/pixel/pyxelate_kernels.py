@@ -63,21 +63,22 @@ def _sort3(a: Any, b: Any, c: Any) -> Any:
 
 
 @kernel
-def median_3x3(channel: Floats) -> Floats:
-    """Median of every pixel's 3x3 neighbourhood, float64 [H, W]; the edge is replicated.
+def median_3x3(channel: Floats) -> None:
+    """Replace every pixel by the median of its 3x3 neighbourhood, float64 [H, W]; the edge is replicated.
 
     Sorts columns of three once; the median of nine is the median of the largest low, the median middle and
     the smallest high value (Paeth, Graphics Gems 1990).
     """
     height, width = channel.shape
-    result = np.empty_like(channel)
+    above = channel[0].copy()  # the row above as it was before it was replaced
     low = np.empty(width + 2)
     middle = np.empty(width + 2)
     high = np.empty(width + 2)
     for y in range(height):
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        here, below = channel[y], channel[min(y + 1, height - 1)]
         for x in range(width):
-            a, b, c = _sort3(channel[above, x], channel[y, x], channel[below, x])
+            a, b, c = _sort3(above[x], here[x], below[x])
+            above[x] = here[x]
             low[x + 1], middle[x + 1], high[x + 1] = a, b, c
         low[0], middle[0], high[0] = low[1], middle[1], high[1]
         low[width + 1], middle[width + 1], high[width + 1] = low[width], middle[width], high[width]
@@ -85,8 +86,7 @@ def median_3x3(channel: Floats) -> Floats:
             a = max(low[x], low[x + 1], low[x + 2])
             _, b, _ = _sort3(middle[x], middle[x + 1], middle[x + 2])
             c = min(high[x], high[x + 1], high[x + 2])
-            _, result[y, x], _ = _sort3(a, b, c)
-    return result
+            _, here[x], _ = _sort3(a, b, c)
 
 
 @kernel(fastmath={"contract", "nsz"})
