@@ -31,12 +31,14 @@ _Images = NDArray[np.uint8]
 class Benchmark:
     """What every variant is measured on and compared with.
 
-    photos: at least MIN_PICTURES photos of one size, with unique ids. seeds: one random seed per photo, used
+    photos: at least MIN_PICTURES photos of one size, with unique ids. others: id → photo of the same size,
+    further photos from which the portraits have to be told apart. seeds: one random seed per photo, used
     for every variant. reference_art: the pixel art of these photos, in their order and size. cell: pixels
     per cell and side. also_cells, also_colors: further cell sizes and numbers of colours at which raw
     pictures are measured. inception: Inception features for a second KID and FID, or None.
-    Computed: altered photos; people, their likeness features [N, L]; art, features [N, D] of the reference
-    art, and inception_art. Raises ValueError when lengths or sizes differ, or an id is not unique.
+    Computed: the gallery, altered photos and then altered others; people, its likeness features [M, L]; art,
+    features [N, D] of the reference art, and inception_art. Raises ValueError when lengths or sizes differ,
+    or an id is not unique.
     """
 
     photos: list[Image.Image]
@@ -47,10 +49,11 @@ class Benchmark:
     cell: int
     num_colors: int
     base_sha256: str
+    others: Mapping[str, Image.Image] = field(default_factory=dict)
     also_cells: Sequence[int] = ()
     also_colors: Sequence[int] = ()
     inception: SetFeatures | None = None
-    altered: list[Image.Image] = field(init=False)
+    gallery: list[Image.Image] = field(init=False)
     people: Tensor = field(init=False)
     art: Tensor = field(init=False)
     inception_art: Tensor | None = field(init=False)
@@ -61,7 +64,7 @@ class Benchmark:
             raise ValueError(
                 f"{num} photos, {len(ids)} ids, {len(self.seeds)} seeds: accepted one of each per photo"
             )
-        if len(set(ids)) != num:
+        if len({*ids, *self.others}) != num + len(self.others):
             raise ValueError("photo_ids: an id occurs twice; accepted one photo per id")
         if len(self.reference_art) != num:
             raise ValueError(
@@ -71,8 +74,9 @@ class Benchmark:
             raise ValueError(f"{num} photos: accepted {MIN_PICTURES} or more")
         art = _stack(self.reference_art)
         self.photos = photos
-        self.altered = [altered_photo(photo, name) for photo, name in zip(photos, ids, strict=True)]
-        self.people = self.features.likeness_features(_stack(self.altered))
+        named = [*zip(ids, photos, strict=True), *self.others.items()]
+        self.gallery = [altered_photo(photo, name) for name, photo in named]
+        self.people = self.features.likeness_features(_stack(self.gallery))
         self.art = self.features.features(art)
         self.inception_art = None if self.inception is None else self.inception.features(art)
 
@@ -106,7 +110,7 @@ def score_variant(
         values = _pixel_scores(arrays, benchmark)
         values["likeness"] = likeness(benchmark.people, people).tolist()
         values["likeness_top1"] = top1(similarities(benchmark.people, people))
-        values["layout_top1"] = top1(layout_similarities(benchmark.altered, pictures))
+        values["layout_top1"] = top1(layout_similarities(benchmark.gallery, pictures))
         if stage == "raw":  # snapped pictures are on one grid and palette by construction
             values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}

@@ -15,6 +15,10 @@ from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.models.features import similarities
 from pixelpersona.pixel.framing import face_weight
 
+GALLERY_SIZE = 256
+"""Size of the gallery: the first photos of the split. A portrait's own photo is looked up among them, and
+likeness is centred on their mean, however many of them are drawn: no value depends on that number."""
+
 _MAX_CROP = 0.10  # largest change of the crop's side, as a share; half of it for its centre
 _MAX_JITTER = 0.3
 _MAX_TINT = 0.2
@@ -47,10 +51,10 @@ def altered_photo(photo: Image.Image, photo_id: str) -> Image.Image:
 def top1(similarity: Tensor) -> list[float]:
     """Per portrait, 1.0 if its own photo is the most similar one, else 0.0, also for a tie.
 
-    similarity: float [N portraits, N photos], own photos on the diagonal.
+    similarity: float [N portraits, M photos], M at least N, own photos on the diagonal.
     """
     own = similarity.diagonal()
-    others = similarity.masked_fill(torch.eye(len(similarity), dtype=torch.bool), -torch.inf)
+    others = similarity.masked_fill(torch.eye(*similarity.shape, dtype=torch.bool), -torch.inf)
     return [float(match) for match in own > others.max(dim=1).values]
 
 

@@ -172,7 +172,7 @@ _STAGED: tuple[Metric, ...] = (
     Metric("likeness", "likeness", "higher", -1.0, 1.0,
            "cosine of the centred identity features of portrait and altered photo"),
     Metric("likeness_top1", "likeness top-1", "higher", 0.0, 1.0,
-           "share of portraits whose own altered photo is the nearest of all by these features",
+           "share of portraits whose own altered photo is the split's nearest one by these features",
            is_share=True),
     Metric("layout_top1", "layout top-1", "higher", 0.0, 1.0,
            "the same share by 12x12 colours alone: the floor for likeness top-1",

@@ -121,8 +121,8 @@ def similarities(photo_features: Tensor, portrait_features: Tensor) -> Tensor:
     """Cosine similarities after centring both on the photos' mean: float64 [portraits, photos], -1 to 1.
 
     Without centring, what all faces have in common would put every pair near 1. The mean is taken over the
-    photos alone, so that a portrait's value does not depend on other portraits. Raises ValueError for fewer
-    than 2 photos.
+    photos alone, so that a portrait's value does not depend on other portraits. photo_features: [M, D], M 2
+    or more. portrait_features: [N, D]. Raises ValueError for fewer than 2 photos.
     """
     if len(photo_features) < 2:
         raise ValueError(f"likeness needs at least 2 photos to centre on, got {len(photo_features)}")
@@ -134,12 +134,13 @@ def similarities(photo_features: Tensor, portrait_features: Tensor) -> Tensor:
 def likeness(photo_features: Tensor, portrait_features: Tensor) -> Tensor:
     """How similar each portrait is to its own photo: cosine after centring, float64 [N], -1 to 1.
 
-    photo_features, portrait_features: likeness features [N, D]; row i of both is the same person.
-    Raises ValueError when the shapes differ or there are fewer than 2 rows.
+    photo_features, portrait_features: likeness features [M, D] and [N, D]; row i of both is the same person.
+    Further photos, N to M - 1, only change the mean that the features are centred on.
+    Raises ValueError when there are more portraits than photos, or fewer than 2 photos.
     """
-    if photo_features.shape != portrait_features.shape:
+    if len(portrait_features) > len(photo_features):
         shapes = f"{tuple(photo_features.shape)} and {tuple(portrait_features.shape)}"
-        raise ValueError(f"likeness needs one portrait per photo, got features {shapes}")
+        raise ValueError(f"likeness needs a photo for every portrait, got features {shapes}")
     return similarities(photo_features, portrait_features).diagonal()
 
 

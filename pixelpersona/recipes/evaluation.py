@@ -16,6 +16,7 @@ from pixelpersona.data.latents import LatentSet, encode_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.distribution import MIN_PICTURES
+from pixelpersona.evaluation.fidelity import GALLERY_SIZE
 from pixelpersona.evaluation.result import EvalResults, save_results
 from pixelpersona.evaluation.training_seeds import group_seeds
 from pixelpersona.inference.direct import (
@@ -161,7 +162,8 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     base = load_model(model, prediction_type=None if evaluation.strengths else "epsilon")
     postprocess = Postprocess(**asdict(config.postprocess))
     path = evaluation.features_path
-    pairs = pair_set.pairs(evaluation.split)[: evaluation.num_photos]
+    split = pair_set.pairs(evaluation.split)
+    pairs = split[: evaluation.num_photos]
     found = [w for name in (BASELINE_FILE, ADAPTER_FILE) for w in find_trained(config.paths.runs, name)]
     found += other_adapters(config.adapter.paths, found, base)
     trained = comparable_runs(found, base.sha256, pairs)
@@ -175,6 +177,9 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         cell=base.cell,
         base_sha256=base.sha256,
         num_colors=postprocess.num_colors,
+        others={
+            pair.id: Image.fromarray(pair_set.photo(pair.id)) for pair in split[len(pairs) : GALLERY_SIZE]
+        },
         also_cells=evaluation.also_cells,
         also_colors=evaluation.also_colors,
         inception=None if path is None else InceptionFeatures(path),
@@ -332,6 +337,7 @@ def _settings(config: EvaluateConfig, inputs: Inputs, weights: dict[str, str]) -
         "prompt": config.model.prompt,
         "pairs": inputs.pair_set.sha256,
         "num_photos": len(inputs.benchmark.photos),
+        "gallery": len(inputs.benchmark.gallery),
         **({"weights": weights} if weights else {}),
         **({"inception_sha256": inception.sha256} if inception is not None else {}),
         "versions": versions(),

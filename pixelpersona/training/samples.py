@@ -9,7 +9,7 @@ from PIL import Image
 from pixelpersona.data.metadata import VAL
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.distribution import MIN_PICTURES, fid, kid
-from pixelpersona.evaluation.fidelity import altered_photo
+from pixelpersona.evaluation.fidelity import GALLERY_SIZE, altered_photo
 from pixelpersona.inference.portrait import PortraitMaker
 from pixelpersona.models.features import PersonaFeatures, likeness
 from pixelpersona.pixel.grid import Grid
@@ -43,7 +43,8 @@ class Samples:
         self._maker, self._untouched = maker, untouched
         self._features = PersonaFeatures()
         self._reference = self._features.features(np.stack(art))
-        altered = [altered_photo(photo, name) for photo, name in zip(self.photos, self.ids, strict=True)]
+        gallery = pair_set.pairs(VAL)[: max(num_samples, GALLERY_SIZE)]
+        altered = [altered_photo(Image.fromarray(pair_set.photo(pair.id)), pair.id) for pair in gallery]
         self._people = self._features.likeness_features(np.stack([np.asarray(photo) for photo in altered]))
         self._grid = Grid.of(pair_set.size, pair_set.size, cell)
         self._base: list[Image.Image] | None = None
@@ -73,11 +74,12 @@ class Samples:
     def table(self, portraits: Sequence[Image.Image]) -> Mapping[str, Sequence[object]]:
         """Column title → one cell per photo: id and seed, pictures, scores of the portrait.
 
-        Includes the untouched base where there is one, and the likeness where there are two photos or more.
+        Includes the untouched base where there is one, and the likeness where there are two val photos or
+        more.
         """
         base = {} if self._untouched is None else {"base": self.drawn_by_base()}
         scores = {"grid_contrast": self._grid_contrasts(portraits)}
-        if len(portraits) > 1:
+        if len(self._people) > 1:
             people = self._features.likeness_features(np.stack([np.asarray(image) for image in portraits]))
             scores["likeness"] = likeness(self._people, people).tolist()
         return {

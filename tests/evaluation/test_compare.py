@@ -51,7 +51,7 @@ def features() -> PersonaFeatures:
     return PersonaFeatures()
 
 
-def benchmark_of(features: PersonaFeatures, num: int = NUM) -> Benchmark:
+def benchmark_of(features: PersonaFeatures, num: int = NUM, num_others: int = 0) -> Benchmark:
     photos = [picture(seed) for seed in range(num)]
     return Benchmark(
         photos,
@@ -62,6 +62,7 @@ def benchmark_of(features: PersonaFeatures, num: int = NUM) -> Benchmark:
         cell=CELL,
         num_colors=16,
         base_sha256="base",
+        others={f"photo-{seed}": picture(seed) for seed in range(num, num + num_others)},
     )
 
 
@@ -74,6 +75,15 @@ def benchmark_set(features: PersonaFeatures) -> Benchmark:
 def results(benchmark_set: Benchmark) -> dict[str, EvalResult]:
     draws = {"photo": unchanged, "pyxelate": target, "base": blur}
     return {name: score(name, draw, benchmark_set) for name, draw in draws.items()}
+
+
+@pytest.mark.parametrize("num", [4, 5])
+def test_values_of_a_photo_do_not_depend_on_how_many_are_measured(
+    features: PersonaFeatures, results: dict[str, EvalResult], num: int
+) -> None:
+    part = score("base", blur, benchmark_of(features, num, NUM - num))
+    for metric, values in results["base"].per_photo.items():
+        assert part.per_photo[metric] == values[:num], metric
 
 
 def test_identical_photos_give_finite_numbers(features: PersonaFeatures) -> None:
