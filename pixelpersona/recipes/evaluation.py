@@ -164,6 +164,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     path = evaluation.features_path
     split = pair_set.pairs(evaluation.split)
     pairs = split[: evaluation.num_photos]
+    others = split[len(pairs) : GALLERY_SIZE]
     found = [w for name in (BASELINE_FILE, ADAPTER_FILE) for w in find_trained(config.paths.runs, name)]
     found += other_adapters(config.adapter.paths, found, base)
     trained = comparable_runs(found, base.sha256, pairs)
@@ -177,9 +178,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         cell=base.cell,
         base_sha256=base.sha256,
         num_colors=postprocess.num_colors,
-        others={
-            pair.id: Image.fromarray(pair_set.photo(pair.id)) for pair in split[len(pairs) : GALLERY_SIZE]
-        },
+        others={pair.id: Image.fromarray(pair_set.photo(pair.id)) for pair in others},
         also_cells=evaluation.also_cells,
         also_colors=evaluation.also_colors,
         inception=None if path is None else InceptionFeatures(path),
