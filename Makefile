@@ -132,7 +132,7 @@ STUDY_FOLDERS := $(addprefix pixelpersona/assets/,tiny persona portraits)
 
 # The further files of each study.
 lora_recipe_FILES     := conf/experiment/lora_recipe.yaml
-rank_sweep_FILES      := conf/experiment/rank_sweep.yaml
+rank_sweep_FILES      := conf/experiment/rank_sweep.yaml conf/method/supervised.yaml
 palette_size_FILES    := conf/experiment/palette_size.yaml conf/eval/palettes.yaml
 classic_aligned_FILES := conf/experiment/classic_aligned.yaml conf/eval/grids.yaml $(addprefix conf/pixelate/,unaligned.yaml classic.yaml)
 tradeoff_FILES        := conf/experiment/tradeoff.yaml conf/eval/tradeoff.yaml
@@ -187,6 +187,7 @@ experiments/lora_recipe/recipe.sha256: $$(call changed,lora_recipe) | $(STAMP)
 experiments/rank_sweep/recipe.sha256: $$(call changed,rank_sweep) | $(STAMP)
 	@$(call begin,rank_sweep)
 	$(RUN)train -m experiment=rank_sweep
+	$(RUN)train method=supervised paths.runs=runs/rank_sweep tracker=none
 	$(RUN)evaluate experiment=rank_sweep
 	$(RUN)report study=rank_sweep
 	@$(call finish,rank_sweep)
