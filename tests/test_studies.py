@@ -69,6 +69,11 @@ def test_the_config_lists_the_commands_of_the_rule(study: str) -> None:
     assert [command.removeprefix("python -m pixelpersona.") for command in listed] == rule(study)
 
 
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_report_reads_the_runs_of_the_study(study: str) -> None:
+    assert compose_tree("report", f"study={study}").paths.runs == f"runs/{study}"
+
+
 def used_files(command_name: str, words: list[str]) -> set[str]:
     """The files under conf/ from which Hydra composes a command's configuration."""
     tree = compose_tree(command_name, *words)
