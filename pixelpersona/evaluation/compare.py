@@ -20,7 +20,7 @@ from pixelpersona.evaluation.result import (
 )
 from pixelpersona.evaluation.training_seeds import compare_variants
 from pixelpersona.inference.portrait import Portrait
-from pixelpersona.models.features import FeatureExtractor, SetFeatures, likeness, similarities
+from pixelpersona.models.features import FeatureExtractor, SetFeatures, similarities
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import delta_e, grid_contrast, palette_error, structure
 
@@ -108,8 +108,9 @@ def score_variant(
         arrays = _stack(pictures)
         surface, people = benchmark.features.views(arrays)
         values = _pixel_scores(arrays, benchmark)
-        values["likeness"] = likeness(benchmark.people, people).tolist()
-        values["likeness_top1"] = top1(similarities(benchmark.people, people))
+        by_network = similarities(benchmark.people, people)
+        values["likeness"] = by_network.diagonal().tolist()
+        values["likeness_top1"] = top1(by_network)
         values["layout_top1"] = top1(layout_similarities(benchmark.gallery, pictures))
         if stage == "raw":  # snapped pictures are on one grid and palette by construction
             values |= _other_grids(arrays, benchmark)
@@ -143,7 +144,8 @@ def style_and_likeness(
     arrays = _stack([portrait.image for portrait in portraits])
     grid = Grid.of(arrays.shape[2], arrays.shape[1], benchmark.cell)
     people = benchmark.features.likeness_features(arrays)
-    return [grid_contrast(array, grid) for array in arrays], likeness(benchmark.people, people).tolist()
+    alike = similarities(benchmark.people, people).diagonal().tolist()
+    return [grid_contrast(array, grid) for array in arrays], alike
 
 
 def differences(

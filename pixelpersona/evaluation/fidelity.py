@@ -16,8 +16,8 @@ from pixelpersona.models.features import similarities
 from pixelpersona.pixel.framing import face_weight
 
 GALLERY_SIZE = 256
-"""Size of the gallery: the first photos of the split. A portrait's own photo is looked up among them, and
-likeness is centred on their mean, however many of them are drawn: no value depends on that number."""
+"""Number of photos in the gallery, which is the start of the split. A portrait's own photo is looked up
+there, and likeness is centred on its mean, so values do not depend on how many photos are measured."""
 
 _MAX_CROP = 0.10  # largest change of the crop's side, as a share; half of it for its centre
 _MAX_JITTER = 0.3

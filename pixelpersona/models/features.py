@@ -134,13 +134,12 @@ def similarities(photo_features: Tensor, portrait_features: Tensor) -> Tensor:
 def likeness(photo_features: Tensor, portrait_features: Tensor) -> Tensor:
     """How similar each portrait is to its own photo: cosine after centring, float64 [N], -1 to 1.
 
-    photo_features, portrait_features: likeness features [M, D] and [N, D]; row i of both is the same person.
-    Further photos, N to M - 1, only change the mean that the features are centred on.
-    Raises ValueError when there are more portraits than photos, or fewer than 2 photos.
+    photo_features, portrait_features: likeness features [N, D]; row i of both is the same person.
+    Raises ValueError when the shapes differ or there are fewer than 2 rows.
     """
-    if len(portrait_features) > len(photo_features):
+    if photo_features.shape != portrait_features.shape:
         shapes = f"{tuple(photo_features.shape)} and {tuple(portrait_features.shape)}"
-        raise ValueError(f"likeness needs a photo for every portrait, got features {shapes}")
+        raise ValueError(f"likeness needs one portrait per photo, got features {shapes}")
     return similarities(photo_features, portrait_features).diagonal()
 
 

@@ -11,7 +11,7 @@ from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.distribution import MIN_PICTURES, fid, kid
 from pixelpersona.evaluation.fidelity import GALLERY_SIZE, altered_photo
 from pixelpersona.inference.portrait import PortraitMaker
-from pixelpersona.models.features import PersonaFeatures, likeness
+from pixelpersona.models.features import PersonaFeatures, similarities
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import grid_contrast
 from pixelpersona.pixel.sheet import contact_sheet
@@ -81,7 +81,7 @@ class Samples:
         scores = {"grid_contrast": self._grid_contrasts(portraits)}
         if len(self._people) > 1:
             people = self._features.likeness_features(np.stack([np.asarray(image) for image in portraits]))
-            scores["likeness"] = likeness(self._people, people).tolist()
+            scores["likeness"] = similarities(self._people, people).diagonal().tolist()
         return {
             "id": self.ids,
             "seed": self.seeds,

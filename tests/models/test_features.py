@@ -165,13 +165,8 @@ def test_likeness_to_itself_is_one_and_independent_of_other_portraits() -> None:
     torch.testing.assert_close(alone, similarities(photos, portraits)[:1])
 
 
-def test_likeness_of_some_portraits_of_a_gallery() -> None:
-    photos = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(likeness(photos, photos[:2] + 1.0), likeness(photos, photos + 1.0)[:2])
-
-
-def test_likeness_refuses_too_few_photos_and_too_many_portraits() -> None:
+def test_likeness_refuses_too_few_photos_and_unequal_shapes() -> None:
     with pytest.raises(ValueError, match="at least 2 photos"):
         likeness(torch.ones(1, 3), torch.ones(1, 3))
-    with pytest.raises(ValueError, match="a photo for every portrait"):
-        likeness(torch.ones(2, 3), torch.ones(3, 3))
+    with pytest.raises(ValueError, match="one portrait per photo"):
+        likeness(torch.ones(3, 3), torch.ones(2, 3))
