@@ -10,7 +10,17 @@ def next_steps(config: StylizeConfig) -> list[NextStep]:
     seed = config.seed + config.num_candidates
     out = config.out.with_stem(f"{config.out.stem}-{seed}")
     words = (f"photo={config.photo}", f"out={out}", f"seed={seed}")
-    shared = ("model", "adapter", "sampler", "search", "postprocess", "num_candidates", "scale", "framing")
+    shared = (
+        "model",
+        "adapter",
+        "sampler",
+        "search",
+        "postprocess",
+        "num_candidates",
+        "scale",
+        "framing",
+        "face",
+    )
     return [NextStep("draw it again from other seeds", "stylize", StylizeConfig, shared, words)]
 
 

@@ -132,7 +132,7 @@ def test_photos_are_cropped_alike_for_training_and_stylizing(dataset: str, model
     words = [f"model={model}", f"dataset={dataset}", *NEEDED.get(f"dataset={dataset}", [])]
     trained = compose_typed("train", *words).dataset.framing
     assert trained == compose_typed("stylize", f"model={model}").framing
-    assert trained == {"tiny": "tight", "sd15": "wide"}[model]
+    assert trained == {"tiny": "tight", "sd15": "portrait"}[model]
     assert compose_typed("train", *words, "dataset.framing=center").dataset.framing == "center"
 
 

@@ -77,8 +77,9 @@ def test_the_terminal_says_whose_face_is_drawn(
     assert said["one"] == []
     (two,), (cat,), (nobody_line,) = said["two"], said["cat"], said["nobody"]
     assert re.fullmatch(
-        r"2 faces found; the clearest is drawn, large and central ones preferred \(\d+ pixels wide, "
-        r"centre (13\d|38\d) from the left and 1\d\d from the top\); crop the photo to draw another one",
+        r"2 faces found; the largest and most central one is drawn \(\d+ pixels wide, "
+        r"centre (13\d|38\d) from the left and 1\d\d from the top\); face=1 to face=2, from left to right, "
+        r"draws another, face=all each",
         two,
     )
     assert cat.startswith("what is drawn may not be a face (")
@@ -86,6 +87,68 @@ def test_the_terminal_says_whose_face_is_drawn(
     assert nobody_line.startswith("no face found, so the centre of the photo is drawn")
     stylize.main([*words, f"photo={tmp_path / 'cat.png'}", "framing=center", "num_candidates=1"])
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def two_people(words: list[str], tmp_path: Path) -> list[str]:
+    """The words for a photo of the astronaut and, at the right, a smaller copy with swapped colours."""
+    person = np.ascontiguousarray(astronaut()[:256, 96:352])
+    smaller = Image.fromarray(np.ascontiguousarray(person[..., ::-1])).resize((180, 180))
+    group = Image.new("RGB", (460, 256), (120, 130, 140))
+    group.paste(Image.fromarray(person), (0, 0))
+    group.paste(smaller, (270, 60))
+    group.save(tmp_path / "group.png")
+    return [*words, f"photo={tmp_path / 'group.png'}", "framing=portrait", "num_candidates=1"]
+
+
+def test_each_face_or_one_by_its_number_is_drawn(two_people: list[str], tmp_path: Path) -> None:
+    def drawn(name: str) -> bytes:
+        return (tmp_path / name).read_bytes()
+
+    stylize.main([*two_people, "face=all"])
+    assert not (tmp_path / "out.png").exists()
+    left, right = drawn("out-1.png"), drawn("out-2.png")
+    assert left != right
+    assert not (tmp_path / "out-3.png").exists()
+    stylize.main([*two_people, "face=2"])
+    assert drawn("out.png") == right
+    assert drawn("out.cells.png") == drawn("out-2.cells.png")
+    stylize.main(two_people)
+    assert drawn("out.png") == left
+
+
+@pytest.mark.parametrize(
+    ("face", "expected"),
+    [
+        ("3", "{photo} has 2 faces; accepted main, all or 1 to 2, from left to right"),
+        ("0", "accepted main, all, or a number from 1"),
+        ("everyone", "accepted main, all, or a number from 1"),
+        ("true", "accepted main, all, or a number from 1"),
+    ],
+)
+def test_another_face_is_refused(
+    two_people: list[str], face: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        stylize.main([*two_people, f"face={face}"])
+    assert stop.value.code == 2
+    shown = {"true": "True"}.get(face, face)
+    line = expected.format(photo=tmp_path / "group.png")
+    assert capsys.readouterr().err.splitlines()[-1] == f"face={shown}: {line}"
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_no_numbered_portrait_replaces_the_photo(
+    two_people: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = (tmp_path / "group.png").rename(tmp_path / "out-2.png")
+    before = photo.read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        stylize.main([*two_people, f"photo={photo}", "face=all"])
+    assert stop.value.code == 2
+    assert f"out={photo}: is the photo itself" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+    assert not (tmp_path / "out-1.png").exists()
 
 
 @pytest.mark.parametrize(("photo", "key"), [("out.png", "out"), ("out.cells.png", "out, at true size")])

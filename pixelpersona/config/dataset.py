@@ -18,7 +18,7 @@ class DatasetConfig:
     test_share: the same for test photos.
     max_enlargement: photos whose shorter side would be enlarged by more than this factor are left out; 1 or
         more.
-    framing: tight or wide face crop, or center for the centre square.
+    framing: portrait (head and shoulders) or tight face crop, or center for the centre square.
     variants: pairs per training photo; the first is plain, the others are augmented.
     mirror: show every training pair mirrored in half of its epochs.
     num_workers: processes that prepare pairs; null for all cores.

@@ -17,7 +17,7 @@ class ModelConfig:
     strength: default of sampler.strength when variants are compared.
     portrait_strength: default of sampler.strength in `stylize`.
     guidance: default of sampler.guidance; 1 is off.
-    framing: how its portraits are cropped: tight, wide or center.
+    framing: how its portraits are cropped: portrait, tight or center.
     """
 
     name: str

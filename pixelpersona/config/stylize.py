@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pixelpersona.config.adapter import AdapterConfig
 from pixelpersona.config.command import CommandConfig
@@ -23,7 +24,8 @@ class StylizeConfig(CommandConfig):
     num_candidates: number of seeds to try, 1 to 64; the drawing most like the photo is kept.
     scale: pixels per cell of the enlarged picture, 1 to 64.
     overwrite: whether out may replace the photo itself.
-    framing: tight, wide or center.
+    framing: portrait (head and shoulders) or tight around the face, or center.
+    face: main (the largest and most central), all (writes me-1.png, me-2.png), or a number from the left.
     """
 
     photo: Path
@@ -33,6 +35,7 @@ class StylizeConfig(CommandConfig):
     scale: int
     overwrite: bool
     framing: str
+    face: Any
     model: ModelConfig
     adapter: AdapterConfig
     sampler: SamplerConfig

@@ -14,7 +14,7 @@ from pixelpersona.data.loader import LatentBatch
 from pixelpersona.data.randomness import BatchOrder, numpy_rng
 from pixelpersona.data.sources import PhotoSource, caption_of
 from pixelpersona.files import whole
-from pixelpersona.pixel.faces import center_square
+from pixelpersona.pixel.crop import center_square
 
 
 def photo_array(source: PhotoSource, ids: Sequence[str], size: int) -> NDArray[np.uint8]:

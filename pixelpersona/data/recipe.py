@@ -14,8 +14,8 @@ from pixelpersona.pixel.pixelation import Pixelation
 class PairRecipe:
     """All settings that determine the pairs made from a photo.
 
-    size: side of the square pictures, pixels. framing: "tight" or "wide" head-and-shoulders crop, or
-    "center" for the centre square. pixelate: with a factor, the cell size that all pairs share.
+    size: side of the square pictures, pixels. framing: "portrait" (head and shoulders) or "tight" crop around
+    the face, or "center" for the centre square. pixelate: with a factor, the cell size that all pairs share.
     variants: pairs per train photo; the first is plain, the others are augmented. Val and test photos give
     the plain pair only. caption: the prompt that stands for the style.
     Raises ValueError naming what is not accepted.

@@ -1,4 +1,4 @@
-"""Face detection and the square crop around a face."""
+"""Face detection."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,33 +11,7 @@ from PIL import Image, ImageFilter
 from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
 
-
-@dataclass(frozen=True, slots=True)
-class Framing:
-    """A square crop of `scale` face widths with the face's centre at `center` (x, y, fractions of the crop).
-
-    The face width is that of `find_face`'s box: about twice the distance between the eyes.
-    """
-
-    scale: float
-    center: tuple[float, float]
-
-
-TIGHT = Framing(1.15, (0.50, 0.40))  # measured on UTKFace, which the tiny base is trained on
-WIDE = Framing(1.8, (0.5, 0.5))  # head and shoulders, for Stable Diffusion 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """A square face box: its centre and width in pixels of the photo.
-
-    is_doubtful: few detections agree on it, so it may be something else. See `find_face`.
-    """
-
-    x: float
-    y: float
-    width: float
-    is_doubtful: bool = False
+from pixelpersona.pixel.crop import TIGHT, Face, crop_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +59,8 @@ _NUM_RELIABLE = 2  # the first searches hardly ever find anything that is not a 
 _CLEAR = 6  # number of overlapping detections of a face that is not doubtful
 _COUNTED = (0, 1, 3)  # the searches of `find_others`: close-ups, and smaller upright faces
 _SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
-_LARGEST_SQUARE = 1.15  # times the photo's shorter side
 _MIN_OVERLAP = 0.5  # intersection over union from which two windows show the same face
-_MIN_SUPPORT = 0.5  # fraction of the best-supported face's windows that a candidate needs
+_MIN_SUPPORT = 0.5  # fraction of the best-supported face's windows that a candidate needs if it is not clear
 
 
 @cache
@@ -96,7 +69,7 @@ def _cascade() -> Cascade:
 
 
 def find_face(image: Image.Image) -> Face | None:
-    """The best-supported face, with a preference for large and central ones, or None. Deterministic.
+    """The largest and most central of the clear faces, or None. Deterministic.
 
     Uses scikit-image's cascade of local binary patterns (Liao et al. 2007), which takes some cats and
     patterns for faces. A face is doubtful if it is less than 24 pixels wide, or if fewer than 6 detections
@@ -223,54 +196,11 @@ def _best_windows(
             return
         # A face at a corner of the photo counts half as much as one at the centre.
         off_center = np.hypot(*(middle / size - 0.5).T) / np.hypot(0.5, 0.5)
-        score = support * np.sqrt(width) * (1.0 - 0.5 * np.minimum(1.0, off_center))
-        score[support < max(fewest, _MIN_SUPPORT * support.max())] = -1.0
-        best = int(score.argmax())
-        yield float(score[best]), int(support[best]), np.median(windows[same[best]], axis=0)
+        central = 1.0 - 0.5 * np.minimum(1.0, off_center)
+        # Among faces that are clear, or nearly as clear as the clearest, size counts more than support.
+        score = support**0.25 * width * central
+        score[support < max(fewest, min(_CLEAR, _MIN_SUPPORT * support.max()))] = -1.0
+        face = int(score.argmax())
+        best = int(np.where(same[face], support * np.sqrt(width) * central, -1.0).argmax())
+        yield float(score[face]), int(support[best]), np.median(windows[same[best]], axis=0)
         windows = windows[~same[best] & (np.abs(middle - middle[best]).max(axis=1) > width[best] / 2)]
-
-
-def crop_around(image: Image.Image, size: int, framing: Framing, face: Face | None) -> Image.Image:
-    """The square around a face, size x size pixels, mode RGB; the centre square if `face` is None.
-
-    Beyond the photo its edge pixels are repeated. The square is at most 1.15 times the photo's shorter side,
-    so that a photo too small for the framing gets a narrow border instead of long streaks. Raises ValueError
-    when size < 1.
-    """
-    image = image.convert("RGB")
-    if face is None:
-        return center_square(image, size)
-    largest = round(_LARGEST_SQUARE * min(image.size))
-    side = max(1, min(largest, round(face.width * framing.scale)))
-    left = round(face.x - framing.center[0] * side)
-    top = round(face.y - framing.center[1] * side)
-    if side == largest:
-        left, top = _toward(image.width, side, left), _toward(image.height, side, top)
-    return _resize(_square(image, left, top, side), size)
-
-
-def center_square(image: Image.Image, size: int) -> Image.Image:
-    """The largest centred square, size x size pixels, mode RGB. Raises ValueError when size < 1."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return _resize(_square(image.convert("RGB"), left, top, side), size)
-
-
-def _toward(length: int, side: int, start: int) -> int:
-    """Shift a span of `side` pixels to minimise how far it extends beyond a photo of `length` pixels."""
-    return int(np.clip(start, min(0, length - side), max(0, length - side)))
-
-
-def _square(image: Image.Image, left: int, top: int, side: int) -> Image.Image:
-    """Crop a square that may extend beyond the image, where the nearest edge pixel is repeated."""
-    right, bottom = left + side, top + side
-    inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
-    part = np.asarray(image.crop(inside))
-    padding = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)
-    return Image.fromarray(np.pad(part, padding, mode="edge"))
-
-
-def _resize(image: Image.Image, size: int) -> Image.Image:
-    if size < 1:
-        raise ValueError(f"size={size}: accepted 1 or more")
-    return image.resize((size, size), Image.Resampling.LANCZOS)

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelpersona.pixel.faces import TIGHT, WIDE, Face, center_square, crop_around, find_face
+from pixelpersona.pixel.crop import PORTRAIT, TIGHT, Face, center_square, crop_around
+from pixelpersona.pixel.faces import find_face
 
-_AROUND_THE_FACE = {"tight": TIGHT, "wide": WIDE}
+_AROUND_THE_FACE = {"tight": TIGHT, "portrait": PORTRAIT}
 FRAMINGS = (*_AROUND_THE_FACE, "center")
 
 _FACE_AXES = (0.42, 0.50)  # half axes of the ellipse, as fractions of the image's width and height
@@ -18,7 +19,7 @@ F = TypeVar("F", np.float32, np.float64)
 
 
 def crop_square(image: Image.Image, size: int, framing: str) -> Image.Image:
-    """RGB square of `size` pixels: "tight" or "wide" around the face, or the "center" of the photo.
+    """RGB square of `size` pixels: "tight" or "portrait" around the face, or the "center" of the photo.
 
     The centre is also used when no face is found. Raises ValueError for another framing.
     """
