@@ -21,15 +21,21 @@ class PixelationConfig:
     fit: pyxelate, exact (as upstream, slower), kmeans (OKLab) or median_cut.
     locked: colours that a fitted palette must contain, [#3a7bd5,ff0000].
     dither: none, naive, bayer, floyd, atkinson or blue_noise.
-    downsample: gradient (Pyxelate's), detail, k_centroid, dominant, median, mean, inner or nearest.
+    downsample: gradient (Pyxelate's), detail, outline, k_centroid, dominant, median, mean, inner or nearest.
     svd: Pyxelate's low-rank filter.
     sobel: side of Pyxelate's gradient blocks, pixels.
     depth: number of Pyxelate's reduction passes.
     alpha: opacity from which a cell is drawn, 0 to 1.
     levels: tone stretching, 0 to 1.
+    max_gain: largest factor by which levels spreads the tones, 1 to 100.
+    midtone_shift: share of the way from the middle of the tones to that of the full range, 0 to 1.
     flatness: total-variation denoising weight, 0 to 1.
     local_contrast: strength of the local contrast, 0 to 4.
+    feature_contrast: strength of the contrast of small features, without rings around edges, 0 to 8.
+    evenness: how far light and shadow on the face are evened out, 0 to 1.
+    sharpness: strength of the contrast between neighbouring cells of the head, 0 to 4.
     saturation: factor on the saturation, 0 to 4.
+    focus: how much more the head of a portrait counts than the rest, 1 to 8.
     min_distance: palette colours closer than this (OKLab) are merged, 0 to 1.
     coherence: spatial smoothing strength of the Potts model, 0 to 1.
     cleanup: reassign isolated cells, except strong accents.
@@ -49,9 +55,15 @@ class PixelationConfig:
     depth: int
     alpha: float
     levels: float
+    max_gain: float
+    midtone_shift: float
     flatness: float
     local_contrast: float
+    feature_contrast: float
+    evenness: float
+    sharpness: float
     saturation: float
+    focus: float
     min_distance: float
     coherence: float
     cleanup: bool

@@ -10,9 +10,15 @@ class PostprocessConfig:
     num_colors: largest number of colours, 2 to 256.
     detail: strength of the photo's own features (eyes, mouth, glasses), 0 to 4; 0 keeps the drawing's.
     levels: tone stretching, 0 to 1.
+    max_gain: largest factor by which levels spreads the tones, 1 to 100.
+    midtone_shift: share of the way from the middle of the tones to that of the full range, 0 to 1.
     flatness: total-variation denoising weight, 0 to 1.
     local_contrast: strength of the local contrast, 0 to 4.
+    feature_contrast: strength of the contrast of small features, without rings around edges, 0 to 8.
+    evenness: how far light and shadow on the face are evened out, 0 to 1.
+    sharpness: strength of the contrast between neighbouring cells of the head, 0 to 4.
     saturation: factor on the saturation, 0 to 4.
+    focus: how much more the head of a portrait counts than the rest, 1 to 8.
     min_distance: palette colours closer than this (OKLab) are merged, 0 to 1.
     coherence: spatial smoothing strength of the Potts model, 0 to 1.
     cleanup: reassign isolated cells, except strong accents.
@@ -21,9 +27,15 @@ class PostprocessConfig:
     num_colors: int
     detail: float
     levels: float
+    max_gain: float
+    midtone_shift: float
     flatness: float
     local_contrast: float
+    feature_contrast: float
+    evenness: float
+    sharpness: float
     saturation: float
+    focus: float
     min_distance: float
     coherence: float
     cleanup: bool

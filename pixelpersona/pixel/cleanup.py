@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelpersona.pixel.coherence import OFFSETS, coherent
+from pixelpersona.pixel.framing import Focus
 from pixelpersona.pixel.palette import Palette, perceptual, perceptual_to_srgb, to_uint8
 
 Indices = NDArray[np.uint8]
@@ -15,11 +16,12 @@ _OUTSIDE = -1  # index beyond the image border
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cleanup:
+class Cleanup(Focus):
     """Settings of `clean_up`; the defaults change nothing.
 
     min_distance: 0 to 1, palette colours closer than this are merged, see `merge_similar`.
-    coherence: 0 to 1, spatial smoothing strength, see `coherence.coherent`.
+    coherence: 0 to 1, spatial smoothing strength, see `coherence.coherent`; `focus` times as much outside of
+    the head.
     cleanup: reassign isolated cells, see `remove_orphans`.
     """
 
@@ -29,6 +31,7 @@ class Cleanup:
 
     def check_cleanup(self, group: str) -> None:
         """Raise ValueError "`group`.key=value: accepted ..." for the first value out of range."""
+        self.check_focus(group)
         for key in ("min_distance", "coherence"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise ValueError(f"{group}.{key}={getattr(self, key)}: accepted 0 to 1")
@@ -49,7 +52,9 @@ def clean_up(
     if settings.min_distance > 0.0:
         indices, palette = merge_similar(indices, palette, settings.min_distance, keep_colors)
     if settings.coherence > 0.0:
-        indices = coherent(cells, indices, palette, settings.coherence)
+        rows, columns = indices.shape
+        strength = settings.coherence * settings.outside(columns, rows)
+        indices = coherent(cells, indices, palette, strength)
     if settings.cleanup:
         indices = remove_orphans(indices, palette)
     return indices, palette

@@ -22,27 +22,30 @@ _MAX_SWEEPS = 32  # converges in 3 to 8
 
 
 def coherent(
-    cells: NDArray[np.uint8], indices: NDArray[np.uint8], palette: Palette, strength: float
+    cells: NDArray[np.uint8], indices: NDArray[np.uint8], palette: Palette, strength: float | Floats
 ) -> NDArray[np.uint8]:
     """A local minimum of the Potts energy, starting from `indices`: uint8 [rows, columns], a new array.
 
     cells: uint8 [rows, columns, 3] sRGB, the colours before the palette. indices: uint8 [rows, columns] into
     `palette`. strength: spatial smoothing strength, as a distance in `palette.perceptual` (black to white is
     1): roughly the largest colour error that a cell accepts to match its neighbours. 0 disables it, 0.1
-    smooths a portrait. Raises ValueError when shapes do not match, an index is out of range, or strength < 0.
+    smooths a portrait. One number, or one for each cell, [rows, columns]; a pair of neighbours then pays the
+    mean of their prices.
+    Raises ValueError when shapes do not match, an index is out of range, or a strength is below 0.
     """
     if cells.shape != (*indices.shape, 3):
         raise ValueError(f"cells: {cells.shape} does not match indices {indices.shape}")
     if int(indices.max()) >= len(palette):
         raise ValueError(f"indices: {indices.max()} is out of range for {len(palette)} colours")
-    if strength < 0.0:
-        raise ValueError(f"strength={strength}: accepted 0 or more")
-    if strength == 0.0:
+    strengths = np.broadcast_to(np.asarray(strength, dtype=np.float64), indices.shape)
+    if strengths.min() < 0.0:
+        raise ValueError(f"strength={strengths.min()}: accepted 0 or more")
+    if strengths.max() == 0.0:
         return indices.copy()
     colors = perceptual(cells / 255.0)
     data = ((colors[:, :, None] - perceptual(palette.rgb / 255.0)) ** 2).sum(axis=3)
     result = indices.astype(np.int64)
-    _minimize(result, data, colors, strength**2, OFFSETS, WEIGHTS)
+    _minimize(result, data, colors, strengths**2, OFFSETS, WEIGHTS)
     return result.astype(np.uint8)
 
 
@@ -51,7 +54,7 @@ def _minimize(
     indices: NDArray[np.int64],
     data: Floats,
     colors: Floats,
-    price: float,
+    price: Floats,
     offsets: NDArray[np.int64],
     weights: Floats,
 ) -> None:
@@ -70,7 +73,8 @@ def _minimize(
                         for c in range(3):
                             gap += (colors[y, x, c] - colors[v, u, c]) ** 2
                         # Rewarding agreement equals penalising disagreement, up to a constant.
-                        cost[indices[v, u]] -= price * weights[n] * np.exp(-0.5 * gap / OUTLINE**2)
+                        share = weights[n] * np.exp(-0.5 * gap / OUTLINE**2)
+                        cost[indices[v, u]] -= 0.5 * (price[y, x] + price[v, u]) * share
                 best = indices[y, x]
                 for k in range(num_colors):
                     if cost[k] < cost[best]:

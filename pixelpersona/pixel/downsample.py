@@ -9,6 +9,7 @@ from scipy.ndimage import correlate1d
 from skimage.filters import sobel
 
 from pixelpersona.pixel.downsample_kernels import largest_cluster, most_frequent
+from pixelpersona.pixel.framing import head_weight
 from pixelpersona.pixel.grid import Grid, cut
 from pixelpersona.pixel.palette import (
     linear_to_srgb,
@@ -21,16 +22,20 @@ from pixelpersona.pixel.palette import (
     unique_colors,
 )
 
-METHODS = ("mean", "median", "inner", "nearest", "gradient", "detail", "k_centroid", "dominant")
+METHODS = ("mean", "median", "inner", "nearest", "gradient", "detail", "outline", "k_centroid", "dominant")
 
 _NUM_CENTROIDS = 2  # a cell on an edge has two sides
 _DOMINANT_BITS = 4  # per channel: bins of 16 levels
 _MIN_DETAIL = 1e-4  # OKLab distance added to every weight: a uniform cell gets its plain mean
+_MIN_SQUARE = 0.02  # the same for squared distances
+_SAME_SURFACE, _TWO_SURFACES = 0.08, 0.14  # gap in OKLab lightness between the sides of a cell
+_FEATURES = 0.75  # size of the ellipse of eyes, nose and mouth, see `framing.head_weight`
 _MIN_GRADIENT = 1e-8  # Sobel magnitude added to every weight: a flat cell gets its plain mean
 _BINOMIAL = (0.25, 0.5, 0.25)
 _BAND = 1_500_000  # uint8 values processed at once
 
 _Image = NDArray[np.uint8]
+_Floats = NDArray[np.float64]
 
 
 def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
@@ -45,6 +50,9 @@ def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
     gradient: the mean of each channel weighted by its Sobel magnitude, as in Pyxelate; sharpens edges.
     detail: the mean in OKLab weighted by each pixel's distance from the neighbouring cells' mean, which keeps
     small features such as eyes (Weber et al. 2016, "Rapid, detail-preserving image downscaling").
+    outline: for portraits (`crop.PORTRAIT`). As detail, but weighted more gently; and a cell on an outline,
+    between a light and a dark surface, takes the mean of its larger side, except in the middle of the face,
+    where features are smaller than a cell.
     k_centroid: k-means with k = 2 in `palette.perceptual`, the centre of the larger cluster; a cell on an
     edge takes the colour of one side.
     dominant: the mean of the most frequent colour bin (16 levels per channel); for flat drawings.
@@ -58,7 +66,13 @@ def cell_colors(image: _Image, grid: Grid, method: str = "mean") -> _Image:
         bands = [_gradient(part, grid, rows) for rows in _bands(cells)]
     elif method == "detail":
         around = _surroundings(cells)
-        bands = [_detail(cells[rows], around[rows]) for rows in _bands(cells)]
+        bands = [
+            to_uint8(oklab_to_srgb(_detail(cells[rows], around[rows], 1, _MIN_DETAIL)))
+            for rows in _bands(cells)
+        ]
+    elif method == "outline":
+        around, face = _surroundings(cells), head_weight(grid.columns, grid.rows, _FEATURES)
+        bands = [_outline(cells[rows], around[rows], face[rows]) for rows in _bands(cells)]
     else:
         bands = [_LOCAL[method](cells[rows]) for rows in _bands(cells)]
     return np.concatenate(bands)
@@ -112,10 +126,30 @@ def _surroundings(cells: _Image) -> NDArray[np.float64]:
     return around
 
 
-def _detail(cells: _Image, around: NDArray[np.float64]) -> _Image:
+def _detail(cells: _Image, around: _Floats, power: int, least: float) -> _Floats:
+    """Mean in OKLab weighted by a power of the distance from `around`, plus `least`."""
     colors = srgb_to_oklab(cells / 255.0)
-    weight = np.linalg.norm(colors - around[:, :, None, None], axis=4, keepdims=True) + _MIN_DETAIL
-    return to_uint8(oklab_to_srgb((weight * colors).sum(axis=(2, 3)) / weight.sum(axis=(2, 3))))
+    weight = np.linalg.norm(colors - around[:, :, None, None], axis=4, keepdims=True) ** power + least
+    mean: _Floats = (weight * colors).sum(axis=(2, 3)) / weight.sum(axis=(2, 3))
+    return mean
+
+
+def _outline(cells: _Image, around: _Floats, face: _Floats) -> _Image:
+    """face: weight [rows, columns] of the features, whose cells are not given to one side."""
+    detail = _detail(cells, around, 2, _MIN_SQUARE)
+    lab = srgb_to_oklab(cells / 255.0).reshape(*cells.shape[:2], -1, 3)
+    lightness = lab[..., 0]
+    # The threshold between a cell's two sides: the middle of its tones.
+    low, high = lightness.min(axis=2), lightness.max(axis=2)
+    is_light = lightness > ((low + high) / 2.0)[..., None]
+    num_light = is_light.sum(axis=2)
+    light = (lab * is_light[..., None]).sum(axis=2) / np.maximum(num_light, 1)[..., None]
+    num_dark = lab.shape[2] - num_light
+    dark = (lab * ~is_light[..., None]).sum(axis=2) / np.maximum(num_dark, 1)[..., None]
+    side = np.where((num_light > num_dark)[..., None], light, dark)
+    gap = light[..., 0] - dark[..., 0]
+    share = ((gap - _SAME_SURFACE) / (_TWO_SURFACES - _SAME_SURFACE)).clip(0.0, 1.0) * (1.0 - face)
+    return to_uint8(oklab_to_srgb(detail + share[..., None] * (side - detail)))
 
 
 def _flat_cells(cells: NDArray[Any]) -> NDArray[Any]:

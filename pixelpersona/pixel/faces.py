@@ -43,7 +43,7 @@ class _Found:
     tilt: float
 
 
-_TILTED = (-20.0, 20.0)  # the cascade detects faces within about 10 degrees of upright
+_TILTED = (-20.0, -10.0, 10.0, 20.0)  # the cascade misses some faces that are not quite upright
 # From the most to the least reliable. Close-ups first: the margin lets detection windows extend beyond the
 # photo, and the closing removes thick frames of glasses, which prevent a detection. Then, on larger copies,
 # the small faces of group photos and full figures.
@@ -57,7 +57,8 @@ _SEARCHES = (
 )
 _NUM_RELIABLE = 2  # the first searches hardly ever find anything that is not a face
 _CLEAR = 6  # number of overlapping detections of a face that is not doubtful
-_COUNTED = (0, 1, 3)  # the searches of `find_others`: close-ups, and smaller upright faces
+# The searches of `find_others`, which cannot stop at the first: their numbers, and the tilts that are tried.
+_COUNTED = ((0, (0.0,)), (1, (-20.0, 20.0)), (3, (0.0,)))
 _SMALLEST_PHOTO = 24  # pixels on a side: the width of the window the cascade was trained on
 _MIN_OVERLAP = 0.5  # intersection over union from which two windows show the same face
 _MIN_SUPPORT = 0.5  # fraction of the best-supported face's windows that a candidate needs if it is not clear
@@ -95,9 +96,9 @@ def find_others(image: Image.Image, face: Face) -> list[Face]:
     """
     grey = image.convert("L")
     faces = [face]
-    for number in _COUNTED:
+    for number, tilts in _COUNTED:
         search = _SEARCHES[number]
-        for found in chain.from_iterable(_search(grey, search, tilt) for tilt in search.tilts):
+        for found in chain.from_iterable(_search(grey, search, tilt) for tilt in tilts):
             is_large = found.face.width * 3 >= face.width
             is_known = any(_overlap(found.face, known) for known in faces)
             if is_large and not is_known and not _is_doubtful(grey, found, number):

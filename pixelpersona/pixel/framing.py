@@ -1,5 +1,6 @@
-"""Square crops of a photo by the name of a framing, and the ellipse that holds a tightly framed face."""
+"""Square crops of a photo by the name of a framing, and where the face or the head is in them."""
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +15,11 @@ FRAMINGS = (*_AROUND_THE_FACE, "center")
 
 _FACE_AXES = (0.42, 0.50)  # half axes of the ellipse, as fractions of the image's width and height
 _FACE_EDGE = 0.15  # half width of its soft edge, in squared normalised distance
+
+_HEAD_CENTER = (0.50, 0.47)  # of a head-and-shoulders portrait (`crop.PORTRAIT`), as fractions of the image
+_HEAD_AXES = (0.27, 0.36)  # half axes of the ellipse around face and hair
+_HEAD_EDGE = 0.3  # width of its soft edge, in half axes
+_LARGEST_FOCUS = 8.0
 
 F = TypeVar("F", np.float32, np.float64)
 
@@ -53,3 +59,39 @@ def face_weight(width: int, height: int, stretch: NDArray[F]) -> NDArray[F]:
     y = ((np.arange(height, dtype=stretch.dtype) + 0.5) / height - 0.5)[:, None] / half_height
     weight: NDArray[F] = np.clip((1.0 + _FACE_EDGE - (x**2 + y**2)) / (2 * _FACE_EDGE), 0.0, 1.0)
     return weight
+
+
+def head_weight(width: int, height: int, size: float = 1.0) -> NDArray[np.float64]:
+    """A soft mask [height, width]: 1 inside the ellipse of the head in a head-and-shoulders portrait.
+
+    It decreases to 0 at 1.3 times the ellipse's half axes. size: factor on them.
+    """
+    x = ((np.arange(width) + 0.5) / width - _HEAD_CENTER[0]) / (size * _HEAD_AXES[0])
+    y = ((np.arange(height) + 0.5) / height - _HEAD_CENTER[1])[:, None] / (size * _HEAD_AXES[1])
+    weight: NDArray[np.float64] = ((1.0 + _HEAD_EDGE - np.hypot(x, y)) / _HEAD_EDGE).clip(0.0, 1.0)
+    return weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Focus:
+    """How much more the head counts than the rest of a head-and-shoulders portrait.
+
+    focus: 1 to 8. The head gets that many times the weight in the palette; outside of it, surfaces are
+    flattened and smoothed that many times as strongly, and contrast is amplified that much less. 1 treats the
+    whole image alike.
+    """
+
+    focus: float = 1.0
+
+    def check_focus(self, group: str) -> None:
+        """Raise ValueError "`group`.focus=value: accepted ..." when it is out of range."""
+        if not 1.0 <= self.focus <= _LARGEST_FOCUS:
+            raise ValueError(f"{group}.focus={self.focus}: accepted 1 to {_LARGEST_FOCUS:g}")
+
+    def outside(self, width: int, height: int) -> NDArray[np.float64]:
+        """Factor on smoothing: 1 in the head to `focus` outside of it, float64 [height, width]."""
+        return self.focus ** (1.0 - head_weight(width, height))
+
+    def inside(self, width: int, height: int) -> NDArray[np.float64]:
+        """Weight of cells: `focus` in the head to 1 outside of it, float64 [height, width]."""
+        return 1.0 + (self.focus - 1.0) * head_weight(width, height)

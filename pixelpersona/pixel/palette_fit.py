@@ -61,6 +61,7 @@ def choose_palette(
     num_colors: int | None = 16,
     fit: str = "kmeans",
     locked: Colors | None = None,
+    importance: Sequence[Floats] | None = None,
 ) -> Palette:
     """One palette of at most `num_colors` colours for one or several images, from dark to light.
 
@@ -70,6 +71,8 @@ def choose_palette(
     buffer display", 1982); pyxelate, the mixture model of `pyxelate.Pyx` (2 colours or more).
     locked: uint8 [L, 3], colours that the palette contains exactly. Each replaces a similar fitted colour;
     with kmeans the other colours are then refitted around them.
+    importance: [...] above 0 for each image, how much each of its pixels counts; None for equal weights. Not
+    used by pyxelate.
     If the images have at most `num_colors` distinct colours, exactly these are returned (not with pyxelate).
     Raises ValueError for an unknown fit, no pixels, a size out of range, or more locked colours than the
     size.
@@ -77,11 +80,11 @@ def choose_palette(
     if fit not in FITS:
         raise ValueError(f"fit={fit}: accepted {', '.join(FITS)}")
     if num_colors is None:
-        num_colors = automatic_size(images, fit, locked)
+        num_colors = automatic_size(images, fit, locked, importance)
     if not 1 <= num_colors <= MAX_COLORS:
         raise ValueError(f"num_colors={num_colors}: accepted 1 to {MAX_COLORS}")
     fixed = _checked_locked(locked, num_colors)
-    colors, weights = _weighted_colors(images)
+    colors, weights = _weighted_colors(images, importance)
     distinct = np.unique(np.concatenate([fixed, colors]), axis=0)
     if len(distinct) <= num_colors and fit != "pyxelate":
         return _dark_to_light(distinct)
@@ -95,19 +98,24 @@ def choose_palette(
     return _dark_to_light(np.unique(np.concatenate([fixed, free]), axis=0))
 
 
-def automatic_size(images: Sequence[Colors], fit: str = "kmeans", locked: Colors | None = None) -> int:
+def automatic_size(
+    images: Sequence[Colors],
+    fit: str = "kmeans",
+    locked: Colors | None = None,
+    importance: Sequence[Floats] | None = None,
+) -> int:
     """The smallest palette size from 2 to 32 whose mean error is not visible, or 32 if none is.
 
     The error is the mean distance in `palette.perceptual` between a pixel and the nearest palette colour; up
     to 0.02 counts as not visible. Found by bisection, since the error decreases with the size. Never below
     the number of locked colours. Arguments and errors as in `choose_palette`.
     """
-    colors, weights = _weighted_colors(images)
+    colors, weights = _weighted_colors(images, importance)
     points = perceptual(colors / 255.0)
     low, high = max(_SMALLEST_AUTO, 0 if locked is None else len(np.unique(locked, axis=0))), _LARGEST_AUTO
     while low < high:
         middle = (low + high) // 2
-        palette = choose_palette(images, middle, fit, locked)
+        palette = choose_palette(images, middle, fit, locked, importance)
         _, distance = nearest_center(points, perceptual(palette.rgb / 255.0))
         if np.average(distance, weights=weights) <= _JUST_VISIBLE:
             high = middle
@@ -128,7 +136,7 @@ def _checked_locked(locked: Colors | None, num_colors: int) -> Colors:
     return fixed
 
 
-def _weighted_colors(images: Sequence[Colors]) -> tuple[Colors, Floats]:
+def _weighted_colors(images: Sequence[Colors], importance: Sequence[Floats] | None) -> tuple[Colors, Floats]:
     """Distinct colours [U, 3] of all images, and weights [U] with the same total for each image."""
     for image in images:
         if image.dtype != np.uint8 or image.size == 0 or image.shape[-1] != 3:
@@ -137,12 +145,21 @@ def _weighted_colors(images: Sequence[Colors]) -> tuple[Colors, Floats]:
             )
     if not images:
         raise ValueError("images: need at least one")
-    largest = max(image.size for image in images)
+    if importance is None:
+        importance = [np.ones(image.shape[:-1]) for image in images]
+    for image, weight in zip(images, importance, strict=True):
+        if weight.shape != image.shape[:-1] or not (weight > 0).all():
+            raise ValueError(f"importance: need {image.shape[:-1]} numbers above 0, not shape {weight.shape}")
     parts = [unique_colors(image) for image in images]
+    totals = [
+        np.bincount(index.ravel(), weight.ravel())
+        for (_, index, _), weight in zip(parts, importance, strict=True)
+    ]
     if len(parts) == 1:
-        return parts[0][0], parts[0][2].astype(np.float64)
+        return parts[0][0], totals[0].astype(np.float64)
+    largest = max(weight.sum() for weight in importance)
+    shares = [total * (largest / weight.sum()) for total, weight in zip(totals, importance, strict=True)]
     colors, index, _ = unique_colors(np.concatenate([part[0] for part in parts]))
-    shares = [part[2] * (largest / image.size) for part, image in zip(parts, images, strict=True)]
     weights = np.bincount(index, np.concatenate(shares), minlength=len(colors))
     return colors, weights.astype(np.float64)
 

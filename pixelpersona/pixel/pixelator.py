@@ -102,11 +102,16 @@ class Pixelator:
             self._pyx.fit(next(images) if num_images == 1 else _montage(images, num_images))
             self._palette = Palette(np.unique(self._pyx.colors, axis=0))
             return
-        self._palette = self._given or choose_palette(
-            [self._cells(image)[0] for image in images],
+        if self._given is not None:
+            self._palette = self._given
+            return
+        cells = [self._cells(image)[0] for image in images]
+        self._palette = choose_palette(
+            cells,
             self.recipe.num_colors,
             "pyxelate" if self.recipe.fit == "exact" else self.recipe.fit,
             self.recipe.locked_colors(),
+            [self.recipe.inside(image.shape[1], image.shape[0]) for image in cells],
         )
 
     def _apply(self, image: NDArray[np.uint8]) -> Pixelated:

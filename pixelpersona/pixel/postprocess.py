@@ -46,14 +46,14 @@ class Postprocess(Clarity, Cleanup):
         """
         grid = Grid.of(image.shape[1], image.shape[0], cell)
         cells = cell_colors(clarify(image, cell, self), grid, "inner")
-        weights = None
+        weights = self.inside(grid.columns, grid.rows)
         if self.detail > 0.0:
             if photo is None:
                 raise ValueError(f"postprocess.detail={self.detail}: accepted 0 without a photo")
             flat = Clarity(flatness=_PHOTO_FLATNESS, saturation=self.saturation)
             photo_cells = cell_colors(clarify(photo, cell, flat), grid, "detail")
             cells, strength = transfer_detail(cells, photo_cells, self.detail)
-            weights = 1.0 + _ACCENT_WEIGHT * strength
+            weights *= 1.0 + _ACCENT_WEIGHT * strength
         palette = fit_palette(cells, self.num_colors, weights)
         indices, palette = clean_up(cells, nearest(cells, palette), palette, self)
         return Snapped(indices, palette, grid)

@@ -1,5 +1,7 @@
 """The Potts model: its energy against an independent formula, and its effect on an image."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,3 +77,36 @@ def test_invalid_arguments_raise() -> None:
         coherent(cells, indices, palette, -0.1)
     with pytest.raises(ValueError, match="out of range for 2 colours"):
         coherent(cells, indices + 2, palette, 0.1)
+
+
+def test_each_cell_may_have_its_own_strength() -> None:
+    """A pair pays the mean of its two prices, and no change of one cell lowers the energy."""
+    rng = np.random.default_rng(3)
+    cells = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    palette = Palette(rng.integers(0, 256, (4, 3), dtype=np.uint8))
+    start = rng.integers(0, 4, (6, 7)).astype(np.uint8)
+    same = coherent(cells, start, palette, np.full((6, 7), 0.2))
+    np.testing.assert_array_equal(same, coherent(cells, start, palette, 0.2))
+    strengths = rng.uniform(0.0, 0.5, (6, 7))
+
+    def varied(indices: np.ndarray) -> float:
+        total = energy(cells, indices, palette, 0.0)
+        colors = perceptual(cells / 255.0)
+        for (y, x), (v, u) in combinations(np.ndindex(6, 7), 2):
+            if max(abs(y - v), abs(x - u)) == 1 and indices[y, x] != indices[v, u]:
+                weight = 1.0 if y == v or x == u else 0.5
+                gap = ((colors[y, x] - colors[v, u]) ** 2).sum()
+                price = (strengths[y, x] ** 2 + strengths[v, u] ** 2) / 2
+                total += price * weight * np.exp(-gap / (2 * OUTLINE**2))
+        return total
+
+    settled = coherent(cells, start, palette, strengths)
+    least = varied(settled)
+    assert least < varied(start)
+    for y, x in np.ndindex(6, 7):
+        for k in range(4):
+            other = settled.copy()
+            other[y, x] = k
+            assert varied(other) >= least - 1e-9
+    with pytest.raises(ValueError, match=r"strength=-1\.0: accepted 0 or more"):
+        coherent(cells, start, palette, strengths - np.eye(6, 7) * (1 + strengths))

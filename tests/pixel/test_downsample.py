@@ -66,6 +66,26 @@ def test_gradient_against_its_definition() -> None:
         assert abs(ours[3, 5, channel] - expected) <= 0.51
 
 
+def test_outline_against_its_definition() -> None:
+    """One cell at an outline beside the face, one inside the face, and one without an edge."""
+    photo = np.full((96, 96, 3), 200, np.uint8)
+    photo[:, :10] = (40, 30, 20)  # 2 of 4 columns of the third cell: as many light as dark pixels
+    photo[:, 21:] = (150, 110, 90)  # 1 of 4 columns of the sixth cell
+    grid = Grid(24, 24, 4)
+    ours = cell_colors(photo, grid, "outline").astype(int)
+    assert np.abs(ours[2, 5] - (150, 110, 90)).max() <= 1  # the larger side
+    assert np.abs(ours[2, 2] - (40, 30, 20)).max() <= 1  # of two equal sides the dark one
+    assert np.abs(ours[2, 15] - (150, 110, 90)).max() <= 1
+    photo[44:52, 45:47] = (30, 20, 20)  # an eye: half of a cell in the middle of the face
+    colors = srgb_to_oklab(photo / 255.0)
+    means = colors.reshape(24, 4, 24, 4, 3).mean(axis=(1, 3))
+    around = np.einsum("yxc,y,x->c", means[10:13, 10:13], (0.25, 0.5, 0.25), (0.25, 0.5, 0.25))
+    cell = colors[44:48, 44:48].reshape(-1, 3)
+    weight = ((cell - around) ** 2).sum(axis=1, keepdims=True) + 0.02
+    expected = oklab_to_srgb((weight * cell).sum(axis=0) / weight.sum()) * 255
+    np.testing.assert_allclose(cell_colors(photo, grid, "outline")[11, 11], expected, atol=0.6)
+
+
 def test_detail_against_its_definition() -> None:
     """The weights of one cell (Weber et al. 2016) from scikit-image's block means."""
     ours = cell_colors(FACE, GRID, "detail")

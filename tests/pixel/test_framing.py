@@ -1,9 +1,9 @@
-"""The mask of the face ellipse, measured on its outline."""
+"""The masks of face and head, measured on their outlines."""
 
 import numpy as np
 import pytest
 
-from pixelpersona.pixel.framing import face_weight
+from pixelpersona.pixel.framing import Focus, face_weight, head_weight
 
 
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (0.9, 1.1)])
@@ -29,3 +29,27 @@ def test_a_batch_equals_single_masks_and_keeps_the_dtype() -> None:
     for one, factors in zip(many, stretch, strict=True):
         np.testing.assert_array_equal(one, face_weight(31, 17, factors.astype(np.float32)))
         np.testing.assert_allclose(one, face_weight(31, 17, factors), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.6])
+def test_the_head_is_an_ellipse_around_face_and_hair(size: float) -> None:
+    width, height = 200, 320
+    weight = head_weight(width, height, size)
+    assert weight.shape == (height, width)
+    # The weight is 0.5 at 1.15 half axes: 0.27 of the width and 0.36 of the height.
+    row = np.flatnonzero(weight[round(0.47 * height)] >= 0.5)
+    column = np.flatnonzero(weight[:, width // 2] >= 0.5)
+    assert (row[-1] - row[0] + 1) / width == pytest.approx(2 * 1.15 * 0.27 * size, abs=0.01)
+    assert (column[-1] - column[0] + 1) / height == pytest.approx(2 * 1.15 * 0.36 * size, abs=0.01)
+    assert (row[0] + row[-1] + 1) / 2 / width == pytest.approx(0.50, abs=0.005)
+    assert (column[0] + column[-1] + 1) / 2 / height == pytest.approx(0.47, abs=0.005)
+    assert weight.max() == 1
+    assert weight[0, 0] == weight[-1, -1] == 0
+
+
+def test_focus_weighs_the_head_and_the_rest() -> None:
+    inside, outside = Focus(focus=3.0).inside(48, 48), Focus(focus=3.0).outside(48, 48)
+    assert (inside[22, 24], outside[22, 24]) == (3, 1)
+    assert (inside[0, 0], outside[0, 0]) == (1, 3)
+    assert (Focus().inside(48, 48) == 1).all()
+    assert (Focus().outside(48, 48) == 1).all()

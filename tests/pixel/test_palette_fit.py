@@ -199,3 +199,25 @@ def test_pyxelate_samples_images_equally(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_invalid_arguments_raise(arguments: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         choose_palette(**{"images": [CELLS], **arguments})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fit", ["kmeans", "median_cut"])
+def test_importance_equals_repeated_pixels(fit: str) -> None:
+    counts = np.random.default_rng(2).integers(1, 5, CELLS.shape[:2])
+    repeated = CELLS.reshape(-1, 3).repeat(counts.ravel(), axis=0)
+    ours = choose_palette([CELLS], 8, fit, importance=[counts.astype(float)])
+    np.testing.assert_array_equal(ours.rgb, choose_palette([repeated], 8, fit).rgb)
+
+
+def test_images_count_alike_whatever_their_importance() -> None:
+    other = np.ascontiguousarray(CELLS[:16, :16, ::-1])
+    images = [CELLS, other]
+    plain = choose_palette(images, 8)
+    scaled = choose_palette(images, 8, importance=[np.ones(CELLS.shape[:2]), np.full(other.shape[:2], 5.0)])
+    np.testing.assert_array_equal(plain.rgb, scaled.rgb)
+
+
+@pytest.mark.parametrize("wrong", [np.ones((3, 3)), np.zeros(CELLS.shape[:2])])
+def test_importance_that_does_not_fit_is_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"importance: need \(32, 32\) numbers above 0"):
+        choose_palette([CELLS], 8, importance=[wrong])
