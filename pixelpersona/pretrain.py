@@ -16,12 +16,17 @@ from pixelpersona.tracking.environment import check_environment
 _NEXT_STAGE = {Stage.autoencoder: Stage.unet, Stage.unet: Stage.portraits}  # after all others: measure
 _SHARED = (
     *("dataset", "pixelate", "model", "postprocess", "tracker", "paths", "name", "warm_start", "seed"),
-    *("autoencoder", "unet", "portraits", "features", "measure"),
+    *("autoencoder", "unet", "portraits", "features", "landmarks", "measure"),
 )
 
 
 def next_steps(config: PretrainConfig) -> list[NextStep]:
-    """The next stage; after the last one, fine-tune the base, if this run has trained one."""
+    """The next stage; after the last one, fine-tune the base, if this run has trained one.
+
+    No stage reads the landmark network.
+    """
+    if config.stage is Stage.landmarks:
+        return []
     if config.stage is not Stage.measure:
         stage = _NEXT_STAGE.get(config.stage, Stage.measure)
         purpose = "measure it" if stage is Stage.measure else "the next stage"
@@ -46,6 +51,7 @@ def main(config: PretrainConfig) -> None:
     from pixelpersona.recipes.pretraining.train_autoencoder import train_autoencoder
     from pixelpersona.recipes.pretraining.train_denoiser import train_denoiser
     from pixelpersona.recipes.pretraining.train_features import train_features
+    from pixelpersona.recipes.pretraining.train_landmarks import train_landmarks
 
     quiet_libraries()
     jobs = {
@@ -53,12 +59,13 @@ def main(config: PretrainConfig) -> None:
         Stage.unet: train_denoiser,
         Stage.portraits: draw_portraits,
         Stage.features: train_features,
+        Stage.landmarks: train_landmarks,
         Stage.measure: measure_base,
     }
     stages = [config.stage]
     if config.stage is Stage.all:
         stages = [Stage.autoencoder, Stage.unet, Stage.portraits]
-    tracked = [stage for stage in stages if stage in (Stage.autoencoder, Stage.unet, Stage.features)]
+    tracked = [stage for stage in stages if stage not in (Stage.portraits, Stage.measure)]
     if tracked:
         check_environment(config.tracker.mode.value, len(tracked))
     with writing_into(folder, "after freeing space, run the same command again to continue"):

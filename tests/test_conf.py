@@ -18,7 +18,7 @@ from pixelpersona.data.recipe import PairRecipe
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
-from pixelpersona.recipes.evaluation import check_eval
+from pixelpersona.recipes.check_eval import check_eval
 from pixelpersona.recipes.loop_settings import check_loop, count_steps
 from pixelpersona.training.optimizers import lr_schedule
 from tests.composing import COMMANDS, compose_tree, compose_typed, root_schema

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -167,6 +168,23 @@ def test_too_few_photos_are_refused_with_the_key_that_helps(
     assert refused(evaluate.main, capsys, [*words, word]) == message
 
 
+def test_damaged_photos_are_drawn_and_compared_with_the_photos_as_they_were(
+    words: list[str], runs: Path, results: EvalResults, tmp_path: Path
+) -> None:
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    evaluate.main([*words, f"paths.runs={tmp_path}", "eval.damage=blurred"])
+    blurred = load_results(tmp_path / "result.json")
+    assert blurred.settings["damage"] == "blurred"
+    assert "damage" not in results.settings
+    before, after = ({r.variant: r for r in found.variants} for found in (results, blurred))
+    assert list(before) == list(after)
+    for name in ("photo", "target", "base", "lora-r2"):
+        assert before[name].per_photo["delta_e_raw"] != after[name].per_photo["delta_e_raw"], name
+    assert after["photo"].metrics["delta_e_raw"].mean > before["photo"].metrics["delta_e_raw"].mean
+    # The losses are measured on the recorded pairs, whatever is drawn.
+    assert before["base"].metrics["noise_loss"] == after["base"].metrics["noise_loss"]
+
+
 def test_nearest_is_on_its_grid_and_palette_without_snapping(results: EvalResults) -> None:
     nearest = results.variant("nearest").metrics
     assert nearest["grid_contrast_raw"].mean == pytest.approx(1.0)
@@ -323,6 +341,11 @@ def test_with_tracker_wandb_the_comparison_is_logged_to_wandb(
         ("eval.samplers=[euler-20]", "eval.samplers=euler-20: accepted as dpm-20 or ddim-50"),
         ("eval.strengths=[0] eval.guidances=[1]", "eval.strengths=0.0: accepted above 0, up to 1"),
         ("eval.strengths=[0.5] eval.guidances=[0.5]", "eval.guidances=0.5: accepted 1"),
+        ("eval.damage=torn", "eval.damage=torn: accepted null, dark, overexposed, blurred, small, hidden"),
+        (
+            "eval.strengths=[0.5] eval.guidances=[1] eval.damage=dark",
+            "eval.damage=dark: accepted null with eval.strengths",
+        ),
         (
             "eval.strengths=[0.5,0.5] eval.guidances=[1]",
             r"eval.strengths=\[0.5, 0.5\]: accepted each value once",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import astronaut, chelsea, coffee
+from skimage.data import astronaut, coffee, microaneurysms
 
 from pixelpersona import stylize
 
@@ -67,7 +67,8 @@ def test_the_terminal_says_whose_face_is_drawn(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, nobody = astronaut()[:256, 96:352], coffee()[:256, :256]
-    photos = {"one": one, "two": np.hstack([one, one]), "cat": chelsea(), "nobody": nobody}
+    pattern = np.stack([microaneurysms()] * 3, axis=-1)
+    photos = {"one": one, "two": np.hstack([one, one]), "pattern": pattern, "nobody": nobody}
     said = {}
     for name, photo in photos.items():
         file = tmp_path / f"{name}.png"
@@ -75,17 +76,17 @@ def test_the_terminal_says_whose_face_is_drawn(
         stylize.main([*words, f"photo={file}", "framing=tight", "num_candidates=1"])
         said[name] = capsys.readouterr().err.removeprefix(f"{file}: ").splitlines()
     assert said["one"] == []
-    (two,), (cat,), (nobody_line,) = said["two"], said["cat"], said["nobody"]
+    (two,), (doubt,), (nobody_line,) = said["two"], said["pattern"], said["nobody"]
     assert re.fullmatch(
         r"2 faces found; the largest and most central one is drawn \(\d+ pixels wide, "
         r"centre (13\d|38\d) from the left and 1\d\d from the top\); face=1 to face=2, from left to right, "
         r"draws another, face=all each",
         two,
     )
-    assert cat.startswith("what is drawn may not be a face (")
-    assert cat.endswith("crop the photo to head and shoulders and give framing=center")
+    assert doubt.startswith("what is drawn may not be a face (")
+    assert doubt.endswith("crop the photo to head and shoulders and give framing=center")
     assert nobody_line.startswith("no face found, so the centre of the photo is drawn")
-    stylize.main([*words, f"photo={tmp_path / 'cat.png'}", "framing=center", "num_candidates=1"])
+    stylize.main([*words, f"photo={tmp_path / 'pattern.png'}", "framing=center", "num_candidates=1"])
     assert capsys.readouterr().err == ""
 
 

@@ -1,1 +1,1 @@
-"""Packaged files: the tiny base, portraits, a LoRA, the feature network and palettes; see `locate.path`."""
+"""Packaged files: the tiny base, portraits, a LoRA, two networks and palettes; see `locate.path`."""

@@ -17,6 +17,8 @@ class EvalConfig:
     split: test, or val to choose settings by, so that test photos are used only for the final comparison.
     num_photos: number of photos; null for the whole split.
     seed: random seed of the first photo; photo i is drawn with seed + i.
+    damage: what is done to every photo before it is drawn: null, dark, overexposed, blurred, small, hidden,
+        noisy or compressed. Portraits are compared with the photo as it was.
     sheet_rows: photos on a contact sheet.
     also_cells: further cell sizes, pixels, at which raw pictures are measured.
     also_colors: further numbers of colours with which raw pictures are measured.
@@ -31,6 +33,7 @@ class EvalConfig:
     split: EvalSplit
     num_photos: int | None
     seed: int = field(metadata=SEED)
+    damage: str | None
     sheet_rows: int
     also_cells: list[int]
     also_colors: list[int]

@@ -26,6 +26,8 @@ class PixelationConfig:
     sobel: side of Pyxelate's gradient blocks, pixels.
     depth: number of Pyxelate's reduction passes.
     alpha: opacity from which a cell is drawn, 0 to 1.
+    features: find a face's landmarks and draw its eyes and mouth cell by cell.
+    skin_tones: with features, how many of the colours are for skin, which gets no others; null for any.
     levels: tone stretching, 0 to 1.
     max_gain: largest factor by which levels spreads the tones, 1 to 100.
     midtone_shift: share of the way from the middle of the tones to that of the full range, 0 to 1.
@@ -34,6 +36,9 @@ class PixelationConfig:
     feature_contrast: strength of the contrast of small features, without rings around edges, 0 to 8.
     evenness: how far light and shadow on the face are evened out, 0 to 1.
     sharpness: strength of the contrast between neighbouring cells of the head, 0 to 4.
+    skin_contrast: with a face's landmarks, share of both contrasts that its skin gets, 0 to 1.
+    skin_flatness: with a face's landmarks, factor on flatness on its skin, 1 to 8.
+    lip_color: with a face's landmarks, factor on the colour of its lips, 0 to 4.
     saturation: factor on the saturation, 0 to 4.
     focus: how much more the head of a portrait counts than the rest, 1 to 8.
     min_distance: palette colours closer than this (OKLab) are merged, 0 to 1.
@@ -54,6 +59,8 @@ class PixelationConfig:
     sobel: int
     depth: int
     alpha: float
+    features: bool
+    skin_tones: int | None
     levels: float
     max_gain: float
     midtone_shift: float
@@ -62,6 +69,9 @@ class PixelationConfig:
     feature_contrast: float
     evenness: float
     sharpness: float
+    skin_contrast: float
+    skin_flatness: float
+    lip_color: float
     saturation: float
     focus: float
     min_distance: float

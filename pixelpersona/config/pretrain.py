@@ -14,7 +14,7 @@ from pixelpersona.config.pixelate import PixelationConfig
 from pixelpersona.config.postprocess import PostprocessConfig
 from pixelpersona.config.tracker import TrackerConfig
 
-Stage = StrEnum("Stage", ["all", "autoencoder", "unet", "portraits", "features", "measure"])
+Stage = StrEnum("Stage", ["all", "autoencoder", "unet", "portraits", "features", "landmarks", "measure"])
 StageLrSchedule = StrEnum("StageLrSchedule", ["cosine", "constant"])
 
 
@@ -122,6 +122,80 @@ class DenoiserConfig(StageConfig):
 
 
 @dataclass(kw_only=True, slots=True)
+class LandmarkCropConfig:
+    """Random square crops of an aligned photo.
+
+    min_side: smallest side of the crop, as a multiple of the photo's width.
+    max_side: largest side.
+    max_rotation_rad: largest rotation, in both directions, radians.
+    max_shift: largest shift along each axis, as a fraction of the side.
+    mirror_share: share of mirrored crops, 0 to 1.
+    """
+
+    min_side: float = field(metadata=NOT_NEGATIVE)
+    max_side: float = field(metadata=NOT_NEGATIVE)
+    max_rotation_rad: float = field(metadata=NOT_NEGATIVE)
+    max_shift: float = field(metadata=NOT_NEGATIVE)
+    mirror_share: float = field(metadata=SHARE)
+
+
+@dataclass(kw_only=True, slots=True)
+class LandmarkAugmentationConfig:
+    """Random changes of the crops that move no landmark.
+
+    max_log_gamma: largest logarithm of the gamma, in both directions.
+    max_log_color: largest logarithm of the factor of each colour channel, in both directions.
+    grey_share: share of grey crops, 0 to 1.
+    blur_share: share of crops blurred by a 3x3 mean, 0 to 1.
+    max_noise: largest standard deviation of the noise, for pixels in 0 to 1.
+    box_share: share of crops that a box of one colour hides a part of, 0 to 1.
+    min_box: smallest side of the box, as a fraction of the crop's, 0 to 1.
+    max_box: largest side, 0 to 1.
+    """
+
+    max_log_gamma: float = field(metadata=NOT_NEGATIVE)
+    max_log_color: float = field(metadata=NOT_NEGATIVE)
+    grey_share: float = field(metadata=SHARE)
+    blur_share: float = field(metadata=SHARE)
+    max_noise: float = field(metadata=NOT_NEGATIVE)
+    box_share: float = field(metadata=SHARE)
+    min_box: float = field(metadata=SHARE)
+    max_box: float = field(metadata=SHARE)
+
+
+@dataclass(kw_only=True, slots=True)
+class LandmarkLossConfig:
+    """Weights of the loss's terms, and the target of the second.
+
+    coordinates: absolute error of the coordinates, in fractions of the picture.
+    heatmap: cross entropy of the heatmaps.
+    target_std: standard deviation of the target heatmaps, as a fraction of the picture.
+    """
+
+    coordinates: float = field(metadata=NOT_NEGATIVE)
+    heatmap: float = field(metadata=NOT_NEGATIVE)
+    target_std: float = field(metadata=NOT_NEGATIVE)
+
+
+@dataclass(kw_only=True, slots=True)
+class LandmarksConfig(StageConfig):
+    """Training of the landmark network on CelebA's aligned photos.
+
+    num_statistics_batches: batches over which the statistics of batch norm are taken after training.
+    crop: crops of the train photos.
+    val_crop: crops of the val photos, for the error that is printed.
+    augmentation: further changes of the train photos.
+    loss: weights of the loss.
+    """
+
+    num_statistics_batches: int
+    crop: LandmarkCropConfig
+    val_crop: LandmarkCropConfig
+    augmentation: LandmarkAugmentationConfig
+    loss: LandmarkLossConfig
+
+
+@dataclass(kw_only=True, slots=True)
 class PortraitsConfig:
     """Synthetic portraits that the base draws from captions.
 
@@ -178,7 +252,7 @@ class MeasureConfig:
 
 @dataclass(kw_only=True, slots=True)
 class PretrainConfig(CommandConfig):
-    """Make a base from photos: autoencoder, UNet and text encoder, synthetic portraits, feature network.
+    """Make a base from photos: autoencoder, UNet and text encoder, portraits, feature and landmark networks.
 
     name: folder below paths.runs.
     stage: one stage, or all for autoencoder, unet and portraits.
@@ -195,6 +269,7 @@ class PretrainConfig(CommandConfig):
     autoencoder: AutoencoderConfig
     unet: DenoiserConfig
     features: StageConfig
+    landmarks: LandmarksConfig
     portraits: PortraitsConfig
     measure: MeasureConfig
     postprocess: PostprocessConfig

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from pixelpersona.pixel.face_map import FaceMap
 from pixelpersona.pixel.framing import Focus, head_weight
 from pixelpersona.pixel.palette import oklab_to_srgb, srgb_to_oklab, to_uint8
 from pixelpersona.pixel.total_variation import flatten
+
+Floats = NDArray[np.float64]
 
 _DARKEST, _BRIGHTEST = 0.15, 0.93  # OKLab lightness that the tones are stretched to
 _OUTLIERS = 2.0  # percent of the pixels at either end that may be clipped
@@ -20,6 +23,7 @@ _FEATURE_VARIANCE = 0.006  # of lightness: windows that vary more contain an edg
 _SHADING_RADIUS, _SHADING_VARIANCE = 6.0, 0.02  # the same for light and shadow
 _SKIN_TONES = 0.25  # difference in lightness from the middle of the face beyond which it is hair, not shading
 _FACE = 0.6  # size of the middle of the face, see `framing.head_weight`
+_SURELY = 0.7  # weight of skin from which a pixel counts for the skin's colour
 _SHARP, _SOFT = 0.3, 1.0  # cells: standard deviations of the Gaussians of `sharpness`
 _SMALL = 3_000_000  # colour values (one megapixel) up to which an image is processed at once, in float64
 _BAND = 500_000  # colour values converted at once in a larger image
@@ -32,6 +36,9 @@ _RANGES = {
     "feature_contrast": (0.0, 8.0),
     "evenness": (0.0, 1.0),
     "sharpness": (0.0, 4.0),
+    "skin_contrast": (0.0, 1.0),
+    "skin_flatness": (1.0, 8.0),
+    "lip_color": (0.0, 4.0),
     "saturation": (0.0, 4.0),
 }
 
@@ -53,6 +60,9 @@ class Clarity(Focus):
     evenness: 0 to 1, how far light and shadow on the skin are evened out; sharpness: 0 to 4, factor added to
     differences of the size of a cell, such as the white of an eye. Both are for head-and-shoulders portraits
     and change the head only.
+    Only where the landmarks of a face are known: skin_contrast: 0 to 1, share of feature_contrast and
+    sharpness that skin gets, away from eyes and mouth; skin_flatness: 1 to 8, factor on flatness there;
+    lip_color: 0 to 4, factor on the colour difference between the mouth and the skin.
     saturation: 0 to 4, factor on OKLab's chroma.
     """
 
@@ -64,6 +74,9 @@ class Clarity(Focus):
     feature_contrast: float = 0.0
     evenness: float = 0.0
     sharpness: float = 0.0
+    skin_contrast: float = 1.0
+    skin_flatness: float = 1.0
+    lip_color: float = 1.0
     saturation: float = 1.0
 
     def check_clarity(self, group: str) -> None:
@@ -80,26 +93,32 @@ class Clarity(Focus):
         return any((*amounts, self.sharpness)) or self.saturation != 1.0
 
 
-def clarify(image: NDArray[np.uint8], cell: float, clarity: Clarity) -> NDArray[np.uint8]:
+def clarify(
+    image: NDArray[np.uint8], cell: float, clarity: Clarity, face: FaceMap | None = None
+) -> NDArray[np.uint8]:
     """Adjust an sRGB image, uint8 [H, W, 3] or [H, W, 4], before it is downsampled; alpha is unchanged.
 
-    cell: pixels per art cell. Hue is kept; colours outside the sRGB gamut are clipped. Returns the same
-    shape, and the input array itself when `clarity` changes nothing.
+    cell: pixels per art cell. face: masks of the image's size, if its landmarks are known. Hue is kept;
+    colours outside the sRGB gamut are clipped. Returns the same shape, and the input array itself when
+    `clarity` changes nothing.
     """
     if not clarity.changes_image:
         return image
     lab = _to_planes(image)
+    skin = None if face is None else face.skin.astype(lab.dtype)
+    kept = 1.0 if skin is None else 1.0 - (1.0 - clarity.skin_contrast) * skin
     _stretch(lab[0], clarity)
     if clarity.evenness > 0.0:
-        _even(lab[0], cell, clarity.evenness)
+        _even(lab[0], cell, clarity.evenness, face)
     if clarity.feature_contrast > 0.0:
-        _exaggerate(
-            lab[0], _edge_preserving_mean(lab[0], cell), clarity.feature_contrast / _outside(lab[0], clarity)
-        )
+        factor = clarity.feature_contrast * kept / _outside(lab[0], clarity)
+        _exaggerate(lab[0], _edge_preserving_mean(lab[0], cell), factor)
     if clarity.sharpness > 0.0:
-        _sharpen(lab[0], cell, clarity.sharpness)
+        _sharpen(lab[0], cell, clarity.sharpness * kept)
+    if face is not None and skin is not None:
+        _color_lips(lab[1:], skin, face.mouth, clarity.lip_color)
     if clarity.flatness > 0.0:
-        _flatten(lab, clarity)
+        _flatten(lab, clarity, skin)
     if clarity.local_contrast > 0.0:
         mean = gaussian_filter(lab[0], _NEIGHBORHOOD * cell)
         _exaggerate(lab[0], mean, clarity.local_contrast / _outside(lab[0], clarity))
@@ -132,16 +151,29 @@ def _stretch(lightness: NDArray[Any], clarity: Clarity) -> None:
             row += clarity.levels * (target + gain * (row - middle) - row)
 
 
-def _flatten(lab: NDArray[Any], clarity: Clarity) -> None:
-    """Flatten every plane in place; outside of the head `focus` times as strongly."""
+def _flatten(lab: NDArray[Any], clarity: Clarity, skin: NDArray[Any] | None) -> None:
+    """Flatten every plane in place; more strongly outside of the head and on skin.
+
+    The filter has one weight for all pixels, so its results with several weights are blended.
+    """
     weight = None if clarity.focus == 1.0 else _outside(lab[0], clarity)
     for plane in lab:
         flat = flatten(plane, clarity.flatness)
         if weight is not None:
-            # Between the two strengths the results are blended: the filter has one weight for all pixels.
             share = (weight - 1.0) / (clarity.focus - 1.0)
             flat += share * (flatten(plane, clarity.flatness * clarity.focus) - flat)
+        if skin is not None and clarity.skin_flatness > 1.0:
+            flat += skin * (flatten(plane, clarity.flatness * clarity.skin_flatness) - flat)
         plane[:] = flat
+
+
+def _color_lips(chroma: NDArray[Any], skin: NDArray[Any], mouth: Floats, factor: float) -> None:
+    """Multiply the mouth's difference in chroma [2, H, W] from the skin, in place."""
+    if factor == 1.0 or not (skin > _SURELY).any():
+        return
+    amount = (factor - 1.0) * mouth.astype(chroma.dtype)
+    for plane in chroma:
+        plane += amount * (plane - np.median(plane[skin > _SURELY]))
 
 
 def _exaggerate(lightness: NDArray[Any], mean: NDArray[Any], factor: NDArray[Any] | float) -> None:
@@ -151,23 +183,27 @@ def _exaggerate(lightness: NDArray[Any], mean: NDArray[Any], factor: NDArray[Any
     lightness += mean
 
 
-def _even(lightness: NDArray[Any], cell: float, share: float) -> None:
+def _even(lightness: NDArray[Any], cell: float, share: float, known: FaceMap | None) -> None:
     """Move the shading of the head towards the mean lightness of the face, in place.
 
     As the base layer of Durand & Dorsey 2002, "Fast bilateral filtering for the display of high-dynamic-range
     images"; but what differs from the face as much as hair does stays as it is.
     """
     height, width = lightness.shape
-    face = head_weight(width, height, _FACE).astype(lightness.dtype)
+    head, face = head_weight(width, height), head_weight(width, height, _FACE)
+    if known is not None:
+        head, face = np.maximum(head, known.face), known.face * (1.0 - known.eyes)
+    if not face.any():
+        return
     shading = _edge_preserving_mean(lightness, cell, _SHADING_RADIUS, _SHADING_VARIANCE)
-    shading -= (shading * face).sum() / face.sum()
+    shading -= np.average(shading, weights=face)
     amount = np.exp(-((shading / _SKIN_TONES) ** 2))
-    amount *= share * head_weight(width, height).astype(lightness.dtype)
+    amount *= share * head.astype(lightness.dtype)
     shading *= amount
     lightness -= shading
 
 
-def _sharpen(lightness: NDArray[Any], cell: float, factor: float) -> None:
+def _sharpen(lightness: NDArray[Any], cell: float, factor: NDArray[Any] | float) -> None:
     """Amplify differences of the size of a cell inside the head, in place."""
     height, width = lightness.shape
     detail = gaussian_filter(lightness, _SHARP * cell)

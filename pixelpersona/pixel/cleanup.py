@@ -43,20 +43,30 @@ def clean_up(
     palette: Palette,
     settings: Cleanup,
     keep_colors: bool = False,
+    fixed: NDArray[np.bool_] | None = None,
+    skin: NDArray[np.bool_] | None = None,
 ) -> tuple[Indices, Palette]:
     """Merge similar palette colours, smooth spatially, then reassign isolated cells; each step as configured.
 
     cells: uint8 [rows, columns, 3] sRGB, the colours before the palette. indices: uint8 [rows, columns] into
-    `palette`. keep_colors: as in `merge_similar`. Returns the new indices and palette.
+    `palette`. keep_colors: as in `merge_similar`. fixed: bool [rows, columns], cells that are not smoothed or
+    reassigned. skin: bool [rows, columns], cells that are smoothed only to colours which some of them have.
+    Returns the new indices and palette.
     """
     if settings.min_distance > 0.0:
         indices, palette = merge_similar(indices, palette, settings.min_distance, keep_colors)
+    merged = indices
     if settings.coherence > 0.0:
         rows, columns = indices.shape
         strength = settings.coherence * settings.outside(columns, rows)
-        indices = coherent(cells, indices, palette, strength)
+        allowed = None
+        if skin is not None:
+            allowed = ~skin[..., None] | np.isin(np.arange(len(palette)), indices[skin])
+        indices = coherent(cells, indices, palette, strength, allowed)
     if settings.cleanup:
         indices = remove_orphans(indices, palette)
+    if fixed is not None:
+        indices = np.where(fixed, merged, indices)
     return indices, palette
 
 

@@ -22,7 +22,11 @@ _MAX_SWEEPS = 32  # converges in 3 to 8
 
 
 def coherent(
-    cells: NDArray[np.uint8], indices: NDArray[np.uint8], palette: Palette, strength: float | Floats
+    cells: NDArray[np.uint8],
+    indices: NDArray[np.uint8],
+    palette: Palette,
+    strength: float | Floats,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """A local minimum of the Potts energy, starting from `indices`: uint8 [rows, columns], a new array.
 
@@ -30,7 +34,7 @@ def coherent(
     `palette`. strength: spatial smoothing strength, as a distance in `palette.perceptual` (black to white is
     1): roughly the largest colour error that a cell accepts to match its neighbours. 0 disables it, 0.1
     smooths a portrait. One number, or one for each cell, [rows, columns]; a pair of neighbours then pays the
-    mean of their prices.
+    mean of their prices. allowed: bool [rows, columns, K], the colours that a cell may get; None for all.
     Raises ValueError when shapes do not match, an index is out of range, or a strength is below 0.
     """
     if cells.shape != (*indices.shape, 3):
@@ -44,6 +48,8 @@ def coherent(
         return indices.copy()
     colors = perceptual(cells / 255.0)
     data = ((colors[:, :, None] - perceptual(palette.rgb / 255.0)) ** 2).sum(axis=3)
+    if allowed is not None:
+        data[~allowed] = np.inf
     result = indices.astype(np.int64)
     _minimize(result, data, colors, strengths**2, OFFSETS, WEIGHTS)
     return result.astype(np.uint8)

@@ -106,15 +106,25 @@ def _toward(start: int, side: int, length: int) -> int:
     return int(np.clip(start, min(0, length - side), max(0, length - side)))
 
 
+def cut_square(image: Image.Image, left: int, top: int, side: int) -> Image.Image:
+    """The square at (left, top), side x side pixels; beyond the image its nearest pixel is repeated.
+
+    It must overlap the image.
+    """
+    right, bottom = left + side, top + side
+    inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
+    part = np.asarray(image.crop(inside))
+    padding = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2])
+    return Image.fromarray(np.pad(part, (*padding, *[(0, 0)] * (part.ndim - 2)), mode="edge"))
+
+
 def _filled(image: Image.Image, left: int, top: int, side: int, size: int) -> Image.Image:
     """The square at (left, top), resized to size x size pixels; it may extend beyond the image."""
     if size < 1:
         raise ValueError(f"size={size}: accepted 1 or more")
     right, bottom = left + side, top + side
     inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
-    part = np.asarray(image.crop(inside))
-    padding = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)
-    square = Image.fromarray(np.pad(part, padding, mode="edge"))
+    square = cut_square(image, left, top, side)
     square = square.resize((size, size), Image.Resampling.LANCZOS)
     if inside == (left, top, right, bottom):
         return square

@@ -17,6 +17,7 @@ from pixelpersona.pixel.palette_files import named_palette, read_palette
 from pixelpersona.pixel.pyxelate import Pyx
 
 AUTO = "auto"
+_MOST_SKIN_TONES = 16
 FITS = ("pyxelate", "exact", "kmeans", "median_cut")
 
 
@@ -30,7 +31,9 @@ class Pixelation(Clarity, Cleanup):
     .act .png, instead of palette. fit: pyxelate, exact (as upstream, slower), kmeans (perceptual OKLab) or
     median_cut. locked: "#rrggbb" colours that a fitted palette must contain. dither: one of `dither.DITHERS`.
     downsample: one of `downsample.METHODS`; gradient is Pyxelate's. svd, sobel, depth: see `Pyx`. alpha:
-    opacity 0-1 from which a cell is drawn.
+    opacity 0-1 from which a cell is drawn. features: in a head-and-shoulders portrait, find the landmarks of
+    the face and draw its eyes and mouth cell by cell, see `facial_features.draw_features`. skin_tones: with
+    features and a number of colours, how many of them are for skin, which then gets no others; None for any.
     """
 
     factor: int | None = None
@@ -46,6 +49,8 @@ class Pixelation(Clarity, Cleanup):
     sobel: int = 3
     depth: int = 1
     alpha: float = 0.6
+    features: bool = False
+    skin_tones: int | None = None
 
     def check(self) -> None:
         """Raise ValueError "pixelate.key=value: accepted ..." for an invalid value; reads palette_file."""
@@ -57,6 +62,14 @@ class Pixelation(Clarity, Cleanup):
         if self.coherence > 0.0 and self.dither != "none":
             raise ValueError(
                 f"pixelate.coherence={self.coherence}: accepted 0 with a dither, which smoothing would undo"
+            )
+        if self.features and self.is_pyxelate:
+            raise ValueError(
+                "pixelate.features=true: accepted with another downsample than gradient, or with fit=kmeans"
+            )
+        if self.skin_tones is not None and not 1 <= self.skin_tones <= _MOST_SKIN_TONES:
+            raise ValueError(
+                f"pixelate.skin_tones={self.skin_tones}: accepted null or 1 to {_MOST_SKIN_TONES}"
             )
         for key in ("height", "width"):
             if self.factor is not None and getattr(self, key) is not None:

@@ -17,13 +17,21 @@ from pixelpersona.pixel.clarify import clarify
 from pixelpersona.pixel.cleanup import clean_up
 from pixelpersona.pixel.color_dither import dither_colors
 from pixelpersona.pixel.downsample import cell_colors
+from pixelpersona.pixel.face_map import face_map
+from pixelpersona.pixel.facial_features import draw_features, snap_to_grid
 from pixelpersona.pixel.grid import Grid
+from pixelpersona.pixel.landmarks import Landmarks, find_landmarks
 from pixelpersona.pixel.palette import Palette, nearest
-from pixelpersona.pixel.palette_fit import choose_palette
+from pixelpersona.pixel.palette_fit import choose_palette, fit_palette
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pyxelate_fit import FIT_SIDE
 from pixelpersona.pixel.snap import Snapped
 from pixelpersona.pixel.transparency import check_visible, drawn_cells, reveal
+
+_FEATURE_WEIGHT = 4.0  # of a cell of eyes and mouth in the palette: white and iris cover few cells
+_MOSTLY_SKIN = 0.5
+_LARGEST_CELL = 16  # pixels: more bring no detail, and a large photo would take much memory
+_MOUTH_WEIGHT = 2.0  # added in the middle of the mouth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +40,21 @@ class Pixelated:
 
     snapped: Snapped
     drawn: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """An image after `clarify`, and the cells of its features if its landmarks are known.
+
+    grid: of the image. features: bool [rows, columns], cells that are drawn as a whole. importance: float
+    [rows, columns], factor on the weight of a cell in the palette. skin: bool [rows, columns].
+    """
+
+    image: NDArray[np.uint8]
+    grid: Grid
+    features: NDArray[np.bool_] | None = None
+    importance: NDArray[np.float64] | None = None
+    skin: NDArray[np.bool_] | None = None
 
 
 class Images(Protocol):
@@ -54,6 +77,7 @@ class Pixelator:
         self._given = recipe.given_palette()
         self._pyx = recipe.pyx(self._given if recipe.is_pyxelate else None)
         self._palette: Palette | None = None
+        self._tones: Palette | None = None  # the colours of the palette that are for skin
 
     @property
     def palette(self) -> Palette:
@@ -69,7 +93,7 @@ class Pixelator:
         """
         if not len(images):
             raise ValueError("images: need at least one")
-        self._fit(map(self.clarified, images), len(images))
+        self._fit(map(self._prepare, images), len(images))
         return self
 
     def apply(self, image: NDArray[np.uint8]) -> Pixelated:
@@ -78,13 +102,13 @@ class Pixelator:
         The grid's cell size is the factor, or 1 if the recipe has numbers of cells. Raises ValueError before
         fit(), or when the image has no cell or no opaque pixel.
         """
-        return self._apply(self.clarified(image))
+        return self._apply(self._prepare(image))
 
     def fit_apply(self, image: NDArray[np.uint8]) -> Pixelated:
-        """`fit([image]).apply(image)`, but `clarify` runs only once."""
-        clear = self.clarified(image)
-        self._fit(iter([clear]), 1)
-        return self._apply(clear)
+        """`fit([image]).apply(image)`, but the image is prepared only once."""
+        prepared = self._prepare(image)
+        self._fit(iter([prepared]), 1)
+        return self._apply(prepared)
 
     def grid(self, image: NDArray[np.uint8]) -> Grid:
         """The image's grid with a whole number of pixels per cell; `resized` brings the image to its size."""
@@ -93,29 +117,66 @@ class Pixelator:
         return Grid(columns, rows, cell)
 
     def clarified(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image after `clarify` with the recipe's settings, before it is drawn; same shape."""
-        rows, columns = self._pyx.cells_of(image)
-        return clarify(image, min(image.shape[0] / rows, image.shape[1] / columns), self.recipe)
+        """The image before it is drawn: after `clarify`, and with its features, if the recipe draws them.
 
-    def _fit(self, images: Iterator[NDArray[np.uint8]], num_images: int) -> None:
+        Same shape; or that of the grid, if features are drawn.
+        """
+        return self._prepare(image, self.grid(image)).image
+
+    def _prepare(self, image: NDArray[np.uint8], grid: Grid | None = None) -> _Prepared:
+        """grid: to which the image is resized if features are drawn; None for cells of at most 16 pixels."""
+        rows, columns = self._pyx.cells_of(image)
+        landmarks = find_landmarks(image[..., :3]) if self.recipe.features else None
+        if landmarks is None:
+            size = min(image.shape[0] / rows, image.shape[1] / columns)
+            return _Prepared(clarify(image, size, self.recipe), self.grid(image))
+        grid = grid or Grid(columns, rows, min(self.grid(image).cell, _LARGEST_CELL))
+        scale = np.array([grid.width / image.shape[1], grid.height / image.shape[0]])
+        image, landmarks = snap_to_grid(resized(image, grid), Landmarks(landmarks.points * scale), grid.cell)
+        face = face_map(landmarks, grid.width, grid.height)
+        clear = clarify(image, grid.cell, self.recipe, face)
+        clear, drawn = draw_features(clear, image, landmarks, face.skin, grid.cell)
+        skin, mouth = (
+            mask.reshape(rows, grid.cell, columns, grid.cell).mean(axis=(1, 3))
+            for mask in (face.skin, face.mouth)
+        )
+        importance = np.where(drawn, _FEATURE_WEIGHT, 1.0 + _MOUTH_WEIGHT * mouth)
+        return _Prepared(clear, grid, drawn, importance, (skin > _MOSTLY_SKIN) & ~drawn)
+
+    def _fit(self, images: Iterator[_Prepared], num_images: int) -> None:
         if self.recipe.is_pyxelate:
-            self._pyx.fit(next(images) if num_images == 1 else _montage(images, num_images))
+            pictures = (prepared.image for prepared in images)
+            self._pyx.fit(next(pictures) if num_images == 1 else _montage(pictures, num_images))
             self._palette = Palette(np.unique(self._pyx.colors, axis=0))
             return
         if self._given is not None:
             self._palette = self._given
             return
-        cells = [self._cells(image)[0] for image in images]
-        self._palette = choose_palette(
-            cells,
-            self.recipe.num_colors,
-            "pyxelate" if self.recipe.fit == "exact" else self.recipe.fit,
-            self.recipe.locked_colors(),
-            [self.recipe.inside(image.shape[1], image.shape[0]) for image in cells],
-        )
+        num_colors, num_tones = self.recipe.num_colors, self.recipe.skin_tones
+        has_tones = num_tones is not None and num_colors is not None
+        cells, importance, skin = [], [], []
+        for prepared in images:
+            colors = self._cells(prepared)[0]
+            weight = self.recipe.inside(colors.shape[1], colors.shape[0])
+            if prepared.importance is not None:
+                weight = weight * prepared.importance
+            if has_tones and prepared.skin is not None:
+                skin.append(colors[prepared.skin])
+                colors, weight = colors[~prepared.skin], weight[~prepared.skin]
+            cells.append(colors)
+            importance.append(weight)
+        self._tones = None
+        if num_tones is not None and num_colors is not None and any(len(part) for part in skin):
+            self._tones = fit_palette(np.concatenate(skin), min(num_tones, num_colors - 1))
+            num_colors -= len(self._tones)
+        fit = "pyxelate" if self.recipe.fit == "exact" else self.recipe.fit
+        palette = choose_palette(cells, num_colors, fit, self.recipe.locked_colors(), importance)
+        if self._tones is not None:
+            palette = Palette(np.unique(np.concatenate([palette.rgb, self._tones.rgb]), axis=0))
+        self._palette = palette
 
-    def _apply(self, image: NDArray[np.uint8]) -> Pixelated:
-        palette = self.palette
+    def _apply(self, prepared: _Prepared) -> Pixelated:
+        image, palette = prepared.image, self.palette
         if self.recipe.is_pyxelate:
             check_visible(image, self.recipe.alpha)
             cells = self._pyx.transform(image)
@@ -123,15 +184,23 @@ class Pixelator:
             cells = cells[..., :3]
             indices = nearest(cells, palette)
         else:
-            cells, drawn = self._cells(image)
+            cells, drawn = self._cells(prepared)
             indices = dither_colors(cells, palette, self.recipe.dither)
-        indices, palette = clean_up(cells, indices, palette, self.recipe, keep_colors=self._given is not None)
+        keep_colors = self._given is not None
+        skin = None if self._tones is None else prepared.skin
+        if skin is not None and self._tones is not None:
+            tones = nearest(self._tones.rgb, palette)  # their places in the palette
+            indices = indices.copy()
+            indices[skin] = tones[nearest(cells[skin], self._tones)]
+        indices, palette = clean_up(
+            cells, indices, palette, self.recipe, keep_colors, prepared.features, skin
+        )
         rows, columns = indices.shape
         return Pixelated(Snapped(indices, palette, Grid(columns, rows, self._pyx.factor or 1)), drawn)
 
-    def _cells(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    def _cells(self, prepared: _Prepared) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """Colours of the cells, uint8 [rows, columns, 3], and which of them are drawn."""
-        grid, alpha = self.grid(image), self.recipe.alpha
+        image, grid, alpha = prepared.image, prepared.grid, self.recipe.alpha
         if image.shape[2] == 3:
             return cell_colors(resized(image, grid), grid, self.recipe.downsample), None
         check_visible(image, alpha)

@@ -1,26 +1,24 @@
 """Evaluation: every variant on the same photos and seeds → result.json and contact sheets."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pixelpersona.config.eval import EvalConfig, EvalFeatures
 from pixelpersona.config.evaluate import EvaluateConfig
 from pixelpersona.data.latents import LatentSet, encode_pairs
 from pixelpersona.data.pairset import PairSet
+from pixelpersona.data.recipe import with_palette_colors
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
-from pixelpersona.evaluation.distribution import MIN_PICTURES
 from pixelpersona.evaluation.fidelity import GALLERY_SIZE
 from pixelpersona.evaluation.result import EvalResults, save_results
 from pixelpersona.evaluation.training_seeds import group_seeds
 from pixelpersona.inference.direct import (
     DirectStylizer,
+    Draw,
     NetworkDraw,
     PixelationDraw,
     RecordedTarget,
@@ -38,8 +36,10 @@ from pixelpersona.models.codec import Codec
 from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.models.inception import InceptionFeatures
 from pixelpersona.pixel.compiled import compile_kernels
+from pixelpersona.pixel.damage import damage
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
+from pixelpersona.recipes.check_eval import check_eval, check_num_photos
 from pixelpersona.recipes.comparable_runs import comparable_runs, other_adapters, warn_of_copies
 from pixelpersona.recipes.model import load_model
 from pixelpersona.recipes.preparation import make_pairs
@@ -95,9 +95,12 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
     compile_kernels()  # so that no variant's seconds include it
     benchmark = inputs.benchmark
     results, pictures, seconds, weights, settings = [], {}, {}, {}, {}
+    shown, kind = benchmark.photos, config.eval.damage
+    if kind is not None:
+        shown = [damage(photo, kind, seed) for photo, seed in zip(shown, benchmark.seeds, strict=True)]
     for variant in tqdm(_variants(config, inputs), desc="variants", unit="variant"):
         maker = Timed(variant.maker)
-        portraits = maker.portraits(benchmark.photos, benchmark.seeds)
+        portraits = maker.portraits(shown, benchmark.seeds)
         drawn = [(portrait.image, portrait.snapped.image()) for portrait in portraits]
         pictures[variant.name] = drawn
         result = score_variant(
@@ -157,7 +160,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         raise ValueError(f"paths.runs={config.paths.runs}: no such folder; train something first")
     check_eval(evaluation, model.image_size)
     pair_set = make_pairs(config)
-    _check_num_photos(config, pair_set)
+    check_num_photos(config, pair_set.sizes()[evaluation.split])
     # noise_loss compares with the noise; trade-offs have no losses.
     base = load_model(model, prediction_type=None if evaluation.strengths else "epsilon")
     postprocess = Postprocess(**asdict(config.postprocess))
@@ -186,52 +189,19 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
     return Inputs(pair_set, base, benchmark, postprocess, trained)
 
 
-def check_eval(evaluation: EvalConfig, image_size: int) -> None:
-    """Raises ValueError naming the key of a value that cannot be measured. image_size: pixels."""
-    if (evaluation.features is EvalFeatures.inception) != (evaluation.features_path is not None):
-        raise ValueError(
-            "eval.features_path: eval.features=inception needs the file of its weights, persona none"
-        )
-    if bool(evaluation.strengths) != bool(evaluation.guidances):
-        missing = "guidances" if evaluation.strengths else "strengths"
-        raise ValueError(f"eval.{missing}=[]: accepted one or more, as in the other list")
-    largest_cell = image_size // 2
-    accepted: dict[str, tuple[str, Callable[[Any], bool]]] = {
-        "strengths": ("above 0, up to 1", lambda value: 0.0 < value <= 1.0),
-        "guidances": ("1 (off) or more", lambda value: 1.0 <= value < float("inf")),
-        "samplers": ("as dpm-20 or ddim-50", lambda value: bool(re.fullmatch(r"(ddim|dpm)-[1-9]\d*", value))),
-        "also_cells": (f"2 to {largest_cell} pixels", lambda value: 2 <= value <= largest_cell),
-        "also_colors": ("1 to 256", lambda value: 1 <= value <= 256),
-    }
-    for key, (words, is_accepted) in accepted.items():
-        values = getattr(evaluation, key)
-        for value in values:
-            if not is_accepted(value):
-                raise ValueError(f"eval.{key}={value}: accepted {words}")
-        if key in ("strengths", "guidances", "samplers") and len(set(values)) < len(values):
-            raise ValueError(f"eval.{key}={values}: accepted each value once")
-
-
-def _check_num_photos(config: EvaluateConfig, pair_set: PairSet) -> None:
-    """Raises ValueError naming the key that helps when there are too few photos to compare on."""
-    split, limit = config.eval.split, config.eval.num_photos
-    if limit is not None and limit < MIN_PICTURES:
-        raise ValueError(f"eval.num_photos={limit}: accepted {MIN_PICTURES} or more, or null")
-    num = pair_set.sizes()[split]
-    if num < MIN_PICTURES:
-        share = {"val": config.dataset.val_share, "test": config.dataset.test_share}[split]
-        raise ValueError(
-            f"eval.split={split}: the data set has {num} {split} photos; accepted {MIN_PICTURES} or more: "
-            f"add {split} photos, or raise dataset.{split}_share (now {share:g}) and train again"
-        )
-
-
 def target_of(inputs: Inputs) -> RecordedTarget:
     """The target pictures of the benchmark's photos."""
     pair_set, ids = inputs.pair_set, inputs.benchmark.photo_ids
     return RecordedTarget(
         [pair_set.photo(pair_id) for pair_id in ids], [pair_set.pixel(pair_id) for pair_id in ids]
     )
+
+
+def _target(config: EvaluateConfig, inputs: Inputs) -> Draw:
+    """The recorded targets; or, of damaged photos, what the same algorithm draws from them."""
+    if config.eval.damage is None:
+        return target_of(inputs)
+    return PixelationDraw(with_palette_colors(Pixelation(**asdict(config.pixelate))))
 
 
 def fine_tunes(inputs: Inputs) -> Iterator[tuple[TrainedWeights, BaseModel, int]]:
@@ -264,7 +234,7 @@ def _variants(config: EvaluateConfig, inputs: Inputs) -> Iterator[Variant]:
         inputs.pair_set, config.eval.split, Codec(base), config.paths.cache, photos=shift_strength > 0.0
     )
     num_photos = len(inputs.benchmark.photos)
-    num_colors, target = postprocess.num_colors, target_of(inputs)
+    num_colors, target = postprocess.num_colors, _target(config, inputs)
     nearest = Pixelation(factor=base.cell, palette=num_colors, fit="kmeans", downsample="nearest")
     pyxelate = Pixelation(factor=base.cell, palette=num_colors)
     for name, draw in (
@@ -337,6 +307,7 @@ def _settings(config: EvaluateConfig, inputs: Inputs, weights: dict[str, str]) -
         "pairs": inputs.pair_set.sha256,
         "num_photos": len(inputs.benchmark.photos),
         "gallery": len(inputs.benchmark.gallery),
+        **({} if config.eval.damage is None else {"damage": config.eval.damage}),
         **({"weights": weights} if weights else {}),
         **({"inception_sha256": inception.sha256} if inception is not None else {}),
         "versions": versions(),

@@ -61,9 +61,8 @@ def _choose_faces(config: StylizeConfig, photo: Image.Image) -> list[Face] | lis
     Raises ValueError when `config.face` is the number of a face that was not found.
     """
     main = find_face(photo)
-    others = (
-        [] if main is None or (main.is_doubtful and config.face == MAIN_FACE) else find_others(photo, main)
-    )
+    is_sure = main is not None and not main.is_doubtful
+    others = find_others(photo, main) if main is not None and (is_sure or config.face != MAIN_FACE) else []
     if isinstance(config.face, int) and config.face > (found := len(others) + (main is not None)):
         raise ValueError(
             f"face={config.face}: {config.photo} has {found} face{'s' * (found != 1)}; accepted "
@@ -76,13 +75,11 @@ def _choose_faces(config: StylizeConfig, photo: Image.Image) -> list[Face] | lis
         )
         return [None]
     faces = sorted([main, *others], key=lambda face: face.x)
-    drawn = (
-        [main]
-        if config.face == MAIN_FACE
-        else faces
-        if config.face == ALL_FACES
-        else [faces[config.face - 1]]
-    )
+    drawn = faces
+    if config.face == MAIN_FACE:
+        drawn = [main]
+    elif config.face != ALL_FACES:
+        drawn = [faces[config.face - 1]]
     for face in drawn:
         if face.is_doubtful:
             warn(

@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _weights() -> list[Path]:
-    return sorted(file for name in ("tiny", "lora", "persona") for file in asset(name).rglob("*.safetensors"))
+    files = (file for name in ("tiny", "lora", "persona") for file in asset(name).rglob("*.safetensors"))
+    return [*sorted(files), asset("landmarks") / "landmarks.npz"]
 
 
 def test_all_assets_together_are_smaller_than_24_megabytes() -> None:
@@ -73,7 +74,9 @@ def test_the_model_card_names_the_hash_of_every_weight_file(file: Path) -> None:
 
 
 def test_an_unknown_asset_is_refused() -> None:
-    with pytest.raises(ValueError, match="asset nothing: accepted tiny, portraits, lora, persona, palettes"):
+    with pytest.raises(
+        ValueError, match="asset nothing: accepted tiny, portraits, lora, persona, landmarks, palettes"
+    ):
         asset("nothing")
 
 

@@ -102,6 +102,7 @@ def test_the_next_commands_share_the_settings(name: str, words: list[str]) -> No
                 "autoencoder.keep_encoder=false unet.precision=bf16"
             ],
         ),
+        ("pretrain", ["stage=landmarks"], []),
         (
             "export",
             ["out=merged", "format=merged", "model.path=base", "model.image_size=192"],

@@ -12,6 +12,8 @@ from skimage.restoration import denoise_tv_chambolle
 
 from pixelpersona.pixel import clarify as module
 from pixelpersona.pixel.clarify import Clarity, clarify
+from pixelpersona.pixel.face_map import FaceMap, face_map
+from pixelpersona.pixel.landmarks import Landmarks
 from pixelpersona.pixel.palette import oklab_to_srgb, srgb_to_oklab, to_uint8
 from tests.pixel.snapping import FACE
 
@@ -23,10 +25,14 @@ PORTRAIT = Clarity(
     feature_contrast=2.0,
     evenness=0.65,
     sharpness=0.6,
+    skin_contrast=0.3,
+    skin_flatness=2.5,
+    lip_color=1.4,
     saturation=1.15,
     focus=3.0,
 )
 DRAWN = Clarity(levels=0.6, flatness=0.07, local_contrast=0.7, saturation=1.25)
+LANDMARKS = Landmarks(np.array([(46.0, 52.0), (82.0, 53.0), (64.0, 74.0), (50.0, 92.0), (80.0, 93.0)]))
 MUTED = (0.3 * FACE + 0.7 * np.array([130, 120, 110])).astype(np.uint8)
 
 
@@ -90,6 +96,9 @@ RANGES = {
     "feature_contrast": (0, 8),
     "evenness": (0, 1),
     "sharpness": (0, 4),
+    "skin_contrast": (0, 1),
+    "skin_flatness": (1, 8),
+    "lip_color": (0, 4),
     "saturation": (0, 4),
     "focus": (1, 8),
 }
@@ -130,32 +139,43 @@ def ellipse(shape: tuple[int, int], size: float) -> np.ndarray:
     return np.interp(distance, [1.0, 1.3], [1.0, 0.0])
 
 
-def by_definition(image: np.ndarray, cell: float, clarity: Clarity) -> np.ndarray:
+def by_definition(
+    image: np.ndarray, cell: float, clarity: Clarity, face: FaceMap | None = None
+) -> np.ndarray:
     """The definition with scikit-image, scipy and numpy, in float64."""
     lab = srgb_to_oklab(image / 255.0)
     head = ellipse(image.shape[:2], 1.0)
     outside = clarity.focus ** (1.0 - head)
+    skin = 0.0 * head if face is None else face.face * (1.0 - np.maximum(face.eyes, face.mouth))
+    kept = 1.0 - skin + clarity.skin_contrast * skin
     low, high = np.percentile(lab[..., 0], [2.0, 98.0])
     middle, gain = (low + high) / 2, min((0.93 - 0.15) / (high - low), clarity.max_gain)
     stretched = middle + clarity.midtone_shift * (0.54 - middle) + gain * (lab[..., 0] - middle)
     lab[..., 0] += clarity.levels * (stretched - lab[..., 0])
     if clarity.evenness:
         shading = guided(lab[..., 0], round(6 * cell), 0.02)
-        shading -= np.average(shading, weights=ellipse(image.shape[:2], 0.6))
-        lab[..., 0] -= clarity.evenness * head * shading * np.exp(-((shading / 0.25) ** 2))
+        middle_of_face = ellipse(image.shape[:2], 0.6) if face is None else face.face * (1.0 - face.eyes)
+        shading -= np.average(shading, weights=middle_of_face)
+        evened = head if face is None else np.maximum(head, face.face)
+        lab[..., 0] -= clarity.evenness * evened * shading * np.exp(-((shading / 0.25) ** 2))
     if clarity.feature_contrast:
         mean = guided(lab[..., 0], round(2 * cell), 0.006)
-        lab[..., 0] += clarity.feature_contrast / outside * (lab[..., 0] - mean)
+        lab[..., 0] += clarity.feature_contrast * kept / outside * (lab[..., 0] - mean)
     if clarity.sharpness:
         bands = [gaussian_filter(lab[..., 0], sigma * cell) for sigma in (0.3, 1.0)]
-        lab[..., 0] += clarity.sharpness * head * (bands[0] - bands[1])
+        lab[..., 0] += clarity.sharpness * kept * head * (bands[0] - bands[1])
+    if face is not None:
+        for channel in (1, 2):
+            off = lab[..., channel] - np.median(lab[..., channel][skin > 0.7])
+            lab[..., channel] += (clarity.lip_color - 1.0) * face.mouth * off
     if clarity.flatness:
-        weak, strong = (
+        weak, strong, stronger = (
             denoise_tv_chambolle(lab, weight=clarity.flatness * factor, channel_axis=-1)
-            for factor in (1.0, clarity.focus)
+            for factor in (1.0, clarity.focus, clarity.skin_flatness)
         )
         share = (outside - 1.0) / (clarity.focus - 1.0) if clarity.focus > 1.0 else 0.0 * outside
         lab = weak + share[..., None] * (strong - weak)
+        lab += skin[..., None] * (stronger - lab)
     mean = gaussian_filter(lab[..., 0], 2.5 * cell)
     lab[..., 0] += clarity.local_contrast / outside * (lab[..., 0] - mean)
     lab[..., 0] = lab[..., 0].clip(0.0, 1.0)
@@ -185,6 +205,25 @@ def test_a_small_image_equals_the_definition(clarity: Clarity) -> None:
         off = np.abs(clarify(image, cell, clarity) - expected)
         assert off.max() <= 1  # sums in another order may round to the next level
         assert (off > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "clarity",
+    [
+        PORTRAIT,
+        Clarity(evenness=1.0),
+        Clarity(feature_contrast=2.0, sharpness=1.0, skin_contrast=0.0),
+        Clarity(flatness=0.05, skin_flatness=4.0),
+        Clarity(saturation=1.0001, lip_color=3.0),
+    ],
+)
+def test_with_landmarks_skin_and_lips_equal_the_definition(clarity: Clarity) -> None:
+    face = face_map(LANDMARKS, 128, 128)
+    expected = by_definition(FACE, 4, clarity, face).astype(int)
+    off = np.abs(clarify(FACE, 4, clarity, face) - expected)
+    assert off.max() <= 1
+    assert (off > 0).mean() < 1e-3
+    assert (clarify(FACE, 4, clarity, face) != clarify(FACE, 4, clarity)).mean() > 0.02
 
 
 def test_the_examples_of_the_definition_change_every_setting() -> None:

@@ -169,3 +169,28 @@ def test_invalid_arguments_raise() -> None:
             merge_similar(wrong, PALETTE, 0.1)
     with pytest.raises(ValueError, match=r"min_distance=-1\.0: accepted 0 or more"):
         merge_similar(indices, Palette(np.zeros((9, 3), np.uint8)), -1.0)
+
+
+def test_fixed_cells_are_neither_smoothed_nor_reassigned() -> None:
+    rng = np.random.default_rng(4)
+    cells = rng.integers(100, 130, (12, 12, 3), dtype=np.uint8)
+    palette = Palette(np.array([(100, 100, 100), (115, 115, 115), (130, 130, 130)], np.uint8))
+    indices = nearest(cells, palette)
+    fixed = rng.random((12, 12)) < 0.2
+    settings = Cleanup(coherence=0.2, cleanup=True)
+    free, _ = clean_up(cells, indices, palette, settings)
+    kept, _ = clean_up(cells, indices, palette, settings, fixed=fixed)
+    assert (free != indices)[fixed].any()
+    np.testing.assert_array_equal(kept[fixed], indices[fixed])
+    np.testing.assert_array_equal(kept[~fixed], free[~fixed])
+
+
+def test_skin_is_smoothed_to_colours_of_skin_only() -> None:
+    palette = Palette(np.array([(100, 100, 100), (110, 108, 106), (112, 112, 112)], np.uint8))
+    indices = np.full((9, 9), 2, np.uint8)
+    indices[3:6, 3:6] = 1
+    skin = indices == 1
+    cells = palette.rgb[indices]
+    settings = Cleanup(coherence=0.3)
+    assert (clean_up(cells, indices, palette, settings)[0] == 2).all()
+    np.testing.assert_array_equal(clean_up(cells, indices, palette, settings, skin=skin)[0], indices)

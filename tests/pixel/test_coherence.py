@@ -110,3 +110,16 @@ def test_each_cell_may_have_its_own_strength() -> None:
             assert varied(other) >= least - 1e-9
     with pytest.raises(ValueError, match=r"strength=-1\.0: accepted 0 or more"):
         coherent(cells, start, palette, strengths - np.eye(6, 7) * (1 + strengths))
+
+
+def test_a_cell_gets_an_allowed_colour_only() -> None:
+    rng = np.random.default_rng(5)
+    cells = rng.integers(90, 140, (9, 9, 3), dtype=np.uint8)
+    palette = Palette(np.array([(95, 95, 95), (115, 115, 115), (135, 135, 135)], np.uint8))
+    allowed = np.ones((9, 9, 3), np.bool_)
+    allowed[3:6, 3:6, 1] = False
+    start = np.where(allowed[..., 1], 1, 0).astype(np.uint8)
+    settled = coherent(cells, start, palette, 0.3, allowed)
+    assert (settled == 1).sum() > 60
+    assert not (settled[3:6, 3:6] == 1).any()
+    assert (coherent(cells, start, palette, 0.3)[3:6, 3:6] == 1).all()

@@ -96,8 +96,8 @@ def test_a_small_head_in_a_large_photo_is_detected() -> None:
     assert not face.is_doubtful
 
 
-@pytest.mark.parametrize("things", [brick, clock, coffee, coins, rocket])
-def test_objects_have_no_face(things: Callable[[], NDArray[np.uint8]]) -> None:
+@pytest.mark.parametrize("things", [brick, chelsea, clock, coffee, coins, rocket])
+def test_objects_and_cats_have_no_face(things: Callable[[], NDArray[np.uint8]]) -> None:
     assert find_face(Image.fromarray(things()).convert("RGB")) is None
 
 
@@ -122,7 +122,7 @@ def test_a_large_face_is_taken_though_more_detections_agree_on_a_small_one() -> 
     np.testing.assert_allclose([face.x, face.y], [10 + 96 * 1.2, 10 + 98 * 1.2], atol=20)
 
 
-@pytest.mark.parametrize("things", [chelsea, immunohistochemistry, microaneurysms])
+@pytest.mark.parametrize("things", [immunohistochemistry, microaneurysms])
 def test_what_looks_a_little_like_a_face_is_doubtful(things: Callable[[], NDArray[np.uint8]]) -> None:
     face = find_face(Image.fromarray(things()).convert("RGB"))
     assert face is not None

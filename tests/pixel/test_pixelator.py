@@ -5,18 +5,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skimage.data import astronaut
+from skimage.data import astronaut, coffee
 
 from pixelpersona.pixel.color_dither import dither_colors
 from pixelpersona.pixel.dither import DITHERS
 from pixelpersona.pixel.downsample import cell_colors
+from pixelpersona.pixel.face_map import face_map
 from pixelpersona.pixel.grid import Grid
-from pixelpersona.pixel.palette import Palette, nearest, perceptual_to_srgb, to_uint8
+from pixelpersona.pixel.landmarks import find_landmarks
+from pixelpersona.pixel.palette import (
+    Palette,
+    nearest,
+    perceptual,
+    perceptual_to_srgb,
+    srgb_to_oklab,
+    to_uint8,
+)
 from pixelpersona.pixel.palette_files import named_palette, write_palette
 from pixelpersona.pixel.palette_fit import choose_palette
 from pixelpersona.pixel.pixelation import FITS, Pixelation
 from pixelpersona.pixel.pixelator import Pixelator, pixelize
 from pixelpersona.pixel.pyxelate import Pyx
+from tests.pixel.test_landmarks import portrait
 
 FACE = np.ascontiguousarray(astronaut()[:192, 120:312])
 RECIPE = Pixelation(factor=8, palette=8)
@@ -191,3 +201,104 @@ def test_pixelize_returns_the_photos_size(factor: int) -> None:
     assert pixel.shape == FACE.shape
     assert colors_of(pixel) <= colors_of(palette.rgb)
     assert grid == (Grid(24, 24, 8) if factor == 8 else None)
+
+
+PORTRAIT = Pixelation(
+    factor=4,
+    palette=16,
+    fit="kmeans",
+    downsample="outline",
+    features=True,
+    feature_contrast=2.0,
+    skin_contrast=0.3,
+    flatness=0.04,
+    coherence=0.07,
+    cleanup=True,
+    focus=3.0,
+)
+
+
+def test_a_portrait_with_features_has_eyes_of_whole_cells() -> None:
+    photo, eyes = portrait()
+    snapped = Pixelator(PORTRAIT).fit_apply(photo).snapped
+    assert snapped.indices.shape == (48, 48)
+    lightness = srgb_to_oklab(snapped.cells / 255.0)[..., 0]
+    for x, y in np.rint(eyes / 4).astype(int):
+        around = lightness[y - 2 : y + 2, x - 3 : x + 3]
+        assert around.min() < 0.35
+        assert around.max() > 0.65
+    plain = Pixelator(dataclasses.replace(PORTRAIT, features=False)).fit_apply(photo).snapped
+    assert (plain.cells != snapped.cells).any()
+
+
+@pytest.mark.parametrize("scale", [1, 5])
+def test_features_do_not_change_the_number_of_cells(scale: int) -> None:
+    photo, _ = portrait(size=192 * scale)
+    by_factor = Pixelator(dataclasses.replace(PORTRAIT, factor=4 * scale)).fit_apply(photo).snapped
+    assert (by_factor.indices.shape, by_factor.grid.cell) == ((48, 48), 4 * scale)
+    by_number = Pixelator(dataclasses.replace(PORTRAIT, factor=None, height=40)).fit_apply(photo).snapped
+    assert by_number.indices.shape == (40, 40)
+
+
+def test_without_a_face_features_change_nothing() -> None:
+    cup = np.ascontiguousarray(coffee()[:192, :192])
+    found, plain = (
+        Pixelator(dataclasses.replace(PORTRAIT, features=on)).fit_apply(cup).snapped for on in (True, False)
+    )
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    np.testing.assert_array_equal(found.palette.rgb, plain.palette.rgb)
+
+
+def test_the_photo_before_drawing_has_the_size_of_the_grid() -> None:
+    photo, _ = portrait(size=250)
+    pixelator = Pixelator(dataclasses.replace(PORTRAIT, factor=None, width=48))
+    assert pixelator.clarified(photo).shape == (240, 240, 3)
+
+
+def test_features_are_refused_where_pyxelate_draws() -> None:
+    with pytest.raises(ValueError, match=r"pixelate\.features=true: accepted with another downsample"):
+        Pixelator(Pixelation(features=True))
+
+
+def test_focus_gives_the_head_more_colours() -> None:
+    """Colours of the head that have a palette entry close to them."""
+    photo, _ = portrait()
+    errors = []
+    for focus in (1.0, 8.0):
+        recipe = Pixelation(factor=4, palette=6, fit="kmeans", downsample="mean", focus=focus)
+        snapped = Pixelator(recipe).fit_apply(photo).snapped
+        gaps = perceptual(snapped.cells / 255.0) - perceptual(cell_colors(photo, snapped.grid) / 255.0)
+        errors.append(np.linalg.norm(gaps, axis=2)[12:34, 16:32].mean())
+    assert errors[1] < errors[0]
+
+
+def test_skin_has_a_few_colours_of_its_own() -> None:
+    photo, _ = portrait()
+    landmarks = find_landmarks(photo)
+    assert landmarks is not None
+    blue = photo.copy()
+    blue[:, :50] = (120, 130, 190)  # a background whose colours are foreign to skin
+    recipe = dataclasses.replace(PORTRAIT, skin_tones=3, downsample="mean")
+    snapped = Pixelator(recipe).fit_apply(blue).snapped
+    assert len(snapped.palette) <= 16
+    skin = face_map(landmarks, 192, 192).skin.reshape(48, 4, 48, 4).mean(axis=(1, 3)) > 0.95
+    skin[:, :13] = False
+    used = np.unique(snapped.indices[skin])
+    assert 2 <= len(used) <= 3 + 1  # an isolated cell may take its neighbours' colour
+    many = Pixelator(dataclasses.replace(recipe, skin_tones=None)).fit_apply(blue).snapped
+    assert len(np.unique(many.indices[skin])) > len(used)
+
+
+@pytest.mark.parametrize("wrong", [0, 17])
+def test_another_number_of_skin_tones_is_refused(wrong: int) -> None:
+    with pytest.raises(ValueError, match=f"pixelate.skin_tones={wrong}: accepted null or 1 to 16"):
+        Pixelator(dataclasses.replace(PORTRAIT, skin_tones=wrong))
+
+
+@pytest.mark.parametrize("palette", [4, "auto", ["#000000", "#c08060", "#ffffff"]])
+def test_skin_tones_with_any_kind_of_palette(palette: object) -> None:
+    photo, _ = portrait()
+    recipe = dataclasses.replace(PORTRAIT, skin_tones=4, palette=palette)
+    pixelator = Pixelator(recipe).fit([photo, photo[:, ::-1]])
+    snapped = pixelator.apply(photo).snapped
+    assert 2 <= len(snapped.palette) <= (32 if palette == "auto" else 4)
