@@ -50,7 +50,9 @@ _MIN_OVERLAP = 0.5  # intersection over union from which two windows show the sa
 # apart.
 _SCANNED = (1.0, 0.75, 0.55)
 _SCAN_STEP = 0.25
-_SURE = 0.185  # confidence of landmarks that no other detection supports
+# Confidence of landmarks that no other detection supports: of a face as large as the photo, and of any other,
+# as the many smaller squares make chance finds likely. A face below the second is doubtful.
+_LIKELY, _SURE = 0.15, 0.185
 _SHORT_SIDE, _INPUT_SIDE = 512, 64  # pixels: of the smaller copy, and of what the network sees
 _FACE_WIDTH = 2.7  # of the box, in eye distances
 _BELOW_THE_EYES = 0.31  # of the box's centre, in eye distances
@@ -69,7 +71,7 @@ def find_face(image: Image.Image) -> Face | None:
     Faces are proposed by scikit-image's cascade of local binary patterns (Liao et al. 2007), which takes some
     cats and patterns for faces and misses some that are tilted or behind glasses. The landmark network
     (`landmarks.find_landmarks`) confirms them and places the box; if it confirms none, it scans the photo
-    itself. A face that it does not confirm, or of less than 24 pixels, is doubtful.
+    itself. A face that it does not confirm, of less than 24 pixels, or of which it is not sure is doubtful.
     Measured on photos of many kinds: experiments/detection.
     """
     if min(image.size) < _SMALLEST_PHOTO:
@@ -144,8 +146,8 @@ def _scan(photo: _Photo) -> list[Face]:
         lefts, tops = (_starts(length, side) for length in photo.size)
         for left, top in product(lefts, tops):
             found = photo.face(left, top, side)
-            if found is not None and found[1] > max(most, _SURE):
-                best, most = [found[0]], found[1]
+            if found is not None and found[1] > max(most, _LIKELY if share == 1.0 else _SURE):
+                best, most = [replace(found[0], is_doubtful=found[1] < _SURE)], found[1]
     return best
 
 
@@ -162,7 +164,7 @@ def _confirmed(photo: _Photo, proposed: Face) -> Face | None:
     found = photo.face(left, top, side)
     if found is None:
         return None
-    face = found[0]
+    face = replace(found[0], is_doubtful=found[0].is_doubtful or proposed.is_doubtful)
     is_near = np.hypot(face.x - proposed.x, face.y - proposed.y) <= _NEAR * proposed.width
     is_similar = proposed.width / _SIMILAR <= face.width <= proposed.width * _SIMILAR
     return face if is_near and is_similar else None
