@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -166,23 +165,6 @@ def test_too_few_photos_are_refused_with_the_key_that_helps(
     words: list[str], runs: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
 ) -> None:
     assert refused(evaluate.main, capsys, [*words, word]) == message
-
-
-def test_damaged_photos_are_drawn_and_compared_with_the_photos_as_they_were(
-    words: list[str], runs: Path, results: EvalResults, tmp_path: Path
-) -> None:
-    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
-    evaluate.main([*words, f"paths.runs={tmp_path}", "eval.damage=blurred"])
-    blurred = load_results(tmp_path / "result.json")
-    assert blurred.settings["damage"] == "blurred"
-    assert "damage" not in results.settings
-    before, after = ({r.variant: r for r in found.variants} for found in (results, blurred))
-    assert list(before) == list(after)
-    for name in ("photo", "target", "base", "lora-r2"):
-        assert before[name].per_photo["delta_e_raw"] != after[name].per_photo["delta_e_raw"], name
-    assert after["photo"].metrics["delta_e_raw"].mean > before["photo"].metrics["delta_e_raw"].mean
-    # The losses are measured on the recorded pairs, whatever is drawn.
-    assert before["base"].metrics["noise_loss"] == after["base"].metrics["noise_loss"]
 
 
 def test_nearest_is_on_its_grid_and_palette_without_snapping(results: EvalResults) -> None:

@@ -37,6 +37,7 @@ def test_path_keys_come_from_types_and_metadata() -> None:
 # Keys of one word, over which a plain comma sweeps. Any other text key has metadata TEXT.
 WORDS = {
     "dataset.framing",
+    "eval.damage",
     "framing",
     "loop.best_metric",
     "loss.kind",

@@ -318,7 +318,7 @@ def test_a_split_that_the_data_set_defines_is_kept(folder: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"framing": "loose"}, "framing must be one of tight, wide, center, got 'loose'"),
+        ({"framing": "loose"}, "framing must be one of tight, portrait, center, got 'loose'"),
         ({"variants": 0}, "variants must be at least 1"),
         ({"size": 7}, "size must be at least two cells of 4 pixels, got 7"),
     ],
