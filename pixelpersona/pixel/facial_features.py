@@ -234,12 +234,15 @@ def _mouth(lab: Floats, landmarks: Landmarks, tone: Floats, cell: int) -> _Cells
     line = np.array([lip[0] - 0.14, *(0.8 * lip[1:])])
     chroma = np.linalg.norm(area[..., 1:], axis=2).mean(axis=1)
     is_pale = (chroma < _PALE * np.linalg.norm(tone[1:])) & (profile > tone[0] - _TEETH_SHADOW)
-    if is_pale[len(profile) // 3 :].any() and _between_lips(profile) > _TEETH_CONTRAST:
+    is_pale[: len(profile) // 3] = False
+    if is_pale.any() and _between_lips(profile) > _TEETH_CONTRAST:
         teeth = np.array([min(0.95, max(tone[0] + 0.10, 0.78)), *(0.3 * tone[1:])])
-        cells = {(row, column): teeth for column in range(first + 1, last - 1)}
-        cells |= {(row - 1, column): line for column in range(first + 1, last - 1)}
-        cells |= {(row - 1, first): line, (row - 1, last - 1): line, (row, first): lip, (row, last - 1): lip}
-        return cells | {(row + 1, column): lip for column in range(first + 1, last - 1)}
+        # Teeth of a smile are below the line between the corners.
+        middle = row - reach + int(np.flatnonzero(is_pale).mean() / cell)
+        cells = {(middle, column): teeth for column in range(first + 1, last - 1)}
+        cells |= {(middle - 1, column): line for column in range(first, last)}
+        cells |= {(middle, first): lip, (middle, last - 1): lip}
+        return cells | {(middle + 1, column): lip for column in range(first + 1, last - 1)}
     is_smile = int(profile.argmin()) / cell - reach - 0.5 > _SMILE
     ends = {first, last - 1} if is_smile else set()
     cells = {(row - (column in ends), column): line for column in range(first, last)}
