@@ -12,8 +12,6 @@ from pixelpersona.pixel.framing import Focus, head_weight
 from pixelpersona.pixel.palette import oklab_to_srgb, srgb_to_oklab, to_uint8
 from pixelpersona.pixel.total_variation import flatten
 
-Floats = NDArray[np.float64]
-
 _DARKEST, _BRIGHTEST = 0.15, 0.93  # OKLab lightness that the tones are stretched to
 _OUTLIERS = 2.0  # percent of the pixels at either end that may be clipped
 _MIDDLE = (_DARKEST + _BRIGHTEST) / 2.0
@@ -23,7 +21,6 @@ _FEATURE_VARIANCE = 0.006  # of lightness: windows that vary more contain an edg
 _SHADING_RADIUS, _SHADING_VARIANCE = 6.0, 0.02  # the same for light and shadow
 _SKIN_TONES = 0.25  # difference in lightness from the middle of the face beyond which it is hair, not shading
 _FACE = 0.6  # size of the middle of the face, see `framing.head_weight`
-_SURELY = 0.7  # weight of skin from which a pixel counts for the skin's colour
 _SHARP, _SOFT = 0.3, 1.0  # cells: standard deviations of the Gaussians of `sharpness`
 _SMALL = 3_000_000  # colour values (one megapixel) up to which an image is processed at once, in float64
 _BAND = 500_000  # colour values converted at once in a larger image
@@ -115,8 +112,8 @@ def clarify(
         _exaggerate(lab[0], _edge_preserving_mean(lab[0], cell), factor)
     if clarity.sharpness > 0.0:
         _sharpen(lab[0], cell, clarity.sharpness * kept)
-    if face is not None and skin is not None:
-        _color_lips(lab[1:], skin, face.mouth, clarity.lip_color)
+    if face is not None:
+        _color_lips(lab[1:], face, clarity.lip_color)
     if clarity.flatness > 0.0:
         _flatten(lab, clarity, skin)
     if clarity.local_contrast > 0.0:
@@ -167,13 +164,14 @@ def _flatten(lab: NDArray[Any], clarity: Clarity, skin: NDArray[Any] | None) -> 
         plane[:] = flat
 
 
-def _color_lips(chroma: NDArray[Any], skin: NDArray[Any], mouth: Floats, factor: float) -> None:
+def _color_lips(chroma: NDArray[Any], face: FaceMap, factor: float) -> None:
     """Multiply the mouth's difference in chroma [2, H, W] from the skin, in place."""
-    if factor == 1.0 or not (skin > _SURELY).any():
+    is_skin = face.is_skin
+    if factor == 1.0 or not is_skin.any():
         return
-    amount = (factor - 1.0) * mouth.astype(chroma.dtype)
+    amount = (factor - 1.0) * face.mouth.astype(chroma.dtype)
     for plane in chroma:
-        plane += amount * (plane - np.median(plane[skin > _SURELY]))
+        plane += amount * (plane - np.median(plane[is_skin]))
 
 
 def _exaggerate(lightness: NDArray[Any], mean: NDArray[Any], factor: NDArray[Any] | float) -> None:

@@ -122,17 +122,15 @@ def _filled(image: Image.Image, left: int, top: int, side: int, size: int) -> Im
     """The square at (left, top), resized to size x size pixels; it may extend beyond the image."""
     if size < 1:
         raise ValueError(f"size={size}: accepted 1 or more")
-    right, bottom = left + side, top + side
-    inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
-    square = cut_square(image, left, top, side)
-    square = square.resize((size, size), Image.Resampling.LANCZOS)
-    if inside == (left, top, right, bottom):
+    square = cut_square(image, left, top, side).resize((size, size), Image.Resampling.LANCZOS)
+    # Where the photo begins and ends in the square, in its pixels.
+    columns, rows = (
+        ((max(start, 0) - start) * size / side, (min(start + side, length) - start) * size / side)
+        for start, length in zip((left, top), image.size, strict=True)
+    )
+    if columns == rows == (0.0, float(size)):
         return square
-    scale = size / side
-    ends = [
-        ((inside[k] - start) * scale, (inside[k + 2] - start) * scale) for k, start in enumerate((left, top))
-    ]
-    return _blur_beyond(square, *ends)
+    return _blur_beyond(square, columns, rows)
 
 
 def _blur_beyond(square: Image.Image, columns: tuple[float, float], rows: tuple[float, float]) -> Image.Image:

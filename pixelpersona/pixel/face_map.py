@@ -17,6 +17,7 @@ _MOUTH_WIDTH = 0.56  # in widths of the mouth
 _LEAST_MOUTH_WIDTH = 0.42  # in eye distances
 _FACE = (0.92, 1.15)
 _BROWS = 0.1  # the eyes' ellipse is this far above the pupil
+_SURELY = 0.7  # weight of skin
 _EDGE = 0.35  # width of a mask's soft edge, in half axes
 
 
@@ -32,6 +33,11 @@ class FaceMap:
     def skin(self) -> Floats:
         """The face without eyes and mouth."""
         return self.face * (1.0 - np.maximum(self.eyes, self.mouth))
+
+    @property
+    def is_skin(self) -> NDArray[np.bool_]:
+        """The pixels from which the colour of the skin is taken, bool [H, W]."""
+        return self.skin > _SURELY
 
 
 def face_map(landmarks: Landmarks, width: int, height: int) -> FaceMap:

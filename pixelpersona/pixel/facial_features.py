@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from pixelpersona.pixel.face_map import FaceMap
 from pixelpersona.pixel.landmarks import Landmarks
 from pixelpersona.pixel.palette import oklab_to_srgb, srgb_to_oklab, to_uint8
 
@@ -30,7 +31,6 @@ _IRIS_CHROMA = 1.8  # factor on the colour of an iris
 _MOST_CHROMA = 0.07  # of an iris, in OKLab
 _WHITE_VISIBLE, _NOT_COVERED = 0.02, -0.03  # lightness of the sides of the iris less that of the iris
 
-_SURELY = 0.7  # weight of skin from which a pixel counts for the skin's colour
 _LEAST_MOUTH = 0.5  # width of a mouth in eye distances; less is seen from the side
 _SMALLEST_MOUTH = 5  # cells
 _LIPS = 0.15  # eye distances above and below the middle of the mouth
@@ -78,20 +78,20 @@ def snap_to_grid(image: _Image, landmarks: Landmarks, cell: int) -> tuple[_Image
 
 
 def draw_features(
-    image: _Image, photo: _Image, landmarks: Landmarks, skin: Floats, cell: int
+    image: _Image, photo: _Image, landmarks: Landmarks, face: FaceMap, cell: int
 ) -> tuple[_Image, NDArray[np.bool_]]:
     """Draw eyes and mouth into an image, a whole cell in one colour each.
 
     image: uint8 [H, W, 3] or [H, W, 4], what is to be downsampled. photo: same shape, before its contrast was
-    changed; it decides on shapes and colours. landmarks: from `snap_to_grid`, in pixels. skin: [H, W], above
-    0.7 for pixels of skin. cell: pixels, divides the size.
+    changed; it decides on shapes and colours. landmarks: from `snap_to_grid`, in pixels. face: its
+    masks, of the image's size. cell: pixels, divides the size.
     Returns the image, a new array, and which cells were drawn, bool [rows, columns]: none of eyes that are
     covered, of a mouth that cannot be made out, or of a face with fewer than 4.5 cells between the eyes.
     """
     height, width = image.shape[:2]
     drawn = np.zeros((height // cell, width // cell), dtype=np.bool_)
     image = image.copy()
-    is_skin = skin > _SURELY
+    is_skin = face.is_skin
     if landmarks.eye_distance / cell < _SMALLEST_EYES or not is_skin.any():
         return image, drawn
     lab = srgb_to_oklab(photo[..., :3] / 255.0)
@@ -222,6 +222,8 @@ def _mouth(lab: Floats, landmarks: Landmarks, tone: Floats, cell: int) -> _Cells
     reach = max(1, round(_LIPS * distance))
     inner = slice((first + 1) * cell, (last - 1) * cell)
     area = lab[max(0, (row - reach) * cell) : (row + reach + 1) * cell, inner]
+    if len(area) < 3:
+        return {}  # at the border of the picture
     redness = (area[..., 1] - tone[1]).ravel()
     colors = area.reshape(-1, 3)
     red = colors[redness >= np.percentile(redness, 100.0 * (1.0 - _RED_SHARE))]

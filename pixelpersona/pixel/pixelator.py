@@ -116,6 +116,11 @@ class Pixelator:
         cell = max(1, round(min(image.shape[0] / rows, image.shape[1] / columns)))
         return Grid(columns, rows, cell)
 
+    @property
+    def changes_image(self) -> bool:
+        """Whether `clarified` returns another image."""
+        return self.recipe.changes_image or self.recipe.features
+
     def clarified(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image before it is drawn: after `clarify`, and with its features, if the recipe draws them.
 
@@ -135,7 +140,7 @@ class Pixelator:
         image, landmarks = snap_to_grid(resized(image, grid), Landmarks(landmarks.points * scale), grid.cell)
         face = face_map(landmarks, grid.width, grid.height)
         clear = clarify(image, grid.cell, self.recipe, face)
-        clear, drawn = draw_features(clear, image, landmarks, face.skin, grid.cell)
+        clear, drawn = draw_features(clear, image, landmarks, face, grid.cell)
         skin, mouth = (
             mask.reshape(rows, grid.cell, columns, grid.cell).mean(axis=(1, 3))
             for mask in (face.skin, face.mouth)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pixelpersona.pixel.face_map import face_map
+from pixelpersona.pixel.face_map import FaceMap, face_map
 from pixelpersona.pixel.facial_features import draw_features, snap_to_grid
 from pixelpersona.pixel.landmarks import Landmarks
 from pixelpersona.pixel.palette import srgb_to_oklab
@@ -45,8 +47,8 @@ def face(opening: int = 8, lips: str = "") -> NDArray[np.uint8]:
     return np.asarray(picture.resize((192, 192), Image.Resampling.BOX))
 
 
-def skin_of(landmarks: Landmarks) -> NDArray[np.float64]:
-    return face_map(landmarks, 192, 192).skin
+def map_of(landmarks: Landmarks) -> FaceMap:
+    return face_map(landmarks, 192, 192)
 
 
 def drawn(
@@ -54,7 +56,7 @@ def drawn(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Landmarks]:
     """Cells after drawing, which were drawn, and the landmarks."""
     moved, landmarks = snap_to_grid(photo, Landmarks(points), CELL)
-    image, cells = draw_features(moved, moved, landmarks, skin_of(landmarks), CELL)
+    image, cells = draw_features(moved, moved, landmarks, map_of(landmarks), CELL)
     blocks = image.reshape(48, CELL, 48, CELL, -1)
     assert (blocks[cells.nonzero()[0], :, cells.nonzero()[1]].std(axis=(1, 2)) == 0).all()  # whole cells
     np.testing.assert_array_equal(
@@ -126,9 +128,9 @@ def test_sunglasses_and_plain_skin_are_left_as_they_are() -> None:
 def test_eyes_that_are_too_small_or_at_the_border_are_left() -> None:
     photo = face()
     near = Landmarks(POINTS * (0.15, 0.15))
-    assert not draw_features(photo, photo, near, skin_of(near), CELL)[1].any()
+    assert not draw_features(photo, photo, near, map_of(near), CELL)[1].any()
     border = Landmarks(POINTS - np.array([72, 80]))
-    image, cells = draw_features(photo, photo, border, skin_of(border), CELL)
+    image, cells = draw_features(photo, photo, border, map_of(border), CELL)
     assert image.shape == photo.shape
     assert not cells[:2].any()
 
@@ -136,7 +138,7 @@ def test_eyes_that_are_too_small_or_at_the_border_are_left() -> None:
 def test_alpha_is_kept() -> None:
     photo = np.concatenate([face(), np.full((192, 192, 1), 77, np.uint8)], axis=2)
     landmarks = snap_to_grid(photo, Landmarks(POINTS), CELL)[1]
-    image, cells = draw_features(photo, photo, landmarks, skin_of(landmarks), CELL)
+    image, cells = draw_features(photo, photo, landmarks, map_of(landmarks), CELL)
     assert cells.any()
     assert (image[..., 3] == 77).all()
 
@@ -147,8 +149,8 @@ def test_a_real_face_gets_two_eyes(cell: int) -> None:
     points = np.concatenate([eyes, [(0, 0)] * 3]).astype(float)
     points[2:] = eyes.mean(axis=0) + np.array([(0, 10), (-8, 22), (8, 22)]) * cell / 4
     moved, landmarks = snap_to_grid(photo, Landmarks(points), cell)
-    skin = face_map(landmarks, 48 * cell, 48 * cell).skin
-    _, cells = draw_features(moved, moved, landmarks, skin, cell)
+    face = face_map(landmarks, 48 * cell, 48 * cell)
+    _, cells = draw_features(moved, moved, landmarks, face, cell)
     left, right = (landmarks.eyes / cell).astype(int)
     assert cells[:, : (left[0] + right[0]) // 2].sum() >= 4
     assert cells[:, (left[0] + right[0]) // 2 :].sum() >= 4
@@ -197,3 +199,21 @@ def test_behind_glasses_the_frame_takes_the_place_of_the_lashes() -> None:
     row = int(landmarks.eyes[0, 1] / CELL)
     assert where[row].any()
     assert not where[row - 1].any()
+
+
+@given(
+    side=st.integers(8, 60),
+    cell=st.integers(1, 6),
+    points=st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=5, max_size=5),
+)
+def test_landmarks_anywhere_in_any_picture_are_drawn_or_left(
+    side: int, cell: int, points: list[tuple[float, float]]
+) -> None:
+    size = side * cell
+    photo = np.random.default_rng(side).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    landmarks = Landmarks(np.array(points) * size)
+    assume(landmarks.eye_distance >= 1.0)
+    moved, landmarks = snap_to_grid(photo, landmarks, cell)
+    image, cells = draw_features(moved, moved, landmarks, face_map(landmarks, size, size), cell)
+    assert image.shape == photo.shape
+    assert cells.shape == (side, side)
