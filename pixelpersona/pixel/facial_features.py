@@ -1,4 +1,4 @@
-"""Facial features on the grid of cells: eyes and mouth, drawn cell by cell as pixel artists do.
+"""Eyes and mouth of a portrait, drawn cell by cell as a pixel artist would draw them.
 
 In a portrait of 48 cells an eye is about five cells wide and two high. Averaging mixes lashes, iris and white
 into one dark bar, and the grid cuts the two eyes at different places, so that they look different. Therefore
@@ -46,10 +46,9 @@ _Cells = dict[tuple[int, int], Floats]  # (row, column) -> OKLab colour
 
 
 def snap_to_grid(image: _Image, landmarks: Landmarks, cell: int) -> tuple[_Image, Landmarks]:
-    """Shift the surroundings of each eye, so that its centre is a corner of four cells, and of the mouth.
+    """Shift each eye so that its centre is at a corner of cells, and the mouth to the middle of a row of cells.
 
-    image: uint8 [H, W, C]. cell: pixels. The mouth's middle moves up or down to the middle of a row of cells.
-    Displacements decrease as Gaussians. Returns the image, same shape, and the landmarks in it.
+    image: uint8 [H, W, C]. cell: pixels. Around eyes and mouth, displacements decrease as Gaussians. Returns the image, same shape, and the landmarks in it.
     """
     distance = landmarks.eye_distance
     eyes, mouth = landmarks.eyes.copy(), landmarks.mouth.mean(axis=0)
@@ -85,8 +84,8 @@ def draw_features(
     image: uint8 [H, W, 3] or [H, W, 4], what is to be downsampled. photo: same shape, before its contrast was
     changed; it decides on shapes and colours. landmarks: from `snap_to_grid`, in pixels. face: its
     masks, of the image's size. cell: pixels, divides the size.
-    Returns the image, a new array, and which cells were drawn, bool [rows, columns]: none of eyes that are
-    covered, of a mouth that cannot be made out, or of a face with fewer than 4.5 cells between the eyes.
+    Eyes that are covered, a mouth that cannot be made out, and faces with fewer than 4.5 cells between the eyes
+    are not drawn. Returns the image, a new array, and the cells that were drawn, bool [rows, columns].
     """
     height, width = image.shape[:2]
     drawn = np.zeros((height // cell, width // cell), dtype=np.bool_)
