@@ -46,9 +46,10 @@ _Cells = dict[tuple[int, int], Floats]  # (row, column) -> OKLab colour
 
 
 def snap_to_grid(image: _Image, landmarks: Landmarks, cell: int) -> tuple[_Image, Landmarks]:
-    """Shift each eye so that its centre is at a corner of cells, and the mouth to the middle of a row of cells.
+    """Shift each eye so that its centre is at a corner of cells, and the mouth to the middle of a row.
 
-    image: uint8 [H, W, C]. cell: pixels. Around eyes and mouth, displacements decrease as Gaussians. Returns the image, same shape, and the landmarks in it.
+    image: uint8 [H, W, C]. cell: pixels. Displacements decrease as Gaussians around eyes and
+    mouth. Returns the image, same shape, and the landmarks in it.
     """
     distance = landmarks.eye_distance
     eyes, mouth = landmarks.eyes.copy(), landmarks.mouth.mean(axis=0)
@@ -84,8 +85,8 @@ def draw_features(
     image: uint8 [H, W, 3] or [H, W, 4], what is to be downsampled. photo: same shape, before its contrast was
     changed; it decides on shapes and colours. landmarks: from `snap_to_grid`, in pixels. face: its
     masks, of the image's size. cell: pixels, divides the size.
-    Eyes that are covered, a mouth that cannot be made out, and faces with fewer than 4.5 cells between the eyes
-    are not drawn. Returns the image, a new array, and the cells that were drawn, bool [rows, columns].
+    Eyes that are covered, a mouth that cannot be made out, and faces with fewer than 4.5 cells between the
+    eyes are not drawn. Returns the image, a new array, and the cells that were drawn, bool [rows, columns].
     """
     height, width = image.shape[:2]
     drawn = np.zeros((height // cell, width // cell), dtype=np.bool_)
