@@ -1,6 +1,6 @@
 """Measure the face search on photos of faces, and on pictures without one.
 
-    python experiments/detection/measure.py celeba.zip faces-128.zip matting-256.zip results.json
+    python experiments/detection/measure.py celeba.zip faces-128.zip matting-256.zip rates.json
 
 celeba.zip: CelebA's Kaggle layout; its val and test photos are measured, which the landmark network has not
 seen. Its faces are aligned, so the right place is known: (89, 123) of 178×218 pixels. faces-128.zip: UTKFace,
