@@ -26,7 +26,7 @@ class PixelationConfig:
     sobel: side of Pyxelate's gradient blocks, pixels.
     depth: number of Pyxelate's reduction passes.
     alpha: opacity from which a cell is drawn, 0 to 1.
-    features: find a face's landmarks and draw its eyes and mouth cell by cell.
+    features: find a face's landmarks and keep its eyes and mouth clear.
     skin_tones: with features, how many of the colours are for skin, which gets no others; null for any.
     levels: tone stretching, 0 to 1.
     max_gain: largest factor by which levels spreads the tones, 1 to 100.

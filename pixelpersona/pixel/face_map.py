@@ -30,9 +30,14 @@ class FaceMap:
     face: Floats
 
     @property
+    def features(self) -> Floats:
+        """Eyes and mouth."""
+        return np.maximum(self.eyes, self.mouth)
+
+    @property
     def skin(self) -> Floats:
         """The face without eyes and mouth."""
-        return self.face * (1.0 - np.maximum(self.eyes, self.mouth))
+        return self.face * (1.0 - self.features)
 
     @property
     def is_skin(self) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ class Pixelation(Clarity, Cleanup):
     median_cut. locked: "#rrggbb" colours that a fitted palette must contain. dither: one of `dither.DITHERS`.
     downsample: one of `downsample.METHODS`; gradient is Pyxelate's. svd, sobel, depth: see `Pyx`. alpha:
     opacity 0-1 from which a cell is drawn. features: in a head-and-shoulders portrait, find the landmarks of
-    the face and draw its eyes and mouth cell by cell, see `facial_features.draw_features`. skin_tones: with
+    the face; the cells of its eyes and mouth count more in the palette and are not smoothed. skin_tones: with
     features and a number of colours, how many of them are for skin, which then gets no others; None for any.
     """
 

@@ -18,7 +18,6 @@ from pixelpersona.pixel.cleanup import clean_up
 from pixelpersona.pixel.color_dither import dither_colors
 from pixelpersona.pixel.downsample import cell_colors
 from pixelpersona.pixel.face_map import face_map
-from pixelpersona.pixel.facial_features import draw_features, snap_to_grid
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.landmarks import Landmarks, find_landmarks
 from pixelpersona.pixel.palette import Palette, nearest
@@ -29,9 +28,8 @@ from pixelpersona.pixel.snap import Snapped
 from pixelpersona.pixel.transparency import check_visible, drawn_cells, reveal
 
 _FEATURE_WEIGHT = 4.0  # of a cell of eyes and mouth in the palette: white and iris cover few cells
-_MOSTLY_SKIN = 0.5
+_MOSTLY_FEATURE, _MOSTLY_SKIN = 0.4, 0.5
 _LARGEST_CELL = 16  # pixels: more bring no detail, and a large photo would take much memory
-_MOUTH_WEIGHT = 2.0  # added in the middle of the mouth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +42,14 @@ class Pixelated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prepared:
-    """An image after `clarify`, and the cells of its features if its landmarks are known.
+    """An image after `clarify`, its grid, and the cells of its face if its landmarks are known.
 
-    grid: of the image. features: bool [rows, columns], cells that are drawn as a whole. importance: float
-    [rows, columns], factor on the weight of a cell in the palette. skin: bool [rows, columns].
+    features, skin: bool [rows, columns], the cells of eyes and mouth, and those of skin.
     """
 
     image: NDArray[np.uint8]
     grid: Grid
     features: NDArray[np.bool_] | None = None
-    importance: NDArray[np.float64] | None = None
     skin: NDArray[np.bool_] | None = None
 
 
@@ -119,17 +115,17 @@ class Pixelator:
     @property
     def changes_image(self) -> bool:
         """Whether `clarified` returns another image."""
-        return self.recipe.changes_image or self.recipe.features
+        return self.recipe.changes_image
 
     def clarified(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image before it is drawn: after `clarify`, and with its features, if the recipe draws them.
+        """The image before it is drawn: after `clarify`.
 
-        Same shape; or that of the grid, if features are drawn.
+        Same shape; or that of the grid, if the recipe has `features` and a face is found.
         """
         return self._prepare(image, self.grid(image)).image
 
     def _prepare(self, image: NDArray[np.uint8], grid: Grid | None = None) -> _Prepared:
-        """grid: to which the image is resized if features are drawn; None for cells of at most 16 pixels."""
+        """grid: to which an image with landmarks is resized; None for cells of at most 16 pixels."""
         rows, columns = self._pyx.cells_of(image)
         landmarks = find_landmarks(image[..., :3]) if self.recipe.features else None
         if landmarks is None:
@@ -137,16 +133,14 @@ class Pixelator:
             return _Prepared(clarify(image, size, self.recipe), self.grid(image))
         grid = grid or Grid(columns, rows, min(self.grid(image).cell, _LARGEST_CELL))
         scale = np.array([grid.width / image.shape[1], grid.height / image.shape[0]])
-        image, landmarks = snap_to_grid(resized(image, grid), Landmarks(landmarks.points * scale), grid.cell)
-        face = face_map(landmarks, grid.width, grid.height)
-        clear = clarify(image, grid.cell, self.recipe, face)
-        clear, drawn = draw_features(clear, image, landmarks, face, grid.cell)
-        skin, mouth = (
+        face = face_map(Landmarks(landmarks.points * scale), grid.width, grid.height)
+        features, skin = (
             mask.reshape(rows, grid.cell, columns, grid.cell).mean(axis=(1, 3))
-            for mask in (face.skin, face.mouth)
+            for mask in (face.features, face.skin)
         )
-        importance = np.where(drawn, _FEATURE_WEIGHT, 1.0 + _MOUTH_WEIGHT * mouth)
-        return _Prepared(clear, grid, drawn, importance, (skin > _MOSTLY_SKIN) & ~drawn)
+        has_feature = features > _MOSTLY_FEATURE
+        clear = clarify(resized(image, grid), grid.cell, self.recipe, face)
+        return _Prepared(clear, grid, has_feature, (skin > _MOSTLY_SKIN) & ~has_feature)
 
     def _fit(self, images: Iterator[_Prepared], num_images: int) -> None:
         if self.recipe.is_pyxelate:
@@ -163,8 +157,8 @@ class Pixelator:
         for prepared in images:
             colors = self._cells(prepared)[0]
             weight = self.recipe.inside(colors.shape[1], colors.shape[0])
-            if prepared.importance is not None:
-                weight = weight * prepared.importance
+            if prepared.features is not None:
+                weight = np.where(prepared.features, _FEATURE_WEIGHT * weight, weight)
             if has_tones and prepared.skin is not None:
                 skin.append(colors[prepared.skin])
                 colors, weight = colors[~prepared.skin], weight[~prepared.skin]

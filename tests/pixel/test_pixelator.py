@@ -218,17 +218,39 @@ PORTRAIT = Pixelation(
 )
 
 
-def test_a_portrait_with_features_has_eyes_of_whole_cells() -> None:
+def test_features_keep_the_eyes_clear() -> None:
+    """Cells of the eyes that keep the colour that the palette has for them: all with features, else not."""
     photo, eyes = portrait()
-    snapped = Pixelator(PORTRAIT).fit_apply(photo).snapped
-    assert snapped.indices.shape == (48, 48)
-    lightness = srgb_to_oklab(snapped.cells / 255.0)[..., 0]
-    for x, y in np.rint(eyes / 4).astype(int):
-        around = lightness[y - 2 : y + 2, x - 3 : x + 3]
-        assert around.min() < 0.35
-        assert around.max() > 0.65
-    plain = Pixelator(dataclasses.replace(PORTRAIT, features=False)).fit_apply(photo).snapped
-    assert (plain.cells != snapped.cells).any()
+    recipe = dataclasses.replace(PORTRAIT, coherence=0.3)
+    kept = []
+    for on in (True, False):
+        pixelator = Pixelator(dataclasses.replace(recipe, features=on))
+        snapped = pixelator.fit_apply(photo).snapped
+        assert snapped.indices.shape == (48, 48)
+        cells = cell_colors(pixelator.clarified(photo), snapped.grid, "outline")
+        best = nearest(cells, snapped.palette)
+        parts = [np.s_[y - 1 : y + 1, x - 2 : x + 2] for x, y in np.rint(eyes / 4).astype(int)]
+        kept.append(np.mean([(best[part] == snapped.indices[part]).mean() for part in parts]))
+        if on:
+            lightness = srgb_to_oklab(snapped.cells / 255.0)[..., 0]
+            assert all(lightness[part].min() < 0.35 for part in parts)
+    assert kept[0] == 1.0
+    assert kept[1] < 0.9
+
+
+def test_features_have_palette_colours_of_their_own() -> None:
+    """With few colours, the cells of eyes and mouth are closer to the photo than without features."""
+    photo, _ = portrait()
+    landmarks = find_landmarks(photo)
+    assert landmarks is not None
+    is_feature = face_map(landmarks, 192, 192).features.reshape(48, 4, 48, 4).mean(axis=(1, 3)) > 0.5
+    errors = []
+    for on in (True, False):
+        recipe = Pixelation(factor=4, palette=6, fit="kmeans", downsample="mean", features=on)
+        snapped = Pixelator(recipe).fit_apply(photo).snapped
+        gaps = perceptual(snapped.cells / 255.0) - perceptual(cell_colors(photo, snapped.grid) / 255.0)
+        errors.append(np.linalg.norm(gaps, axis=2)[is_feature].mean())
+    assert errors[0] < errors[1]
 
 
 @pytest.mark.parametrize("scale", [1, 5])
