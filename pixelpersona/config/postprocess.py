@@ -19,7 +19,7 @@ class PostprocessConfig:
     sharpness: strength of the contrast between neighbouring cells of the head, 0 to 4.
     skin_contrast: with a face's landmarks, share of both contrasts that its skin gets, 0 to 1.
     skin_flatness: with a face's landmarks, factor on flatness on its skin, 1 to 8.
-    lip_color: with a face's landmarks, factor on the colour of its lips, 0 to 4.
+    feature_color: with a face's landmarks, factor on the colour of its eyes and lips, 0 to 4.
     saturation: factor on the saturation, 0 to 4.
     focus: how much more the head of a portrait counts than the rest, 1 to 8.
     min_distance: palette colours closer than this (OKLab) are merged, 0 to 1.
@@ -39,7 +39,7 @@ class PostprocessConfig:
     sharpness: float
     skin_contrast: float
     skin_flatness: float
-    lip_color: float
+    feature_color: float
     saturation: float
     focus: float
     min_distance: float

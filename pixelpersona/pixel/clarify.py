@@ -21,6 +21,7 @@ _FEATURE_VARIANCE = 0.006  # of lightness: windows that vary more contain an edg
 _SHADING_RADIUS, _SHADING_VARIANCE = 6.0, 0.02  # the same for light and shadow
 _SKIN_TONES = 0.25  # difference in lightness from the middle of the face beyond which it is hair, not shading
 _FACE = 0.6  # size of the middle of the face, see `framing.head_weight`
+_DARKENING = 0.5  # share of the contrast that darkens eyes and mouth
 _SHARP, _SOFT = 0.3, 1.0  # cells: standard deviations of the Gaussians of `sharpness`
 _SMALL = 3_000_000  # colour values (one megapixel) up to which an image is processed at once, in float64
 _BAND = 500_000  # colour values converted at once in a larger image
@@ -35,7 +36,7 @@ _RANGES = {
     "sharpness": (0.0, 4.0),
     "skin_contrast": (0.0, 1.0),
     "skin_flatness": (1.0, 8.0),
-    "lip_color": (0.0, 4.0),
+    "feature_color": (0.0, 4.0),
     "saturation": (0.0, 4.0),
 }
 
@@ -59,7 +60,9 @@ class Clarity(Focus):
     and change the head only.
     Only where the landmarks of a face are known: skin_contrast: 0 to 1, share of feature_contrast and
     sharpness that skin gets, away from eyes and mouth; skin_flatness: 1 to 8, factor on flatness there;
-    lip_color: 0 to 4, factor on the colour difference between the mouth and the skin.
+    feature_color: 0 to 4, factor on the colour difference between eyes or mouth and the skin. Eyes and mouth
+    are darkened by feature_contrast and sharpness only half as much as they are lightened: lashes and corners
+    of a mouth would become black blocks.
     saturation: 0 to 4, factor on OKLab's chroma.
     """
 
@@ -73,7 +76,7 @@ class Clarity(Focus):
     sharpness: float = 0.0
     skin_contrast: float = 1.0
     skin_flatness: float = 1.0
-    lip_color: float = 1.0
+    feature_color: float = 1.0
     saturation: float = 1.0
 
     def check_clarity(self, group: str) -> None:
@@ -104,16 +107,17 @@ def clarify(
     lab = _to_planes(image)
     skin = None if face is None else face.skin.astype(lab.dtype)
     kept = 1.0 if skin is None else 1.0 - (1.0 - clarity.skin_contrast) * skin
+    darkening = 1.0 if face is None else 1.0 - (1.0 - _DARKENING) * face.features.astype(lab.dtype)
     _stretch(lab[0], clarity)
     if clarity.evenness > 0.0:
         _even(lab[0], cell, clarity.evenness, face)
     if clarity.feature_contrast > 0.0:
         factor = clarity.feature_contrast * kept / _outside(lab[0], clarity)
-        _exaggerate(lab[0], _edge_preserving_mean(lab[0], cell), factor)
+        _exaggerate(lab[0], _edge_preserving_mean(lab[0], cell), factor, darkening)
     if clarity.sharpness > 0.0:
-        _sharpen(lab[0], cell, clarity.sharpness * kept)
+        _sharpen(lab[0], cell, clarity.sharpness * kept, darkening)
     if face is not None:
-        _color_lips(lab[1:], face, clarity.lip_color)
+        _color_features(lab[1:], face, clarity.feature_color)
     if clarity.flatness > 0.0:
         _flatten(lab, clarity, skin)
     if clarity.local_contrast > 0.0:
@@ -164,20 +168,29 @@ def _flatten(lab: NDArray[Any], clarity: Clarity, skin: NDArray[Any] | None) -> 
         plane[:] = flat
 
 
-def _color_lips(chroma: NDArray[Any], face: FaceMap, factor: float) -> None:
-    """Multiply the mouth's difference in chroma [2, H, W] from the skin, in place."""
+def _color_features(chroma: NDArray[Any], face: FaceMap, factor: float) -> None:
+    """Multiply the difference in chroma [2, H, W] of eyes and mouth from the skin, in place."""
     is_skin = face.is_skin
     if factor == 1.0 or not is_skin.any():
         return
-    amount = (factor - 1.0) * face.mouth.astype(chroma.dtype)
+    amount = (factor - 1.0) * face.features.astype(chroma.dtype)
     for plane in chroma:
         plane += amount * (plane - np.median(plane[is_skin]))
 
 
-def _exaggerate(lightness: NDArray[Any], mean: NDArray[Any], factor: NDArray[Any] | float) -> None:
-    """Add `factor` times the difference from a mean, which is overwritten, in place."""
+def _exaggerate(
+    lightness: NDArray[Any],
+    mean: NDArray[Any],
+    factor: NDArray[Any] | float,
+    darkening: NDArray[Any] | float = 1.0,
+) -> None:
+    """Add `factor` times the difference from a mean, which is overwritten, in place.
+
+    darkening: factor on the negative differences.
+    """
     np.subtract(lightness, mean, out=mean)
     mean *= factor
+    np.multiply(mean, darkening, out=mean, where=mean < 0.0)
     lightness += mean
 
 
@@ -201,12 +214,15 @@ def _even(lightness: NDArray[Any], cell: float, share: float, known: FaceMap | N
     lightness -= shading
 
 
-def _sharpen(lightness: NDArray[Any], cell: float, factor: NDArray[Any] | float) -> None:
-    """Amplify differences of the size of a cell inside the head, in place."""
+def _sharpen(
+    lightness: NDArray[Any], cell: float, factor: NDArray[Any] | float, darkening: NDArray[Any] | float
+) -> None:
+    """Amplify differences of the size of a cell inside the head, in place; see `_exaggerate`."""
     height, width = lightness.shape
     detail = gaussian_filter(lightness, _SHARP * cell)
     detail -= gaussian_filter(lightness, _SOFT * cell)
     detail *= factor * head_weight(width, height).astype(lightness.dtype)
+    np.multiply(detail, darkening, out=detail, where=detail < 0.0)
     lightness += detail
 
 

@@ -27,7 +27,7 @@ PORTRAIT = Clarity(
     sharpness=0.6,
     skin_contrast=0.3,
     skin_flatness=2.5,
-    lip_color=1.4,
+    feature_color=1.4,
     saturation=1.15,
     focus=3.0,
 )
@@ -98,7 +98,7 @@ RANGES = {
     "sharpness": (0, 4),
     "skin_contrast": (0, 1),
     "skin_flatness": (1, 8),
-    "lip_color": (0, 4),
+    "feature_color": (0, 4),
     "saturation": (0, 4),
     "focus": (1, 8),
 }
@@ -146,7 +146,8 @@ def by_definition(
     lab = srgb_to_oklab(image / 255.0)
     head = ellipse(image.shape[:2], 1.0)
     outside = clarity.focus ** (1.0 - head)
-    skin = 0.0 * head if face is None else face.face * (1.0 - np.maximum(face.eyes, face.mouth))
+    features = 0.0 * head if face is None else np.maximum(face.eyes, face.mouth)
+    skin = 0.0 * head if face is None else face.face * (1.0 - features)
     kept = 1.0 - skin + clarity.skin_contrast * skin
     low, high = np.percentile(lab[..., 0], [2.0, 98.0])
     middle, gain = (low + high) / 2, min((0.93 - 0.15) / (high - low), clarity.max_gain)
@@ -160,14 +161,18 @@ def by_definition(
         lab[..., 0] -= clarity.evenness * evened * shading * np.exp(-((shading / 0.25) ** 2))
     if clarity.feature_contrast:
         mean = guided(lab[..., 0], round(2 * cell), 0.006)
-        lab[..., 0] += clarity.feature_contrast * kept / outside * (lab[..., 0] - mean)
+        difference = lab[..., 0] - mean
+        difference = np.maximum(difference, 0.0) + (1.0 - 0.5 * features) * np.minimum(difference, 0.0)
+        lab[..., 0] += clarity.feature_contrast * kept / outside * difference
     if clarity.sharpness:
         bands = [gaussian_filter(lab[..., 0], sigma * cell) for sigma in (0.3, 1.0)]
-        lab[..., 0] += clarity.sharpness * kept * head * (bands[0] - bands[1])
+        difference = bands[0] - bands[1]
+        difference = np.maximum(difference, 0.0) + (1.0 - 0.5 * features) * np.minimum(difference, 0.0)
+        lab[..., 0] += clarity.sharpness * kept * head * difference
     if face is not None:
         for channel in (1, 2):
             off = lab[..., channel] - np.median(lab[..., channel][skin > 0.7])
-            lab[..., channel] += (clarity.lip_color - 1.0) * face.mouth * off
+            lab[..., channel] += (clarity.feature_color - 1.0) * features * off
     if clarity.flatness:
         weak, strong, stronger = (
             denoise_tv_chambolle(lab, weight=clarity.flatness * factor, channel_axis=-1)
@@ -214,10 +219,10 @@ def test_a_small_image_equals_the_definition(clarity: Clarity) -> None:
         Clarity(evenness=1.0),
         Clarity(feature_contrast=2.0, sharpness=1.0, skin_contrast=0.0),
         Clarity(flatness=0.05, skin_flatness=4.0),
-        Clarity(saturation=1.0001, lip_color=3.0),
+        Clarity(saturation=1.0001, feature_color=3.0),
     ],
 )
-def test_with_landmarks_skin_and_lips_equal_the_definition(clarity: Clarity) -> None:
+def test_with_landmarks_the_face_equals_the_definition(clarity: Clarity) -> None:
     face = face_map(LANDMARKS, 128, 128)
     expected = by_definition(FACE, 4, clarity, face).astype(int)
     off = np.abs(clarify(FACE, 4, clarity, face) - expected)
