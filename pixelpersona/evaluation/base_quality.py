@@ -101,7 +101,8 @@ def img2img_quality(
     pictures = [Image.fromarray(photo) for photo in photos]
     portraits = Stylizer(base, sampler=sampler, prompt=prompt).portraits(pictures, list(range(len(photos))))
     drawn = np.stack([np.asarray(portrait.image) for portrait in portraits])
-    altered = [altered_photo(photo, name) for photo, name in zip(pictures, photo_ids, strict=True)]
+    named = zip(pictures, photo_ids, strict=True)
+    altered = [altered_photo(photo, name, features.framing) for photo, name in named]
     people = features.likeness_features(np.stack([np.asarray(picture) for picture in altered]))
     likeness = similarities(people, features.likeness_features(drawn)).numpy()
     is_wrong = ~np.eye(len(photos), dtype=bool)

@@ -75,7 +75,7 @@ class Benchmark:
         art = _stack(self.reference_art)
         self.photos = photos
         named = [*zip(ids, photos, strict=True), *self.others.items()]
-        self.gallery = [altered_photo(photo, name) for name, photo in named]
+        self.gallery = [altered_photo(photo, name, self.features.framing) for name, photo in named]
         self.people = self.features.likeness_features(_stack(self.gallery))
         self.art = self.features.features(art)
         self.inception_art = None if self.inception is None else self.inception.features(art)
@@ -111,7 +111,8 @@ def score_variant(
         by_network = similarities(benchmark.people, people)
         values["likeness"] = by_network.diagonal().tolist()
         values["likeness_top1"] = top1(by_network)
-        values["layout_top1"] = top1(layout_similarities(benchmark.gallery, pictures))
+        by_layout = layout_similarities(benchmark.gallery, pictures, benchmark.features.framing)
+        values["layout_top1"] = top1(by_layout)
         if stage == "raw":  # snapped pictures are on one grid and palette by construction
             values |= _other_grids(arrays, benchmark)
         per_photo |= {f"{key}_{stage}": value for key, value in values.items()}

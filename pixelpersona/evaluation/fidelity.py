@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.models.features import similarities
-from pixelpersona.pixel.framing import face_weight
+from pixelpersona.pixel.framing import face_part, framed_face_weight
 
 GALLERY_SIZE = 256
 """Number of photos in the gallery, which is the start of the split. A portrait's own photo is looked up
@@ -22,15 +22,15 @@ there, and likeness is centred on its mean, so values do not depend on how many 
 _MAX_CROP = 0.10  # largest change of the crop's side, as a share; half of it for its centre
 _MAX_JITTER = 0.3
 _MAX_TINT = 0.2
-_UNSTRETCHED = np.ones(2)
 _LAYOUT_SIZE = 12
 
 
-def altered_photo(photo: Image.Image, photo_id: str) -> Image.Image:
+def altered_photo(photo: Image.Image, photo_id: str, framing: str = "tight") -> Image.Image:
     """The photo with another crop, other colours and another background; RGB of the same size.
 
     The crop's side changes by up to ±10 %, its centre by ±5 %; brightness, contrast and saturation by ±30 %,
-    each colour channel by ±20 %; everything outside the ellipse of the centred face gets one random colour.
+    each colour channel by ±20 %; everything outside the ellipse of the face (`framed_face_weight`) gets one
+    random colour.
     With ±20 % and no change of single channels, blobs of colour inside the ellipse still found 0.89 of 64
     photos. The result depends on the photo and its id alone.
     """
@@ -43,7 +43,7 @@ def altered_photo(photo: Image.Image, photo_id: str) -> Image.Image:
         picture = enhance(picture).enhance(1.0 + rng.uniform(-_MAX_JITTER, _MAX_JITTER))
     tinted = np.minimum(np.asarray(picture) * (1.0 + rng.uniform(-_MAX_TINT, _MAX_TINT, size=3)), 255.0)
     background = rng.integers(0, 256, size=3)
-    weight = face_weight(width, height, _UNSTRETCHED)[..., None]
+    weight = framed_face_weight(width, height, framing)[..., None]
     blended = tinted * weight + background * (1.0 - weight)
     return Image.fromarray(np.rint(blended).astype(np.uint8))
 
@@ -58,13 +58,15 @@ def top1(similarity: Tensor) -> list[float]:
     return [float(match) for match in own > others.max(dim=1).values]
 
 
-def layout_similarities(photos: Sequence[Image.Image], portraits: Sequence[Image.Image]) -> Tensor:
-    """Cosines of pictures shrunk to 12x12 colours, float64 [portraits, photos]: the floor for likeness.
+def layout_similarities(
+    photos: Sequence[Image.Image], portraits: Sequence[Image.Image], framing: str = "tight"
+) -> Tensor:
+    """Cosines of faces shrunk to 12x12 colours, float64 [portraits, photos]: the floor for likeness.
 
-    Restricted to the ellipse of the face, as likeness is: otherwise the replaced background would decide, and
-    the floor would be too low.
+    framing: of both. Restricted to the ellipse of the face, as likeness is: otherwise the replaced background
+    would decide, and the floor would be too low.
     """
-    return similarities(_layout(photos), _layout(portraits))
+    return similarities(_layout(photos, framing), _layout(portraits, framing))
 
 
 def _crop(picture: Image.Image, scale: float, center_x: float, center_y: float) -> Image.Image:
@@ -79,8 +81,9 @@ def _crop(picture: Image.Image, scale: float, center_x: float, center_y: float) 
     return padded.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
 
-def _layout(pictures: Sequence[Image.Image]) -> Tensor:
+def _layout(pictures: Sequence[Image.Image], framing: str) -> Tensor:
     size = (_LAYOUT_SIZE, _LAYOUT_SIZE)
-    small = [np.asarray(p.convert("RGB").resize(size, Image.Resampling.BOX)) / 255.0 for p in pictures]
-    weight = face_weight(_LAYOUT_SIZE, _LAYOUT_SIZE, _UNSTRETCHED)[..., None]
+    faces = [picture.convert("RGB").crop(face_part(*picture.size, framing)) for picture in pictures]
+    small = [np.asarray(face.resize(size, Image.Resampling.BOX)) / 255.0 for face in faces]
+    weight = framed_face_weight(_LAYOUT_SIZE, _LAYOUT_SIZE, "tight")[..., None]
     return torch.from_numpy(np.stack([(colors * weight).ravel() for colors in small]))

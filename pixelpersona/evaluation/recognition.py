@@ -48,13 +48,15 @@ def recognition(
     """
     if len(photos) < _MIN_PHOTOS:
         raise ValueError(f"recognition: {len(photos)} photos; accepted {_MIN_PHOTOS} or more")
-    altered = [altered_photo(photo, name) for photo, name in zip(photos, photo_ids, strict=True)]
+    named = zip(photos, photo_ids, strict=True)
+    altered = [altered_photo(photo, name, features.framing) for photo, name in named]
     drawn = np.stack([draw(np.asarray(photo)) for photo in altered])
     originals = np.stack([np.asarray(photo.convert("RGB")) for photo in photos])
     surface, people = features.views(originals)
     found = features.likeness_features(drawn)
     by_network = similarities(people, found)
-    by_layout = layout_similarities(photos, [Image.fromarray(picture) for picture in drawn])
+    pictures = [Image.fromarray(picture) for picture in drawn]
+    by_layout = layout_similarities(photos, pictures, features.framing)
     lowered = {
         "pixel art of the altered photo": by_network.diagonal(),
         "blur": likeness(people, features.likeness_features(_blurred(photos))),

@@ -35,7 +35,13 @@ class SetFeatures(Protocol):
 
 
 class FeatureExtractor(SetFeatures, Protocol):
-    """Two kinds of features: `features` for the style, `likeness_features` for the person."""
+    """Two kinds of features: `features` for the style, `likeness_features` for the person.
+
+    framing: of the pictures, one of `framing.FRAMINGS`.
+    """
+
+    @property
+    def framing(self) -> str: ...
 
     def likeness_features(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [B, H, W, 3] → float32 [B, E]: who it is, whatever the style."""
@@ -62,6 +68,8 @@ class PersonaFeatures:
     Raises ValueError for a folder without such a network.
     """
 
+    framing = "tight"
+
     def __init__(self, folder: Path | None = None) -> None:
         self._net, weights_sha256 = load_persona_net(asset("persona") if folder is None else folder)
         self.sha256 = hashlib.sha256(f"{_VERSION}:{weights_sha256}".encode()).hexdigest()
@@ -69,7 +77,7 @@ class PersonaFeatures:
     @torch.no_grad()
     def features(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [B, H, W, 3] → float32 [B, 118]. Raises ValueError for anything else."""
-        return torch.stack([_texture(pixels, self._net.early_maps(pixels)) for pixels in _each(images)])
+        return torch.stack([_texture(pixels, self._net.early_maps(pixels)) for pixels in self._each(images)])
 
     def likeness_features(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [B, H, W, 3] → float32 [B, 128] of length 1. Raises ValueError for anything else."""
@@ -79,7 +87,7 @@ class PersonaFeatures:
     def views(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """(`features`, `likeness_features`) of the same pictures, from one forward pass each."""
         textures, embeddings = [], []
-        for pixels in _each(images):
+        for pixels in self._each(images):
             early = self._net.early_maps(pixels)
             textures.append(_texture(pixels, early))
             embeddings.append(self._net.persona(early[-1]).embedding[0])
@@ -88,9 +96,25 @@ class PersonaFeatures:
     @torch.no_grad()
     def personas(self, images: NDArray[np.uint8]) -> Persona:
         """uint8 [B, H, W, 3] → the network's outputs, ages clamped at 0. Raises ValueError as `features`."""
-        found: list[Persona] = [self._net(pixels) for pixels in _each(images)]
+        found: list[Persona] = [self._net(pixels) for pixels in self._each(images)]
         persona = Persona(*map(torch.cat, zip(*found, strict=True)))
         return persona._replace(age=persona.age.clamp(min=0.0))
+
+    def _each(self, images: NDArray[np.uint8]) -> Iterator[Tensor]:
+        """uint8 [B, H, W, 3] → the faces one by one, float32 [1, 3, 128, 128] in [-1, 1]."""
+        check_pictures(images)
+        if images.shape[1] != images.shape[2] or images.shape[1] < _SMALLEST:
+            size = f"{images.shape[2]}x{images.shape[1]}"
+            raise ValueError(f"features: pictures of {size}; accepted squares of {_SMALLEST} pixels or more")
+        for image in self._faces(images):
+            pixels = to_unit(image[None])
+            if pixels.shape[-1] != IMAGE_SIZE:
+                pixels = F.interpolate(pixels, size=IMAGE_SIZE, mode="bilinear", antialias=True)
+            yield pixels.contiguous()
+
+    def _faces(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the network sees of the pictures."""
+        return images
 
 
 def _texture(pixels: Tensor, early: list[Tensor]) -> Tensor:
@@ -102,19 +126,6 @@ def check_pictures(images: NDArray[np.uint8]) -> None:
     """Raises ValueError for anything but uint8 [B, H, W, 3] with at least one picture."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
         raise ValueError(f"features: {images.dtype} {images.shape}; accepted uint8 [B, H, W, 3], B 1 or more")
-
-
-def _each(images: NDArray[np.uint8]) -> Iterator[Tensor]:
-    """uint8 [B, H, W, 3] → the pictures one by one, float32 [1, 3, 128, 128] in [-1, 1]."""
-    check_pictures(images)
-    if images.shape[1] != images.shape[2] or images.shape[1] < _SMALLEST:
-        size = f"{images.shape[2]}x{images.shape[1]}"
-        raise ValueError(f"features: pictures of {size}; accepted squares of {_SMALLEST} pixels or more")
-    for image in images:
-        pixels = to_unit(image[None])
-        if pixels.shape[-1] != IMAGE_SIZE:
-            pixels = F.interpolate(pixels, size=IMAGE_SIZE, mode="bilinear", antialias=True)
-        yield pixels.contiguous()
 
 
 def similarities(photo_features: Tensor, portrait_features: Tensor) -> Tensor:

@@ -13,6 +13,10 @@ from pixelpersona.pixel.faces import find_face
 _AROUND_THE_FACE = {"tight": TIGHT, "portrait": PORTRAIT}
 FRAMINGS = (*_AROUND_THE_FACE, "center")
 
+# Left, top, right and bottom of `face_part` in a head-and-shoulders portrait: 32 of 48 cells, so that a base
+# of 48 cells needs no resizing. A tight crop of the same photo would be 5 % larger.
+_FACE_PART = (8 / 48, 10 / 48, 40 / 48, 42 / 48)
+
 _FACE_AXES = (0.42, 0.50)  # half axes of the ellipse, as fractions of the image's width and height
 _FACE_EDGE = 0.15  # half width of its soft edge, in squared normalised distance
 
@@ -47,6 +51,25 @@ def crop_framed(image: Image.Image, size: int, framing: str, face: Face | None) 
     if face is None:
         return center_square(image, size)
     return crop_around(image, size, _AROUND_THE_FACE[framing], face)
+
+
+def face_part(width: int, height: int, framing: str) -> tuple[int, int, int, int]:
+    """The box of the face in a picture of this framing: left, top, right and bottom in pixels.
+
+    Of "portrait" it shows about what a "tight" crop does; otherwise it is the whole picture.
+    """
+    if framing != "portrait":
+        return 0, 0, width, height
+    left, top, right, bottom = _FACE_PART
+    return round(left * width), round(top * height), round(right * width), round(bottom * height)
+
+
+def framed_face_weight(width: int, height: int, framing: str) -> NDArray[np.float64]:
+    """`face_weight` inside of `face_part`, 0 around it, float64 [height, width]."""
+    left, top, right, bottom = face_part(width, height, framing)
+    weight = np.zeros((height, width))
+    weight[top:bottom, left:right] = face_weight(right - left, bottom - top, np.ones(2))
+    return weight
 
 
 def face_weight(width: int, height: int, stretch: NDArray[F]) -> NDArray[F]:

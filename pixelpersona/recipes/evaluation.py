@@ -14,6 +14,7 @@ from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.recipe import with_palette_colors
 from pixelpersona.evaluation.compare import Benchmark, differences, score_variant
 from pixelpersona.evaluation.fidelity import GALLERY_SIZE
+from pixelpersona.evaluation.framed_features import FramedFeatures
 from pixelpersona.evaluation.result import EvalResults, save_results
 from pixelpersona.evaluation.training_seeds import group_seeds
 from pixelpersona.inference.direct import (
@@ -33,7 +34,6 @@ from pixelpersona.models.adapter import ADAPTER_FILE, merge_lora
 from pixelpersona.models.base import BaseModel
 from pixelpersona.models.baseline import BASELINE_FILE, load_baseline
 from pixelpersona.models.codec import Codec
-from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.models.inception import InceptionFeatures
 from pixelpersona.pixel.compiled import compile_kernels
 from pixelpersona.pixel.damage import damage
@@ -41,7 +41,7 @@ from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.recipes.check_eval import check_eval, check_num_photos
 from pixelpersona.recipes.comparable_runs import comparable_runs, other_adapters, warn_of_copies
-from pixelpersona.recipes.model import load_model
+from pixelpersona.recipes.model import load_model, picture_framing
 from pixelpersona.recipes.preparation import make_pairs
 from pixelpersona.reporting.sheets import save_sheets
 from pixelpersona.reporting.tracked_results import log_results
@@ -177,7 +177,7 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         [pair.id for pair in pairs],
         [evaluation.seed + number for number in range(len(pairs))],
         [Image.fromarray(pair_set.pixel(pair.id)) for pair in pairs],
-        PersonaFeatures(),
+        FramedFeatures(picture_framing(config.dataset, model)),
         cell=base.cell,
         base_sha256=base.sha256,
         num_colors=postprocess.num_colors,

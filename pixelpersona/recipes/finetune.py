@@ -15,7 +15,7 @@ from pixelpersona.inference.stylizer import Stylizer
 from pixelpersona.models.adapter import TEXT_ATTENTION, add_lora, save_lora, without_adapters
 from pixelpersona.models.codec import Codec, tokenize
 from pixelpersona.recipes.loop_settings import count_steps
-from pixelpersona.recipes.model import load_model
+from pixelpersona.recipes.model import load_model, picture_framing
 from pixelpersona.recipes.training_run import (
     make_state,
     resume_and_record,
@@ -81,7 +81,14 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> boo
         samples = None
         if loop.num_samples and run.is_main:
             stylizer = Stylizer(base, sampler=Sampler(**asdict(config.sampler)), prompt=model.prompt)
-            samples = Samples(stylizer, untouched, run.pair_set, loop.num_samples, cell=base.cell)
+            samples = Samples(
+                stylizer,
+                untouched,
+                run.pair_set,
+                loop.num_samples,
+                cell=base.cell,
+                framing=picture_framing(config.dataset, model),
+            )
 
         # Optimizer, schedule and EMA; a checkpoint's state where there is one; the run's record.
         with run.accelerator.main_process_first():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pixelpersona.assets.locate import path as asset
+from pixelpersona.config.dataset import DatasetConfig
 from pixelpersona.config.model import ModelConfig
 from pixelpersona.models.base import BaseModel, load_base
 from pixelpersona.runs.digests import files_stamp
@@ -31,3 +32,11 @@ def base_stamp(model: ModelConfig) -> str:
     """Changes when the files of the base do, without loading it; a hub id stands for itself."""
     folder = asset("tiny") if model.path is None else Path(model.path)
     return files_stamp(folder) if folder.is_dir() else str(model.path)
+
+
+def picture_framing(dataset: DatasetConfig, model: ModelConfig) -> str:
+    """How the faces of a data set are framed, one of `framing.FRAMINGS`.
+
+    Photos of which the centre is taken (`dataset.framing=center`) count as framed for the model already.
+    """
+    return model.framing if dataset.framing == "center" else dataset.framing

@@ -10,7 +10,7 @@ from pixelpersona.data.metadata import TRAIN, VAL
 from pixelpersona.inference.direct import DirectStylizer, NetworkDraw
 from pixelpersona.models.baseline import BaselineUNet, save_baseline
 from pixelpersona.recipes.loop_settings import count_steps
-from pixelpersona.recipes.model import load_model
+from pixelpersona.recipes.model import load_model, picture_framing
 from pixelpersona.recipes.training_run import (
     make_state,
     resume_and_record,
@@ -50,7 +50,10 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
         samples = None
         if loop.num_samples and run.is_main:
             stylizer = DirectStylizer(NetworkDraw(network), cell=model.cell)
-            samples = Samples(stylizer, None, run.pair_set, loop.num_samples, cell=model.cell)
+            framing = picture_framing(config.dataset, model)
+            samples = Samples(
+                stylizer, None, run.pair_set, loop.num_samples, cell=model.cell, framing=framing
+            )
         with run.accelerator.main_process_first():
             num_steps = count_steps(loop, len(batches))
             identity: dict[str, object] = {

@@ -10,8 +10,9 @@ from pixelpersona.data.metadata import VAL
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.evaluation.distribution import MIN_PICTURES, fid, kid
 from pixelpersona.evaluation.fidelity import GALLERY_SIZE, altered_photo
+from pixelpersona.evaluation.framed_features import FramedFeatures
 from pixelpersona.inference.portrait import PortraitMaker
-from pixelpersona.models.features import PersonaFeatures, similarities
+from pixelpersona.models.features import similarities
 from pixelpersona.pixel.grid import Grid
 from pixelpersona.pixel.score import grid_contrast
 from pixelpersona.pixel.sheet import contact_sheet
@@ -22,7 +23,7 @@ class Samples:
 
     maker: draws portraits with the model as it stands. untouched: while its context is open, `maker` draws
     with the base as it was before training; None where the method has no such base. num_samples: number of
-    photos; fewer where the set holds fewer. cell: pixels per art cell.
+    photos; fewer where the set holds fewer. cell: pixels per art cell. framing: of the photos.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Samples:
         num_samples: int,
         *,
         cell: int,
+        framing: str,
     ) -> None:
         shown = pair_set.pairs(VAL)[:num_samples]
         self.ids = [pair.id for pair in shown]
@@ -41,10 +43,12 @@ class Samples:
         self.photos = [Image.fromarray(pair_set.photo(pair.id)) for pair in shown]
         self.targets = [Image.fromarray(picture) for picture in art]
         self._maker, self._untouched = maker, untouched
-        self._features = PersonaFeatures()
+        self._features = FramedFeatures(framing)
         self._reference = self._features.features(np.stack(art))
         gallery = pair_set.pairs(VAL)[: max(num_samples, GALLERY_SIZE)]
-        altered = [altered_photo(Image.fromarray(pair_set.photo(pair.id)), pair.id) for pair in gallery]
+        altered = [
+            altered_photo(Image.fromarray(pair_set.photo(pair.id)), pair.id, framing) for pair in gallery
+        ]
         self._people = self._features.likeness_features(np.stack([np.asarray(photo) for photo in altered]))
         self._grid = Grid.of(pair_set.size, pair_set.size, cell)
         self._base: list[Image.Image] | None = None

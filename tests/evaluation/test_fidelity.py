@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from pixelpersona.evaluation.fidelity import altered_photo, layout_similarities, top1
-from pixelpersona.pixel.framing import face_weight
+from pixelpersona.pixel.framing import face_part, face_weight, framed_face_weight
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,14 @@ def test_background_is_one_colour_and_the_face_stays_visible(photo: Image.Image)
     middle = (slice(16, 48), slice(16, 48))
     kept = np.corrcoef(altered[middle].ravel(), np.asarray(photo)[middle].ravel())[0, 1]
     assert 0.5 < kept < 0.999
+
+
+def test_of_a_portrait_all_but_the_face_is_replaced(photo: Image.Image) -> None:
+    altered = np.asarray(altered_photo(photo, "a", "portrait"))
+    outside = altered[framed_face_weight(64, 64, "portrait") == 0]
+    assert len(outside) > 64 * 64 * 0.5
+    assert (outside == outside[0]).all()
+    assert (altered[20:50, 28:36] != outside[0]).any()
 
 
 def test_alterations_stay_inside_their_ranges() -> None:
@@ -66,3 +74,12 @@ def test_layout_ignores_the_corners() -> None:
     changed.paste((255, 0, 0), (0, 0, 4, 4))
     expected = layout_similarities(photos, photos[:1])
     torch.testing.assert_close(layout_similarities(photos, [changed]), expected)
+
+
+def test_the_layout_of_a_portrait_is_that_of_its_face() -> None:
+    rng = np.random.default_rng(0)
+    photos = [Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)) for _ in range(3)]
+    faces = [photo.crop(face_part(48, 48, "portrait")) for photo in photos]
+    torch.testing.assert_close(
+        layout_similarities(photos, photos[:1], "portrait"), layout_similarities(faces, faces[:1])
+    )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pixelpersona.pixel.framing import Focus, face_weight, head_weight
+from pixelpersona.pixel.crop import PORTRAIT, TIGHT
+from pixelpersona.pixel.framing import Focus, face_part, face_weight, framed_face_weight, head_weight
 
 
 @pytest.mark.parametrize("stretch", [(1.0, 1.0), (0.9, 1.1)])
@@ -53,3 +54,23 @@ def test_focus_weighs_the_head_and_the_rest() -> None:
     assert (inside[0, 0], outside[0, 0]) == (1, 3)
     assert (Focus().inside(48, 48) == 1).all()
     assert (Focus().outside(48, 48) == 1).all()
+
+
+def test_the_face_of_a_portrait_is_about_a_tight_crop() -> None:
+    left, top, right, bottom = face_part(192, 192, "portrait")
+    assert (right - left, bottom - top) == (128, 128)
+    assert left % 4 == top % 4 == 0  # whole cells
+    side = TIGHT.scale / PORTRAIT.scale * 192
+    assert right - left == pytest.approx(side, rel=0.06)
+    center = (np.array(PORTRAIT.center) * 192 - (left, top)) / 128  # of the face in the part
+    np.testing.assert_allclose(center, TIGHT.center, atol=0.02)
+    for framing in ("tight", "center"):
+        assert face_part(60, 40, framing) == (0, 0, 60, 40)
+
+
+def test_the_weight_of_a_framed_face_is_zero_around_its_part() -> None:
+    left, top, right, bottom = face_part(96, 96, "portrait")
+    weight = framed_face_weight(96, 96, "portrait")
+    np.testing.assert_array_equal(weight[top:bottom, left:right], face_weight(64, 64, np.ones(2)))
+    assert weight.sum() == weight[top:bottom, left:right].sum()
+    np.testing.assert_array_equal(framed_face_weight(50, 40, "tight"), face_weight(50, 40, np.ones(2)))

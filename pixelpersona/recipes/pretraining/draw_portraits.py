@@ -15,10 +15,10 @@ from pixelpersona.data.metadata import TEST, TRAIN, VAL
 from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.data.sources import caption_of
 from pixelpersona.evaluation.curation import form, nearest_similarity, proportional_choice
+from pixelpersona.evaluation.framed_features import FramedFeatures
 from pixelpersona.files import write_whole
 from pixelpersona.inference.text_to_image import text_to_image
 from pixelpersona.models.base import load_base
-from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.faces import face_support
 from pixelpersona.recipes.pretraining.stage import Photos
 from pixelpersona.terminal import say
@@ -49,7 +49,8 @@ def draw_portraits(config: PretrainConfig, photos: Photos) -> None:
     with torch.autocast(base.device.type, dtype=half, enabled=half is not None):
         images = text_to_image(base, captions, seeds, num_steps=num_steps, guidance=guidance)
     drawn = np.stack([np.asarray(image) for image in images])
-    kept, statistics = _choose(drawn, captions, photos.train(), population, settings)
+    framing = config.model.framing
+    kept, statistics = _choose(drawn, captions, photos.train(), population, settings, framing)
 
     target = folder / "portraits"
     target.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,7 @@ def _choose(
     photos: NDArray[np.uint8],
     population: Sequence[str],
     settings: PortraitsConfig,
+    framing: str,
 ) -> tuple[list[int], dict[str, float]]:
     """Indices of the portraits to keep, ascending, and statistics of their nearest photos.
 
@@ -81,9 +83,9 @@ def _choose(
     are kept only when there are not enough acceptable ones.
 
     drawn: uint8 [M, H, W, 3], with one caption each. photos: uint8 [N, H, W, 3]. population: their captions.
-    Similarities are cosines of likeness features.
+    framing: of photos and portraits. Similarities are cosines of likeness features.
     """
-    extractor = PersonaFeatures()
+    extractor = FramedFeatures(framing)
     real_features, drawn_features = extractor.views(photos), extractor.views(drawn)
     support = [face_support(Image.fromarray(picture)) for picture in drawn]
     scores, acceptable = form(real_features, drawn_features, support)

@@ -12,13 +12,13 @@ from pixelpersona.data.sources import caption_of
 from pixelpersona.evaluation.attribute_errors import attribute_errors
 from pixelpersona.evaluation.base_quality import img2img_quality, text_to_image_quality
 from pixelpersona.evaluation.distribution import MIN_PICTURES
+from pixelpersona.evaluation.framed_features import FramedFeatures
 from pixelpersona.evaluation.recognition import recognition
 from pixelpersona.evaluation.reconstruction import reconstruction
 from pixelpersona.files import read_json, write_whole
 from pixelpersona.inference.sampler import Sampler
 from pixelpersona.models.base import load_base
 from pixelpersona.models.codec import Codec, to_uint8, to_unit
-from pixelpersona.models.features import PersonaFeatures
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import pixelize
 from pixelpersona.recipes.model import load_model
@@ -50,7 +50,7 @@ def measure_base(config: PretrainConfig, photos: Photos) -> None:
     captions = [caption_of(photos.source, photo_id) for photo_id in ids]
     own = folder / "base"
     base = load_base(own, name=model.name) if own.is_dir() else load_model(model)
-    features = PersonaFeatures(folder / "persona" if (folder / "persona").is_dir() else None)
+    features = FramedFeatures(model.framing, folder / "persona" if (folder / "persona").is_dir() else None)
     measured: dict[str, Any] = {"base_sha256": base.sha256, "num_photos": len(pictures)}
 
     blocks = to_uint8(block_images(to_unit(pictures), base.cell, torch.Generator().manual_seed(0)))

@@ -155,7 +155,7 @@ def _features_sheet(
     """Pixel art of altered portraits, and the three of all portraits that the network finds most similar."""
     style = Pixelation(**asdict(config.pixelate))
     shown = _pictures(portraits[:_NUM_SHOWN])
-    altered = [altered_photo(photo, str(index)) for index, photo in enumerate(shown)]
+    altered = [altered_photo(photo, str(index), features.framing) for index, photo in enumerate(shown)]
     drawn = np.stack([pixelize(np.asarray(photo), style)[0] for photo in altered])
     likeness = similarities(features.likeness_features(portraits), features.likeness_features(drawn)).numpy()
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :3]
