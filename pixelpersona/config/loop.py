@@ -22,6 +22,8 @@ class LoopConfig:
     num_epochs: null, or passes over the pairs in place of num_steps.
     batch_size: samples per optimizer step, over all processes.
     gradient_accumulation_steps: forward passes that share a batch, to need less memory.
+    latent_crop: null, or the side of the random square of each sample's latents that a LoRA is trained on, in
+        latent cells.
     precision: fp32, fp16 or bf16.
     max_grad_norm: gradients are clipped to this norm.
     seed: random seed of weights, order and noise, 0 to 4294967295.
@@ -42,6 +44,7 @@ class LoopConfig:
     num_epochs: int | None
     batch_size: int
     gradient_accumulation_steps: int
+    latent_crop: int | None
     precision: Precision
     max_grad_norm: float
     seed: int = field(metadata=SEED)

@@ -17,6 +17,7 @@ from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.randomness import BatchOrder
 
 _MAX_CACHED_BYTES = 512 * 2**20
+_SMALLEST_CROP = 8  # latent cells: less shows no shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +68,27 @@ class LatentBatches:
     """Batches of latents and text states; every caption is dropped with probability `caption_dropout`.
 
     The dropout is a function of (seed, step, place in the batch). A set with mirrored latents shows them in
-    half of each sample's epochs. Raises ValueError when a number is out of range.
+    half of each sample's epochs. crop: side of a square of the latents, in latent cells, at a random place in
+    each sample, which is all that the sample shows; None for the whole. A style can be learned from parts,
+    and a step of 32x32 instead of 48x48 latent cells takes less than half the time.
+    Raises ValueError when a number is out of range.
     """
 
     def __init__(
-        self, latent_set: LatentSet, batch_size: int, seed: int, caption_dropout: float = 0.0
+        self,
+        latent_set: LatentSet,
+        batch_size: int,
+        seed: int,
+        caption_dropout: float = 0.0,
+        crop: int | None = None,
     ) -> None:
         if not 0 <= caption_dropout <= 1:
             raise ValueError(f"caption_dropout must be in [0, 1], got {caption_dropout}")
+        side = min(latent_set.latents.shape[2:])
+        if crop is not None and not _SMALLEST_CROP <= crop <= side:
+            raise ValueError(f"loop.latent_crop={crop}: accepted null, or {_SMALLEST_CROP} to {side}")
         self.batch_size = batch_size
-        self._set, self._seed, self._caption_dropout = latent_set, seed, caption_dropout
+        self._set, self._seed, self._caption_dropout, self._crop = latent_set, seed, caption_dropout, crop
         self._order = BatchOrder(len(latent_set), batch_size, seed)
 
     def __len__(self) -> int:
@@ -97,8 +109,21 @@ class LatentBatches:
             latents = torch.where(shown, self._set.mirrored[items], latents)
             if photos is not None and self._set.mirrored_photos is not None:
                 photos = torch.where(shown, self._set.mirrored_photos[items], photos)
+        if self._crop is not None:
+            corners = self._corners(step)[mine]
+            latents = _crops(latents, corners, self._crop)
+            photos = None if photos is None else _crops(photos, corners, self._crop)
         ids = tuple(self._set.ids[item] for item in items)
         return LatentBatch(latents, text, ids, photos, part)
+
+    def _corners(self, step: int) -> Tensor:
+        """Row and column of the first cell of every sample's crop, int64 [B, 2]."""
+        assert self._crop is not None
+        rng = step_rng(self._seed, step, "crop")
+        num_places = [side - self._crop + 1 for side in self._set.latents.shape[2:]]
+        return torch.stack(
+            [torch.randint(num, (self.batch_size,), generator=rng) for num in num_places], dim=1
+        )
 
 
 class PairBatches:
@@ -140,6 +165,12 @@ class PairBatches:
             self._cache[pair_id] = pair
             self._cached_bytes += pair[0].numel() + pair[1].numel()
         return pair
+
+
+def _crops(latents: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Squares of [B, C, h, w] that begin at `corners`, [B, C, side, side]."""
+    places = zip(latents, corners.tolist(), strict=True)
+    return torch.stack([one[:, row : row + side, column : column + side] for one, (row, column) in places])
 
 
 def _to_tensor(image: NDArray[np.uint8]) -> Tensor:

@@ -69,7 +69,7 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> boo
             objective = DiffusionObjective(
                 base.unet, base.noise_schedule, text_encoder=text_encoder, **loss_options
             )
-            batches = LatentBatches(train_set, loop.batch_size, loop.seed, caption_dropout)
+            batches = LatentBatches(train_set, loop.batch_size, loop.seed, caption_dropout, loop.latent_crop)
 
         # What is drawn and saved during training.
         def untouched() -> AbstractContextManager[None]:
@@ -99,6 +99,7 @@ def finetune(config: TrainConfig, overrides: Sequence[str], command: str) -> boo
                 "targets": sorted(lora.targets),
                 "text_encoder": lora.text_encoder,
                 "base": base.sha256,
+                **({} if loop.latent_crop is None else {"latent_crop": loop.latent_crop}),
             }
             state = make_state(run, objective, num_steps, identity)
             tracker = resume_and_record(run, state, base.sha256)

@@ -32,6 +32,8 @@ def train_supervised_baseline(config: TrainConfig, overrides: Sequence[str]) -> 
     model, loop, widths = config.model, config.loop, config.method.widths
     if widths is None or len(widths) != 3:
         raise ValueError(f"method.widths={widths}: accepted three numbers, multiples of 8")
+    if loop.latent_crop is not None:
+        raise ValueError(f"loop.latent_crop={loop.latent_crop}: accepted null with method=supervised")
     with start_run(config, overrides) as run:
         if run is None:
             return False

@@ -12,6 +12,11 @@ from pixelpersona import prepare, report, stylize, train
 CASES = {
     "misspelt key": (train, "lora.rnak=8", "lora.rank"),
     "value of the wrong type": (train, "loop.batch_size=many", "loop.batch_size"),
+    "crops for the supervised baseline": (
+        train,
+        "method=supervised loop.latent_crop=16",
+        r"loop\.latent_crop=16: accepted null with method=supervised",
+    ),
     "missing folder of photos": (prepare, "dataset=folder dataset.path=TMP/nowhere", "nowhere"),
     "empty folder of photos": (prepare, "dataset=folder dataset.path=TMP/empty", "empty"),
     "missing CelebA": (prepare, "dataset=celeba dataset.path=TMP/celeba", "(?i)kaggle"),

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from pixelpersona.data.latents import LatentSet
-from pixelpersona.data.loader import LatentBatches, PairBatches
+from pixelpersona.data.loader import LatentBatches, PairBatches, Part
 from pixelpersona.data.pairs import prepare_pairs
 from pixelpersona.data.pairset import PairSet
 from pixelpersona.data.sources import FolderSource
@@ -146,3 +146,44 @@ def test_photo_and_pixel_art_are_mirrored_together(pair_set: PairSet) -> None:
                 assert np.array_equal(side, expected[:, ::-1] if mirrored else expected)
             counts[pair_id] += mirrored
     assert set(counts.values()) == {3}
+
+
+def places(num_items: int, side: int) -> LatentSet:
+    """Latents whose two channels are row and column, photos 100 above them."""
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    latents = torch.stack([rows, columns]).float().expand(num_items, 2, side, side)
+    return replace(latent_set(num_items), latents=latents, photos=latents + 100)
+
+
+def test_a_crop_is_a_square_at_a_random_place_the_same_in_the_photo() -> None:
+    batches = LatentBatches(places(7, 12), 6, seed=1, crop=8)
+    corners = set()
+    for step in range(30):
+        batch = batches.at(step)
+        assert batch.latents.shape == (6, 2, 8, 8)
+        assert batch.photos is not None
+        torch.testing.assert_close(batch.photos, batch.latents + 100)
+        for one in batch.latents:
+            row, column = (int(value) for value in one[:, 0, 0])
+            torch.testing.assert_close(one, places(1, 12).latents[0, :, row : row + 8, column : column + 8])
+            corners.add((row, column))
+    assert corners == {(row, column) for row in range(5) for column in range(5)}
+
+
+def test_crops_depend_on_seed_and_step_and_parts_share_them() -> None:
+    batches = LatentBatches(places(7, 12), 6, seed=1, crop=8)
+    again = LatentBatches(places(7, 12), 6, seed=1, crop=8)
+    whole = batches.at(5).latents
+    torch.testing.assert_close(again.at(5).latents, whole)
+    parts = torch.cat([again.at(5, Part(index, 3)).latents for index in range(3)])
+    torch.testing.assert_close(parts, whole)
+    other = LatentBatches(places(7, 12), 6, seed=2, crop=8)
+    assert any((other.at(step).latents != batches.at(step).latents).any() for step in range(3))
+    full = LatentBatches(places(7, 12), 6, seed=1).at(5)
+    assert full.ids == batches.at(5).ids
+
+
+@pytest.mark.parametrize("crop", [7, 13])
+def test_another_crop_is_refused(crop: int) -> None:
+    with pytest.raises(ValueError, match=f"loop.latent_crop={crop}: accepted null, or 8 to 12"):
+        LatentBatches(places(7, 12), 6, seed=1, crop=crop)
