@@ -22,6 +22,7 @@ _SHADING_RADIUS, _SHADING_VARIANCE = 6.0, 0.02  # the same for light and shadow
 _SKIN_TONES = 0.25  # difference in lightness from the middle of the face beyond which it is hair, not shading
 _FACE = 0.6  # size of the middle of the face, see `framing.head_weight`
 _DARKENING = 0.5  # share of the contrast that darkens eyes and mouth
+_MOUTH_CONTRAST = 0.5  # share of both contrasts that the mouth gets
 _SHARP, _SOFT = 0.3, 1.0  # cells: standard deviations of the Gaussians of `sharpness`
 _SMALL = 3_000_000  # colour values (one megapixel) up to which an image is processed at once, in float64
 _BAND = 500_000  # colour values converted at once in a larger image
@@ -60,9 +61,9 @@ class Clarity(Focus):
     and change the head only.
     Only where the landmarks of a face are known: skin_contrast: 0 to 1, share of feature_contrast and
     sharpness that skin gets, away from eyes and mouth; skin_flatness: 1 to 8, factor on flatness there;
-    feature_color: 0 to 4, factor on the colour difference between eyes or mouth and the skin. Eyes and mouth
-    are darkened by feature_contrast and sharpness only half as much as they are lightened: lashes and corners
-    of a mouth would become black blocks.
+    feature_color: 0 to 4, factor on the colour difference between eyes or mouth and the skin. feature_contrast
+    and sharpness darken eyes and mouth only half as much as they lighten them, and change the mouth only half
+    as much: lashes and corners of a mouth would become black blocks.
     saturation: 0 to 4, factor on OKLab's chroma.
     """
 
@@ -106,8 +107,7 @@ def clarify(
         return image
     lab = _to_planes(image)
     skin = None if face is None else face.skin.astype(lab.dtype)
-    kept = 1.0 if skin is None else 1.0 - (1.0 - clarity.skin_contrast) * skin
-    darkening = 1.0 if face is None else 1.0 - (1.0 - _DARKENING) * face.features.astype(lab.dtype)
+    kept, darkening = _contrast_shares(face, clarity, lab.dtype)
     _stretch(lab[0], clarity)
     if clarity.evenness > 0.0:
         _even(lab[0], cell, clarity.evenness, face)
@@ -129,6 +129,17 @@ def clarify(
     for rows in _bands(image):
         clear[rows, :, :3] = to_uint8(oklab_to_srgb(np.stack(list(lab[:, rows]), axis=-1)))
     return clear
+
+
+def _contrast_shares(
+    face: FaceMap | None, clarity: Clarity, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any] | float, NDArray[Any] | float]:
+    """Shares of the contrasts that each pixel gets, and of what darkens it; 1 without a face."""
+    if face is None:
+        return 1.0, 1.0
+    kept = 1.0 - (1.0 - clarity.skin_contrast) * face.skin - (1.0 - _MOUTH_CONTRAST) * face.mouth
+    darkening = 1.0 - (1.0 - _DARKENING) * face.features
+    return kept.astype(dtype), darkening.astype(dtype)
 
 
 def _outside(plane: NDArray[Any], focus: Focus) -> NDArray[Any] | float:

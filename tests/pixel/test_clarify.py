@@ -148,7 +148,7 @@ def by_definition(
     outside = clarity.focus ** (1.0 - head)
     features = 0.0 * head if face is None else np.maximum(face.eyes, face.mouth)
     skin = 0.0 * head if face is None else face.face * (1.0 - features)
-    kept = 1.0 - skin + clarity.skin_contrast * skin
+    kept = 1.0 - skin + clarity.skin_contrast * skin - (0.0 if face is None else 0.5 * face.mouth)
     low, high = np.percentile(lab[..., 0], [2.0, 98.0])
     middle, gain = (low + high) / 2, min((0.93 - 0.15) / (high - low), clarity.max_gain)
     stretched = middle + clarity.midtone_shift * (0.54 - middle) + gain * (lab[..., 0] - middle)
