@@ -61,9 +61,9 @@ class Clarity(Focus):
     and change the head only.
     Only where the landmarks of a face are known: skin_contrast: 0 to 1, share of feature_contrast and
     sharpness that skin gets, away from eyes and mouth; skin_flatness: 1 to 8, factor on flatness there;
-    feature_color: 0 to 4, factor on the colour difference between eyes or mouth and the skin. feature_contrast
-    and sharpness darken eyes and mouth only half as much as they lighten them, and change the mouth only half
-    as much: lashes and corners of a mouth would become black blocks.
+    feature_color: 0 to 4, factor on the colour difference between eyes or mouth and the skin. Both
+    contrasts darken eyes and mouth only half as much as they lighten them, and change the mouth only half as
+    much: lashes and corners of a mouth would become black blocks.
     saturation: 0 to 4, factor on OKLab's chroma.
     """
 
