@@ -63,7 +63,8 @@ def words(micro_base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             root / "photos" / f"{number}.png"
         )
         split = "test" if number < NUM_TEST else "train"
-        rows.append(json.dumps({"file_name": f"{number}.png", "split": split}))
+        row = {"file_name": f"{number}.png", "split": split}
+        rows.append(json.dumps(row if number else row | {"text": "a photo of a woman"}))
     (root / "photos" / "metadata.jsonl").write_text("\n".join(rows))
     save_trained(root / "runs", micro_base_folder)
     return [
@@ -98,6 +99,7 @@ def test_runs_of_this_base_are_found_in_subfolders_too(results: EvalResults) -> 
         "ranks/lora-r10",
     ]  # fmt: skip
     assert [r.variant for r in results.variants if r.is_fine_tune] == ["lora-r2", "ranks/lora-r10"]
+    assert list(results.captions.values()) == ["a photo of a woman"]
 
 
 def test_a_run_of_another_base_is_skipped_and_reported(

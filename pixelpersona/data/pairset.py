@@ -53,6 +53,7 @@ class Pair:
     pixel_sha256: str
     source_sha256: str
     source_fingerprint: str
+    photo_caption: str | None = None
 
 
 class PairSet:
@@ -206,6 +207,7 @@ def _pair(folder: Path, row: Mapping[str, Any]) -> Pair:
         pixel_sha256=row["pixel_sha256"],
         source_sha256=row["source_sha256"],
         source_fingerprint=row["source_fingerprint"],
+        photo_caption=row.get("source_text"),
     )
 
 

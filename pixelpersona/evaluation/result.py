@@ -91,13 +91,15 @@ class EvalResults:
     """The results of one evaluation.
 
     variants: one per run, and those without training. groups: one per set of runs that differ only in their
-    training seed. settings: split, sampler, prompt, data set hash, versions.
+    training seed. settings: split, sampler, prompt, data set hash, versions. captions: photo id → what the
+    data set says about the photo, for photos with a caption.
     """
 
     variants: list[EvalResult]
     differences: list[Difference]
     settings: dict[str, object] = field(default_factory=dict)
     groups: list[EvalResult] = field(default_factory=list)
+    captions: dict[str, str] = field(default_factory=dict)
 
     @property
     def compared(self) -> list[EvalResult]:
@@ -257,7 +259,12 @@ def load_results(path: Path) -> EvalResults:
             variants=[_decode_variant(v) for v in checked(raw["variants"], list)],
             differences=[_decode_difference(d) for d in checked(raw["differences"], list)],
             settings=checked(raw["settings"], dict),
-            groups=[_decode_variant(v) for v in checked(raw.get("groups", []), list)],  # version 0.1 had none
+            # Version 0.1 had neither groups nor captions.
+            groups=[_decode_variant(v) for v in checked(raw.get("groups", []), list)],
+            captions={
+                str(photo_id): checked(caption, str)
+                for photo_id, caption in checked(raw.get("captions", {}), dict).items()
+            },
         )
         names = {result.variant for result in results.variants}
         if unknown := {name for group in results.groups for name in group.members} - names:

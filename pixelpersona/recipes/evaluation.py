@@ -60,13 +60,17 @@ _NOT_DRAWN = ("photo", "target", "target-vae")  # references, neither drawn nor 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What all variants share. trained: the runs to compare, LoRAs and baselines, and other LoRAs."""
+    """What all variants share. trained: the runs to compare, LoRAs and baselines, and other LoRAs.
+
+    captions: of the benchmark's photos, where the data set has one.
+    """
 
     pair_set: PairSet
     base: BaseModel
     benchmark: Benchmark
     postprocess: Postprocess
     trained: list[TrainedWeights]
+    captions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def evaluate(config: EvaluateConfig, overrides: Sequence[str]) -> None:
             seconds[variant.name] = round(maker.seconds_per_portrait, 4)
 
     groups = group_seeds(results, settings)
-    evaluation = EvalResults(results, [], _settings(config, inputs, weights), groups)
+    evaluation = EvalResults(results, [], _settings(config, inputs, weights), groups, inputs.captions)
     compared = differences(evaluation)
     tuned = [result for result in evaluation.compared if result.is_fine_tune]
     if len(tuned) > 1:  # also each rank against the first one
@@ -186,7 +190,8 @@ def load_inputs(config: EvaluateConfig) -> Inputs:
         also_colors=evaluation.also_colors,
         inception=None if path is None else InceptionFeatures(path),
     )
-    return Inputs(pair_set, base, benchmark, postprocess, trained)
+    captions = {pair.id: pair.photo_caption for pair in pairs if pair.photo_caption is not None}
+    return Inputs(pair_set, base, benchmark, postprocess, trained, captions)
 
 
 def target_of(inputs: Inputs) -> RecordedTarget:

@@ -19,6 +19,7 @@ from pixelpersona.evaluation.result import (
     require_same_features,
 )
 from pixelpersona.evaluation.tradeoff import Tradeoff
+from pixelpersona.reporting.people_table import people_tables
 from pixelpersona.reporting.plots import DASHES, curve_plots, interval_plot, run_styles
 from pixelpersona.reporting.table import (
     ARROWS,
@@ -94,6 +95,7 @@ def render_page(
         headlines=[plot for name in HEADLINES if (plot := interval_plot(results, name))],
         sheets=[(*_embedded(sheet.path), sheet) for sheet in sheets],
         tables={name or "training": table for name, table in stages.items() if table.rows},
+        people=people_tables(results),
         training_seeds=seeds_text(results),
         seeds=[table for table in seeds if table.rows],
         differences=[table for b in baselines(results) if (table := differences_table(results, b)).rows],

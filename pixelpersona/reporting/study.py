@@ -8,6 +8,7 @@ from typing import Any
 from pixelpersona.evaluation.result import EvalResults, require_same_features, save_results
 from pixelpersona.evaluation.tradeoff import Tradeoff, save_tradeoff
 from pixelpersona.files import write_whole
+from pixelpersona.reporting.people_table import people_tables
 from pixelpersona.reporting.table import differences_table, results_table, seeds_table
 from pixelpersona.reporting.table_formats import Table, to_markdown
 from pixelpersona.reporting.tradeoff_plot import (
@@ -90,12 +91,21 @@ def render_study(study: Study, *, picture: str | None, results_file: str) -> str
         "pictures are on the grid and palette by construction: only raw ones are evidence of style. "
         f"All digits are in [{results_file}]({results_file}).",
         *(_section(table) for table in tables if table.rows),
+        *_by_group(results),
         *_tradeoff(study.tradeoff, "tradeoff.png" if picture else None),
         "## Settings",
         "\n".join(f"- {key}: {_plain(value)}" for key, value in results.settings.items()),
         f"Features of likeness, KID and FID: sha256 `{features}`.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _by_group(results: EvalResults) -> list[str]:
+    tables = people_tables(results)
+    if not tables:
+        return []
+    note = "By gender, age and ethnicity, as the photos' captions state them. The groups overlap."
+    return ["## By group", note, *map(_section, tables)]
 
 
 def _tradeoff(tradeoff: Tradeoff | None, picture: str | None) -> list[str]:
