@@ -85,6 +85,8 @@ class PixelateConfig(CommandConfig):
 
     photo: a picture, a GIF, or a folder of both.
     out: .png, .gif, or a folder.
+    framing: null for the whole picture; portrait (head and shoulders) or tight around the face, or center.
+    face: with framing, main, all, or the number of a face from left to right.
     scale: pixels per cell in the output, 1 to 64; a file has 64 million pixels at most.
     overwrite: whether out may replace the photo itself.
     shared: one palette for a whole folder.
@@ -94,6 +96,8 @@ class PixelateConfig(CommandConfig):
 
     photo: Path
     out: Path = field(metadata=TEXT)
+    framing: str | None
+    face: Any
     scale: int
     overwrite: bool
     shared: bool

@@ -1,10 +1,12 @@
 """Pixel art without a model: a picture, a GIF, or a folder of both. No torch."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
+
+import numpy as np
 
 from pixelpersona.config.pixelate import PixelateConfig
-from pixelpersona.files import check_targets
+from pixelpersona.files import check_targets, whole
 from pixelpersona.pixel.batch import (
     REJECTED,
     FileJob,
@@ -14,11 +16,18 @@ from pixelpersona.pixel.batch import (
     pixelate_folder,
     plan_folder,
 )
+from pixelpersona.pixel.exposure import expose
+from pixelpersona.pixel.framing import crop_framed, needs_face
 from pixelpersona.pixel.palette_files import PALETTE_SUFFIXES, write_palette
-from pixelpersona.pixel.photo import PhotoError
+from pixelpersona.pixel.photo import PhotoError, open_photo
 from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
+from pixelpersona.pixel.pixelator import Pixelator
+from pixelpersona.pixel.snap import save_png
+from pixelpersona.recipes.faces import ALL_FACES, MAIN_FACE, check_face, choose_faces, numbered_files
 from pixelpersona.terminal import say, warn
+
+_PIXELS_PER_CELL = 8  # of a cropped face
 
 
 def pixelate(config: PixelateConfig) -> None:
@@ -29,15 +38,23 @@ def pixelate(config: PixelateConfig) -> None:
         raise ValueError(f"palette_out={config.palette_out}: accepted {', '.join(sorted(PALETTE_SUFFIXES))}")
     recipe = Pixelation(**asdict(config.pixelate))
     recipe.check()
+    check_face(config.face)
+    if config.framing is None and config.face != MAIN_FACE:
+        raise ValueError(f"face={config.face}: accepted with framing=portrait or framing=tight")
+    if not config.photo.exists():
+        raise ValueError(f"photo={config.photo}: no such file or folder")
+    is_clip = config.photo.suffix.lower() in CLIP_SUFFIXES
+    if config.framing is not None and (config.photo.is_dir() or is_clip):
+        raise ValueError(f"framing={config.framing}: accepted null for a {'GIF' if is_clip else 'folder'}")
     if config.photo.is_dir():
         _pixelate_folder(config, recipe)
+    elif config.framing is not None:
+        _pixelate_faces(config, recipe, config.framing)
     else:
         _pixelate_file(config, recipe)
 
 
 def _pixelate_file(config: PixelateConfig, recipe: Pixelation) -> None:
-    if not config.photo.exists():
-        raise ValueError(f"photo={config.photo}: no such file or folder")
     targets = {"out": config.out, "palette_out": config.palette_out}
     check_targets(config.photo, targets, overwrite=config.overwrite)
     suffix = ".gif" if config.photo.suffix.lower() in CLIP_SUFFIXES else ".png"
@@ -51,6 +68,38 @@ def _pixelate_file(config: PixelateConfig, recipe: Pixelation) -> None:
     if fitted is not None and config.palette_out is not None:
         write_palette(fitted.palette, config.palette_out)
         say(f"wrote {config.palette_out}")
+
+
+def _pixelate_faces(config: PixelateConfig, recipe: Pixelation, framing: str) -> None:
+    """Crop the photo around its faces, and draw each as a square."""
+    has_face = needs_face(framing)
+    side = recipe.width or recipe.height
+    if side is None or recipe.factor is not None:
+        raise ValueError(f"framing={framing}: needs pixelate.width, the number of cells, and no factor")
+    if recipe.height not in (None, side):
+        raise ValueError(
+            f"pixelate.height={recipe.height}: accepted pixelate.width={side}; a face is a square"
+        )
+    if config.out.suffix.lower() != ".png":
+        raise ValueError(f"out={config.out}: accepted a name that ends in .png")
+    if config.palette_out is not None and config.face == ALL_FACES:
+        raise ValueError("palette_out: each face has its own; accepted with another face than all")
+    targets = {"out": config.out, "palette_out": config.palette_out}
+    check_targets(config.photo, targets, overwrite=config.overwrite)
+    photo = open_photo(config.photo)
+    faces = choose_faces(config.photo, photo, config.face) if has_face else [None]
+    outs = [config.out] if config.face != ALL_FACES else numbered_files(config.out, len(faces))
+    for out in outs:
+        check_targets(config.photo, {"out": out}, overwrite=config.overwrite)
+    for face, out in zip(faces, outs, strict=True):
+        square = expose(crop_framed(photo, side * _PIXELS_PER_CELL, framing, face))
+        snapped = Pixelator(replace(recipe, width=side, height=side)).fit_apply(np.asarray(square)).snapped
+        with whole(out) as draft:
+            save_png(snapped, draft, config.scale)
+        say(f"wrote {out}")
+        if config.palette_out is not None:
+            write_palette(snapped.palette, config.palette_out)
+            say(f"wrote {config.palette_out}")
 
 
 def _pixelate_folder(config: PixelateConfig, recipe: Pixelation) -> None:
