@@ -32,7 +32,7 @@ def two_people(tmp_path: Path) -> Path:
 def test_a_face_is_cropped_and_drawn_in_48_cells(tmp_path: Path) -> None:
     photo, out, palette = tmp_path / "astronaut.png", tmp_path / "out.png", tmp_path / "palette.hex"
     Image.fromarray(astronaut()).save(photo)
-    words = [f"photo={photo}", f"out={out}", "framing=portrait", "pixelate=portrait"]
+    words = [f"photo={photo}", f"out={out}", "framing=portrait", "pixelate=portrait", "pixelate.width=48"]
     pixelate.main([*words, f"palette_out={palette}"])
     drawn = np.asarray(Image.open(out).convert("RGB"))
     assert drawn.shape == (48, 48, 3)
@@ -68,7 +68,7 @@ def test_every_face_or_one_of_them(two_people: Path, capsys: pytest.CaptureFixtu
             "pixelate.height=9: accepted pixelate.width=8",
         ),
         ("framing=wide pixelate.width=48", "framing=wide: accepted tight, portrait, center"),
-        ("framing=portrait pixelate=portrait face=3", "face=3: .* has 1 face; accepted main, all or 1 to 1"),
+        ("framing=portrait pixelate.width=8 face=3", "face=3: .* has 1 face; accepted main, all or 1 to 1"),
         ("face=2", "face=2: accepted with framing=portrait or framing=tight"),
         ("framing=tight pixelate.width=8 face=none", "face=none: accepted main, all, or a number from 1"),
         (
