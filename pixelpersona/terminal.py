@@ -1,5 +1,6 @@
 """Lines for the terminal, with the control characters of file names and other foreign text escaped."""
 
+import os
 import sys
 import unicodedata
 
@@ -15,9 +16,27 @@ def escape(text: str) -> str:
 
 
 def say(*lines: str) -> None:
-    """Print lines on stdout."""
-    for line in lines:
-        print(escape(line))
+    """Print lines on stdout. When nobody reads them any more (`| head -1`), they are dropped."""
+    try:
+        for line in lines:
+            print(escape(line))
+    except BrokenPipeError:
+        drop_output()
+
+
+def flush_output() -> None:
+    """Write what is buffered for stdout, or drop it when nobody reads it any more."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """From now on, what is written to stdout goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def warn(line: str) -> None:

@@ -1,6 +1,9 @@
 """Control characters of file names do not reach the terminal, whatever prints the name."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,18 @@ def test_lines_are_printed_by_say_and_warn_only() -> None:
         and ast.unparse(node.func) in ("print", "sys.stderr.write", "sys.stdout.write")
     }
     assert printing <= tables
+
+
+@pytest.mark.parametrize("words", ["photo=PHOTO out=OUT", "--help", "--cfg job photo=PHOTO out=OUT"])
+def test_output_that_nobody_reads_is_dropped(tmp_path: Path, words: str) -> None:
+    """As with `| head -0`: the work is done, and no traceback is printed."""
+    Image.new("RGB", (24, 24), "red").save(tmp_path / "photo.png")
+    out = tmp_path / "out.png"
+    words = words.replace("PHOTO", str(tmp_path / "photo.png")).replace("OUT", str(out))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pixelpersona.pixelate", *words.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.exists() == words.startswith("photo")

@@ -70,7 +70,7 @@ from pixelpersona.cli.timing_file import check_timing, record_seconds, restart_c
 from pixelpersona.config.command import CommandConfig
 from pixelpersona.reporting.sweep_table import report_sweep
 from pixelpersona.runs.locks import exclusive
-from pixelpersona.terminal import say, warn
+from pixelpersona.terminal import drop_output, flush_output, say, warn
 from pixelpersona.training.interrupt import Interrupted
 
 EXIT_USER_ERROR = 2
@@ -149,10 +149,13 @@ class _Command:
         except Interrupted as stop:
             warn(f"stopped by {stop}; the same command continues from here")
             return stop.exit_code
+        except BrokenPipeError:  # from a table or the help, after the work is done
+            drop_output()
         except Exception as error:
             self._report(error)
         finally:
             os.environ["HYDRA_FULL_ERROR"] = self.full_error
+            flush_output()
         return self.exit_code
 
     def _run(self, words: Sequence[str]) -> None:
