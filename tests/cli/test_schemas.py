@@ -71,7 +71,7 @@ def test_kinds_of_keys() -> None:
     assert keys["scale"] == Key(int)
     assert {name for name, key in keys.items() if key.is_list} == {"pixelate.locked"}
     lists = {name for name, key in keys.items() if key.may_list_texts}
-    assert lists == {"pixelate.locked", "pixelate.palette"}
+    assert lists == {"face", "pixelate.locked", "pixelate.palette"}
 
 
 @pytest.mark.parametrize("option", ConfigSource("train", config_folder()).options("pixelate"))
