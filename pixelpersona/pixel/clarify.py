@@ -21,7 +21,7 @@ _FEATURE_VARIANCE = 0.006  # of lightness: windows that vary more contain an edg
 _SHADING_RADIUS, _SHADING_VARIANCE = 6.0, 0.02  # the same for light and shadow
 _SKIN_TONES = 0.25  # difference in lightness from the middle of the face beyond which it is hair, not shading
 _FACE = 0.6  # size of the middle of the face, see `framing.head_weight`
-_DARKENING = 0.5  # share of the contrast that darkens eyes and mouth
+_DARKENING = 0.75  # share of the contrast that darkens eyes and mouth
 _MOUTH_CONTRAST = 0.5  # share of both contrasts that the mouth gets
 _SHARP, _SOFT = 0.3, 1.0  # cells: standard deviations of the Gaussians of `sharpness`
 _SMALL = 3_000_000  # colour values (one megapixel) up to which an image is processed at once, in float64
@@ -62,8 +62,8 @@ class Clarity(Focus):
     Only where the landmarks of a face are known: skin_contrast: 0 to 1, share of feature_contrast and
     sharpness that skin gets, away from eyes and mouth; skin_flatness: 1 to 8, factor on flatness there;
     feature_color: 0 to 4, factor on the colour difference between eyes or mouth and the skin. Both
-    contrasts darken eyes and mouth only half as much as they lighten them, and change the mouth only half as
-    much: lashes and corners of a mouth would become black blocks.
+    contrasts darken eyes and mouth less than they lighten them, by a quarter, and change the mouth only half
+    as much: lashes and corners of a mouth would become black blocks.
     saturation: 0 to 4, factor on OKLab's chroma.
     """
 

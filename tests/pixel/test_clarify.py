@@ -162,12 +162,12 @@ def by_definition(
     if clarity.feature_contrast:
         mean = guided(lab[..., 0], round(2 * cell), 0.006)
         difference = lab[..., 0] - mean
-        difference = np.maximum(difference, 0.0) + (1.0 - 0.5 * features) * np.minimum(difference, 0.0)
+        difference = np.maximum(difference, 0.0) + (1.0 - 0.25 * features) * np.minimum(difference, 0.0)
         lab[..., 0] += clarity.feature_contrast * kept / outside * difference
     if clarity.sharpness:
         bands = [gaussian_filter(lab[..., 0], sigma * cell) for sigma in (0.3, 1.0)]
         difference = bands[0] - bands[1]
-        difference = np.maximum(difference, 0.0) + (1.0 - 0.5 * features) * np.minimum(difference, 0.0)
+        difference = np.maximum(difference, 0.0) + (1.0 - 0.25 * features) * np.minimum(difference, 0.0)
         lab[..., 0] += clarity.sharpness * kept * head * difference
     if face is not None:
         for channel in (1, 2):
