@@ -104,7 +104,8 @@ def _why_wrong(here: str, imported: str, layers: Layers) -> str | None:
     if layers.level[there] == layers.level[here] and (here, there) not in layers.sideways:
         return "sideways"
     plain = tuple(
-        f"{PACKAGE}.evaluation.{name}" for name in ("intervals", "result", "tradeoff", "training_seeds")
+        f"{PACKAGE}.evaluation.{name}"
+        for name in ("intervals", "people", "result", "tradeoff", "training_seeds")
     )
     if (here, there) == ("reporting", "evaluation") and not imported.startswith(plain):
         return "of evaluation/, reporting/ imports only the files without torch"

@@ -24,7 +24,7 @@ from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator
 from pixelpersona.pixel.snap import save_png
-from pixelpersona.recipes.faces import ALL_FACES, MAIN_FACE, check_face, choose_faces, numbered_files
+from pixelpersona.recipes.face_choice import ALL_FACES, MAIN_FACE, check_face, choose_faces, numbered_files
 from pixelpersona.terminal import say, warn
 
 _PIXELS_PER_CELL = 8  # of a cropped face

@@ -18,7 +18,7 @@ from pixelpersona.pixel.framing import crop_framed, needs_face
 from pixelpersona.pixel.photo import open_photo
 from pixelpersona.pixel.postprocess import Postprocess
 from pixelpersona.pixel.snap import save_png
-from pixelpersona.recipes.faces import ALL_FACES, check_face, choose_faces, numbered_files
+from pixelpersona.recipes.face_choice import ALL_FACES, check_face, choose_faces, numbered_files
 from pixelpersona.recipes.model import load_model
 from pixelpersona.terminal import say
 
