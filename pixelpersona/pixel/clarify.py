@@ -170,13 +170,19 @@ def _flatten(lab: NDArray[Any], clarity: Clarity, skin: NDArray[Any] | None) -> 
     """
     weight = None if clarity.focus == 1.0 else _outside(lab[0], clarity)
     for plane in lab:
-        flat = flatten(plane, clarity.flatness)
-        if weight is not None:
-            share = (weight - 1.0) / (clarity.focus - 1.0)
-            flat += share * (flatten(plane, clarity.flatness * clarity.focus) - flat)
-        if skin is not None and clarity.skin_flatness > 1.0:
-            flat += skin * (flatten(plane, clarity.flatness * clarity.skin_flatness) - flat)
-        plane[:] = flat
+        plane[:] = _flattened(plane, clarity, weight, skin)  # keeps no array of the size of a plane
+
+
+def _flattened(
+    plane: NDArray[Any], clarity: Clarity, weight: NDArray[Any] | float | None, skin: NDArray[Any] | None
+) -> NDArray[Any]:
+    flat = flatten(plane, clarity.flatness)
+    if weight is not None:
+        share = (weight - 1.0) / (clarity.focus - 1.0)
+        flat += share * (flatten(plane, clarity.flatness * clarity.focus) - flat)
+    if skin is not None and clarity.skin_flatness > 1.0:
+        flat += skin * (flatten(plane, clarity.flatness * clarity.skin_flatness) - flat)
+    return flat
 
 
 def _color_features(chroma: NDArray[Any], face: FaceMap, factor: float) -> None:
