@@ -69,6 +69,7 @@ def test_every_face_or_one_of_them(two_people: Path, capsys: pytest.CaptureFixtu
         ),
         ("framing=wide pixelate.width=48", "framing=wide: accepted tight, portrait, center"),
         ("framing=portrait pixelate.width=8 face=3", "face=3: .* has 1 face; accepted main, all or 1 to 1"),
+        ("framing=center pixelate.width=8 face=2", "face=2: accepted with framing=portrait or framing=tight"),
         ("face=2", "face=2: accepted with framing=portrait or framing=tight"),
         ("framing=tight pixelate.width=8 face=none", "face=none: accepted main, all, or a number from 1"),
         (

@@ -7,10 +7,15 @@ from pixelpersona.evaluation.intervals import Estimate, bootstrap_mean, proporti
 from pixelpersona.evaluation.result import EvalResult, EvalResults, metric_of
 
 MIN_PHOTOS = 8
-"""Fewer photos of a group give no interval to speak of."""
+"""Smaller groups are left out, because their intervals would be too wide."""
 
-_AGE_BANDS = {"below 16 years": (0, 15), "16 to 39 years": (16, 39), "40 to 64 years": (40, 64)}
-_OLDEST = "65 years and above"
+_AGE_BANDS = ("below 16 years", "16 to 39 years", "40 to 64 years", "65 years and above")
+_FIRST_AGES = (16, 40, 65)  # of the second and later bands
+
+
+def age_band(age: int) -> int:
+    """0 below 16 years, 1 below 40, 2 below 65, else 3."""
+    return sum(age >= first for first in _FIRST_AGES)
 
 
 def groups_of_people(captions: Mapping[str, str], photo_ids: Sequence[str]) -> dict[str, list[int]]:
@@ -22,7 +27,7 @@ def groups_of_people(captions: Mapping[str, str], photo_ids: Sequence[str]) -> d
     for index, photo_id in enumerate(photo_ids):
         for name in _names(read_attributes(captions.get(photo_id))):
             members.setdefault(name, []).append(index)
-    order = ["women", "men", *_AGE_BANDS, _OLDEST]
+    order = ["women", "men", *_AGE_BANDS]
     others = sorted(members.keys() - set(order))
     return {name: members[name] for name in [*order, *others] if len(members.get(name, [])) >= MIN_PHOTOS}
 
@@ -47,9 +52,7 @@ def _names(person: Attributes) -> list[str]:
     if person.gender is not None:
         names.append({"female": "women", "male": "men"}[person.gender])
     if person.age is not None:
-        age = person.age
-        bands = (name for name, (first, last) in _AGE_BANDS.items() if first <= age <= last)
-        names.append(next(bands, _OLDEST))
+        names.append(_AGE_BANDS[age_band(person.age)])
     if person.ethnicity is not None:
         names.append(person.ethnicity)
     return names

@@ -94,7 +94,7 @@ class FilePixelator:
             pixelator.palette,
             self.recipe.downsample,
             self.recipe.alpha,
-            pixelator.clarified if pixelator.changes_image else None,
+            pixelator.clarified if pixelator.recipe.changes_image else None,
         )
         snapped, opaque = leave_index_free(drawn, masks)
         return lambda file: save_gif(snapped, clip.durations, file, self.scale, clip.loop, opaque)

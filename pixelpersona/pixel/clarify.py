@@ -91,7 +91,7 @@ class Clarity(Focus):
     def changes_image(self) -> bool:
         """Whether the settings change anything."""
         amounts = (self.levels, self.flatness, self.local_contrast, self.feature_contrast, self.evenness)
-        return any((*amounts, self.sharpness)) or self.saturation != 1.0
+        return any((*amounts, self.sharpness)) or self.saturation != 1.0 or self.feature_color != 1.0
 
 
 def clarify(
@@ -170,7 +170,7 @@ def _flatten(lab: NDArray[Any], clarity: Clarity, skin: NDArray[Any] | None) -> 
     """
     weight = None if clarity.focus == 1.0 else _outside(lab[0], clarity)
     for plane in lab:
-        plane[:] = _flattened(plane, clarity, weight, skin)  # keeps no array of the size of a plane
+        plane[:] = _flattened(plane, clarity, weight, skin)  # frees its arrays before the next plane
 
 
 def _flattened(

@@ -112,11 +112,6 @@ class Pixelator:
         cell = max(1, round(min(image.shape[0] / rows, image.shape[1] / columns)))
         return Grid(columns, rows, cell)
 
-    @property
-    def changes_image(self) -> bool:
-        """Whether `clarified` returns another image."""
-        return self.recipe.changes_image
-
     def clarified(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image before it is drawn: after `clarify`.
 

@@ -7,16 +7,22 @@ from PIL import Image
 
 from pixelpersona.pixel.crop import Face
 from pixelpersona.pixel.faces import find_face, find_others
+from pixelpersona.pixel.framing import needs_face
 from pixelpersona.terminal import warn
 
 MAIN_FACE, ALL_FACES = "main", "all"
 
 
-def check_face(choice: Any) -> None:
-    """Raise ValueError for a `face` that is neither MAIN_FACE, ALL_FACES nor a number from 1."""
+def check_face(choice: Any, framing: str | None) -> None:
+    """Raise ValueError for a `face` that is neither MAIN_FACE, ALL_FACES nor a number from 1.
+
+    Also for another one than MAIN_FACE with a framing that does not look for faces; None is no framing.
+    """
     is_number = isinstance(choice, int) and not isinstance(choice, bool)
     if choice not in (MAIN_FACE, ALL_FACES) and not (is_number and choice >= 1):
         raise ValueError(f"face={choice}: accepted {MAIN_FACE}, {ALL_FACES}, or a number from 1")
+    if choice != MAIN_FACE and (framing is None or not needs_face(framing)):
+        raise ValueError(f"face={choice}: accepted with framing=portrait or framing=tight")
 
 
 def choose_faces(file: Path, photo: Image.Image, choice: Any) -> list[Face] | list[None]:

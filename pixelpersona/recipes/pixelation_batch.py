@@ -24,7 +24,7 @@ from pixelpersona.pixel.photo_formats import CLIP_SUFFIXES
 from pixelpersona.pixel.pixelation import Pixelation
 from pixelpersona.pixel.pixelator import Pixelator
 from pixelpersona.pixel.snap import save_png
-from pixelpersona.recipes.face_choice import ALL_FACES, MAIN_FACE, check_face, choose_faces, numbered_files
+from pixelpersona.recipes.face_choice import ALL_FACES, check_face, choose_faces, numbered_files
 from pixelpersona.terminal import say, warn
 
 _PIXELS_PER_CELL = 8  # of a cropped face
@@ -38,9 +38,7 @@ def pixelate(config: PixelateConfig) -> None:
         raise ValueError(f"palette_out={config.palette_out}: accepted {', '.join(sorted(PALETTE_SUFFIXES))}")
     recipe = Pixelation(**asdict(config.pixelate))
     recipe.check()
-    check_face(config.face)
-    if config.framing is None and config.face != MAIN_FACE:
-        raise ValueError(f"face={config.face}: accepted with framing=portrait or framing=tight")
+    check_face(config.face, config.framing)
     if not config.photo.exists():
         raise ValueError(f"photo={config.photo}: no such file or folder")
     is_clip = config.photo.suffix.lower() in CLIP_SUFFIXES

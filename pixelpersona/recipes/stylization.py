@@ -57,7 +57,7 @@ def check_stylize(config: StylizeConfig) -> None:
         raise ValueError(f"num_candidates={config.num_candidates}: accepted 1 to 64")
     if not 1 <= config.scale <= 64:
         raise ValueError(f"scale={config.scale}: accepted 1 to 64")
-    check_face(config.face)
+    check_face(config.face, config.framing)
     check_targets(config.photo, _targets(config.out), overwrite=config.overwrite)
     if config.out.suffix.lower() != ".png":
         raise ValueError(f"out={config.out}: accepted a file name ending in .png")

@@ -17,8 +17,8 @@ _METRICS = ("likeness_raw", "likeness_top1_raw", "grid_contrast_raw")
 def people_tables(results: EvalResults) -> list[Table]:
     """One table per metric (likeness, likeness top-1 and grid contrast, raw): groups by models.
 
-    None when the captions form fewer than two groups (see `groups_of_people`). Nothing is marked as best: the
-    groups are small and overlap.
+    Empty when the captions form fewer than two groups (see `groups_of_people`). Nothing is marked as best,
+    because the groups are small and overlap.
     """
     shown = [result for result in results.compared if result.variant not in REFERENCES]
     if not shown:

@@ -28,6 +28,11 @@ CASES = {
         "model.path=MICRO model.image_size=32 model.cell=4",
         "no such LoRA",
     ),
+    "face without a face search": (
+        stylize,
+        "photo=TMP/good.png out=TMP/out.png framing=center face=all",
+        "face=all: accepted with framing=portrait or framing=tight",
+    ),
     "report without results": (report, "paths.runs=TMP/empty", "result.json"),
 }
 

@@ -16,6 +16,7 @@ from pixelpersona.data.randomness import numpy_rng
 from pixelpersona.data.sources import caption_of
 from pixelpersona.evaluation.curation import form, nearest_similarity, proportional_choice
 from pixelpersona.evaluation.framed_features import FramedFeatures
+from pixelpersona.evaluation.people import age_band
 from pixelpersona.files import write_whole
 from pixelpersona.inference.text_to_image import text_to_image
 from pixelpersona.models.base import load_base
@@ -23,7 +24,6 @@ from pixelpersona.pixel.faces import face_support
 from pixelpersona.recipes.pretraining.stage import Photos
 from pixelpersona.terminal import say
 
-_AGE_BANDS = (16, 40, 65)  # years at which the second and later bands begin
 _HALF = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
 
@@ -125,4 +125,4 @@ def _splits(num_portraits: int, settings: PortraitsConfig, rng: np.random.Genera
 def _group(caption: str) -> tuple[str, str, int]:
     """Gender, ethnicity and age band of a caption."""
     person = read_attributes(caption)
-    return person.gender or "", person.ethnicity or "", sum((person.age or 0) >= year for year in _AGE_BANDS)
+    return person.gender or "", person.ethnicity or "", age_band(person.age or 0)
